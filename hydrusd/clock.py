@@ -1,0 +1,93 @@
+"""The only source of time, so that tests can hold it in their hands.
+
+Two clocks, because they answer different questions: ``now`` says what to write
+into the ledger and may jump (a user sets the clock, NTP corrects it);
+``monotonic`` measures how long something really took and never goes back.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+import anyio
+
+
+class Clock(Protocol):
+    """What the engine, the triggers and the client know of time."""
+
+    def now(self) -> datetime:
+        """Give the time of day, aware, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Give seconds since some fixed moment; never goes back."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait that many seconds of this clock."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    def now(self) -> datetime:
+        """Give the time of day, aware, in UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Give seconds since some fixed moment; never goes back."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait that many seconds."""
+        await anyio.sleep(seconds)
+
+
+class ManualClock:
+    """A clock that stands still until ``advance`` moves it. For tests.
+
+    Sleepers wake when the clock reaches their time; the advancing task yields to
+    them before it goes on, so that a test reads like a story.
+    """
+
+    def __init__(self, start: datetime | None = None) -> None:
+        self._start = start or datetime(2026, 1, 1, tzinfo=UTC)
+        self._elapsed = 0.0
+        self._sleepers: list[tuple[float, anyio.Event]] = []
+
+    def now(self) -> datetime:
+        """Give the time of day, aware, in UTC."""
+        return self._start + timedelta(seconds=self._elapsed)
+
+    def monotonic(self) -> float:
+        """Give the seconds by which the clock was advanced so far."""
+        return self._elapsed
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until the clock has been advanced by that many seconds."""
+        if seconds <= 0:
+            await anyio.lowlevel.checkpoint()
+            return
+        woken = anyio.Event()
+        self._sleepers.append((self._elapsed + seconds, woken))
+        await woken.wait()
+
+    async def advance(self, seconds: float) -> None:
+        """Move the clock on, waking in order all who sleep until then."""
+        target = self._elapsed + seconds
+        while True:
+            # Tasks woken in the last round may have gone to sleep again meanwhile.
+            for _ in range(20):
+                await anyio.lowlevel.checkpoint()
+            due = sorted((t for t, _ in self._sleepers if t <= target))
+            if not due:
+                break
+            self._elapsed = due[0]
+            awake = [event for t, event in self._sleepers if t <= self._elapsed]
+            self._sleepers = [(t, event) for t, event in self._sleepers if t > self._elapsed]
+            for event in awake:
+                event.set()
+        self._elapsed = target
