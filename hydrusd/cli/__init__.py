@@ -1,1 +1,166 @@
-"""Placeholder."""
+"""The command line: prints and renders, decides nothing.
+
+Only click is imported here. Each command imports what it needs when it runs, so that
+``hydrusd --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from hydrusd import __version__
+
+EXIT_CODES = """\b
+Exit codes:
+  0  it went well, or was stopped by you
+  1  it failed: the ledger cannot be opened, another hydrusd runs, …
+  2  the command line or the rules are wrong; nothing was done
+"""
+
+RULES = click.argument("rules", required=False, type=click.Path(path_type=Path), metavar="[RULES]")
+STATE_DIR = click.option(
+    "--state-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="HYDRUSD_STATE_DIR",
+    help="Where the ledger is kept. Default: the platform's folder for such data.",
+)
+SAFE_MODE = click.option("--safe-mode", is_flag=True, help="Load the built-in plugins only.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="hydrusd")
+def cli() -> None:
+    """Automate a Hydrus client by rules: watched folders, tags, settled imports.
+
+    RULES is a YAML file; without it, rules.yaml in this folder is taken, then the one in the
+    platform's configuration folder.
+    """
+
+
+@cli.command(epilog=EXIT_CODES)
+@RULES
+@STATE_DIR
+@SAFE_MODE
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+)
+@click.option("--json", "as_json", is_flag=True, help="Write the log as JSON lines.")
+def run(
+    rules: Path | None, state_dir: Path | None, safe_mode: bool, log_level: str, as_json: bool
+) -> None:
+    """Run the daemon until it is stopped (Ctrl-C or SIGTERM)."""
+    from hydrusd.cli._run import run_daemon
+
+    run_daemon(rules, state_dir, safe_mode=safe_mode, log_level=log_level, as_json=as_json)
+
+
+@cli.command(epilog=EXIT_CODES)
+@RULES
+@SAFE_MODE
+@JSON
+def check(rules: Path | None, safe_mode: bool, as_json: bool) -> None:
+    """Read the rules and say all that is wrong with them. Changes nothing."""
+    from hydrusd.cli._check import check_rules
+
+    check_rules(rules, safe_mode=safe_mode, as_json=as_json)
+
+
+@cli.command(epilog=EXIT_CODES)
+@STATE_DIR
+@JSON
+def status(state_dir: Path | None, as_json: bool) -> None:
+    """Show what was done, what waits and for what, and what gave up."""
+    from hydrusd.cli._status import show_status
+
+    show_status(state_dir, as_json=as_json)
+
+
+@cli.command(epilog=EXIT_CODES)
+@click.argument("jobs", nargs=-1, type=int, metavar="[JOB]...")
+@click.option("--rule", help="All dead letters of this rule.")
+@click.option("--all", "everything", is_flag=True, help="All dead letters.")
+@STATE_DIR
+def retry(
+    jobs: tuple[int, ...], rule: str | None, everything: bool, state_dir: Path | None
+) -> None:
+    """Put dead letters back to work. `hydrusd status` shows their numbers.
+
+    They begin again under the rule as it is now; a running daemon takes them up by itself.
+    """
+    from hydrusd.cli._status import retry_jobs
+
+    retry_jobs(jobs, rule=rule, everything=everything, state_dir=state_dir)
+
+
+@cli.command(epilog=EXIT_CODES)
+@click.option(
+    "--pictures", type=click.IntRange(1, 5000), default=24, show_default=True, help="How many."
+)
+@JSON
+def demo(pictures: int, as_json: bool) -> None:
+    """See the main job at work on an embedded simulator. Needs nothing, leaves nothing behind."""
+    from hydrusd.cli._demo import run_demo
+
+    run_demo(pictures, as_json=as_json)
+
+
+@cli.command(epilog=EXIT_CODES)
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=45869, show_default=True)
+@click.option(
+    "--api-version", type=click.Choice(["95", "32", "11"]), default="95", show_default=True
+)
+@click.option("--access-key", help="64 hexadecimal digits. Default: a fixed one, which is printed.")
+@click.option(
+    "--state-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Keep the collection here. Default: in memory only.",
+)
+@click.option("--commit-seconds", type=float, default=30.0, show_default=True)
+@click.option(
+    "--import-seconds",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="How long an import takes; a real client needs 0.06.",
+)
+def simulator(
+    host: str,
+    port: int,
+    api_version: str,
+    access_key: str | None,
+    state_dir: Path | None,
+    commit_seconds: float,
+    import_seconds: float,
+) -> None:
+    """Serve a stand-in for a Hydrus client, to try rules on."""
+    from hydrusd.cli._simulator import run_simulator
+
+    run_simulator(
+        host,
+        port,
+        api_version=int(api_version),
+        access_key=access_key,
+        state_dir=state_dir,
+        commit_seconds=commit_seconds,
+        import_seconds=import_seconds,
+    )
+
+
+def main() -> None:
+    """Run the command line; errors that hydrusd raises on purpose are told without a traceback."""
+    from hydrusd.cli._failing import failing_plainly
+
+    with failing_plainly():
+        cli(prog_name="hydrusd")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

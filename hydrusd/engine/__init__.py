@@ -1,1 +1,8 @@
-"""Placeholder."""
+"""The engine: intake, matching, lanes, settling, retrying."""
+
+from hydrusd.engine.compiling import CompiledRule
+from hydrusd.engine.intake import Intake
+from hydrusd.engine.lane import Lane
+from hydrusd.engine.rulebook import RuleBook, Source
+
+__all__ = ["CompiledRule", "Intake", "Lane", "RuleBook", "Source"]

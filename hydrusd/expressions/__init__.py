@@ -1,1 +1,27 @@
-"""Placeholder."""
+"""Templates and conditions, in a box.
+
+Rules are trusted as code is, but what they are rendered *with* is not: file names,
+tags and titles come from strangers. So a rule's text is compiled once and data is
+never compiled at all, the language sees plain data only, and neither an honest
+mistake (``range(10**9)``) nor a hostile one can take the daemon's time or memory.
+
+The language is Jinja's, without what cannot be bounded: no macros, no includes, no
+recursion, no ``%`` formatting. ``KB``, ``MB``, ``GB`` and ``TB`` are constants that
+count in 1024s, because that is how Hydrus shows the size of files.
+"""
+
+from __future__ import annotations
+
+from hydrusd.expressions._compiled import Condition, Expressions, Template, is_template
+from hydrusd.expressions._plain import PlainData, plain
+from hydrusd.expressions._syntax import ExpressionSyntaxError
+
+__all__ = [
+    "Condition",
+    "ExpressionSyntaxError",
+    "Expressions",
+    "PlainData",
+    "Template",
+    "is_template",
+    "plain",
+]

@@ -1,1 +1,51 @@
-"""Placeholder."""
+"""The author API: what a plugin, the built-in ones included, may use of hydrusd."""
+
+from hydrusd.clock import Clock
+from hydrusd.errors import (
+    HydrusUnavailable,
+    PermanentError,
+    PermissionMissing,
+    RequestRejected,
+    TemporaryError,
+    VersionTooOld,
+)
+from hydrusd.hydrus import HydrusClient, ImportStatus, Permission, TagStatus, clean_tag
+from hydrusd.model import Event, FinishedJob, Outcome, StepRecord
+from hydrusd.plugin._action import Action, AnyAction, Call, Fault, SetAction, source_outcome
+from hydrusd.plugin._source import FileSource, SourceState
+from hydrusd.plugin._trigger import Trigger, TriggerContext
+from hydrusd.plugin.hookspecs import hookimpl
+from hydrusd.rules import Duration, FolderPath, Size
+
+__all__ = [
+    "Action",
+    "AnyAction",
+    "Call",
+    "Clock",
+    "Duration",
+    "Event",
+    "Fault",
+    "FileSource",
+    "FinishedJob",
+    "FolderPath",
+    "HydrusClient",
+    "HydrusUnavailable",
+    "ImportStatus",
+    "Outcome",
+    "PermanentError",
+    "Permission",
+    "PermissionMissing",
+    "RequestRejected",
+    "SetAction",
+    "Size",
+    "SourceState",
+    "StepRecord",
+    "TagStatus",
+    "TemporaryError",
+    "Trigger",
+    "TriggerContext",
+    "VersionTooOld",
+    "clean_tag",
+    "hookimpl",
+    "source_outcome",
+]

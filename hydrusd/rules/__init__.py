@@ -1,1 +1,39 @@
-"""Placeholder."""
+"""From a YAML file to rules that can be run, or to everything that is wrong with it.
+
+The file is written by hand, by people who look after their own collection, so a
+mistake has to be answered with its place, its line and the next step; and all
+mistakes at once, because each round trip costs patience. What actions and triggers
+accept comes from the caller as pydantic models, after the plugins are loaded.
+"""
+
+from __future__ import annotations
+
+from hydrusd.rules._loading import load, parse, read_plugin_folders, rule_from_definition
+from hydrusd.rules._specs import (
+    ClientSpec,
+    Position,
+    RuleFault,
+    RuleSet,
+    RuleSpec,
+    StepSpec,
+    Vocabulary,
+)
+from hydrusd.rules._units import Duration, FilePath, FolderPath, Size
+
+__all__ = [
+    "ClientSpec",
+    "Duration",
+    "FilePath",
+    "FolderPath",
+    "Position",
+    "RuleFault",
+    "RuleSet",
+    "RuleSpec",
+    "Size",
+    "StepSpec",
+    "Vocabulary",
+    "load",
+    "parse",
+    "read_plugin_folders",
+    "rule_from_definition",
+]

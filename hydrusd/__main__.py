@@ -1,0 +1,5 @@
+"""``python -m hydrusd``."""
+
+from hydrusd.cli import main
+
+main()

@@ -1,0 +1,58 @@
+"""What all actions share that take the source away.
+
+The file on disk may be the only copy, so each looks at the very last moment whether it
+is still the file that was noticed, and each can be repeated: a daemon that was killed
+between the deed and the note of it finds the work half done, and has to finish it.
+"""
+
+from __future__ import annotations
+
+import errno
+
+from hydrusd.plugin import (
+    Action,
+    Call,
+    FileSource,
+    Outcome,
+    PermanentError,
+    SourceState,
+    TemporaryError,
+    source_outcome,
+)
+
+_HOPELESS = frozenset(
+    {
+        errno.EINVAL,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.ENOTDIR,
+        errno.EROFS,
+    }
+)
+
+
+def source_of(call: Call[Action]) -> FileSource:
+    """Give the file that was noticed. Raises ``PermanentError`` where there is none."""
+    source = call.source
+    if source is None:
+        raise PermanentError("what this rule's trigger notices is not a file")
+    return source
+
+
+def reason_to_stop(source: FileSource) -> Outcome | None:
+    """Look at the disk: give the outcome unless the file is still the one that was noticed.
+
+    A file that is gone is what was wanted, whoever took it away: after a crash nobody
+    knows whether that was the daemon itself.
+    """
+    state = source.state()
+    if state is SourceState.GONE:
+        return Outcome.done(f"{source.path} is no longer there", frees_event=True)
+    return source_outcome(state, source)
+
+
+def failure(doing: str, error: OSError) -> PermanentError | TemporaryError:
+    """Turn what the system said into the error to raise: is it worth another try?"""
+    text = f"{doing}: {error.strerror or error}"
+    return PermanentError(text) if error.errno in _HOPELESS else TemporaryError(text)

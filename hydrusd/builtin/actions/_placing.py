@@ -1,0 +1,290 @@
+"""Moving the file that was noticed to another folder without ever losing a file.
+
+Renaming is simple and dangerous: on most systems it silently overwrites, and between
+two disks it does not exist. So a free name is *claimed* in a way that fails if it is
+taken: by a hard link, by a rename where that refuses (Windows), or by creating the name
+first and replacing only what was created. Between disks the file is copied under a
+passing name, synced and read back before it gets its own.
+
+At each moment either the source is there or a whole copy of it that has its name, and a
+repeated move finds out how far the one before came.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import itertools
+import os
+import stat as stat_module
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from anyio import from_thread
+
+from hydrusd.builtin.actions._disposing import failure
+from hydrusd.plugin import (
+    FileSource,
+    Outcome,
+    PermanentError,
+    SourceState,
+    TemporaryError,
+    source_outcome,
+)
+
+OnCollision = Literal["rename", "skip", "fail"]
+
+PART_SUFFIX = ".hydrusd-part"
+MOST_NAMES = 10_000
+_CHUNK = 1024 * 1024
+_COARSEST_MTIME_NS = 2_000_000_000  # FAT counts in steps of two seconds
+_NO_LINKS = frozenset(
+    {errno.EACCES, errno.EMLINK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM}
+)
+
+
+@dataclass(slots=True)
+class Move:
+    """One file on its way. ``run`` blocks: call it in one of anyio's worker threads."""
+
+    source: FileSource
+    folder: Path
+    name: str
+    job_id: int
+    on_collision: OnCollision = "rename"
+    _digest: str | None = None
+    _part: Path | None = None
+
+    def run(self) -> Outcome:
+        """Move it. Raises ``PermanentError`` or ``TemporaryError``; nothing is lost then."""
+        self._refuse_bad_places()
+        state = self.source.state()
+        if state is SourceState.GONE and (arrived := self._arrived()) is not None:
+            return self._moved(arrived, "had been moved to")
+        if (stop := source_outcome(state, self.source)) is not None:
+            return stop
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            return self._move()
+        except OSError as error:
+            raise failure(f"{self.source.path} cannot be moved to {self.folder}", error) from error
+        finally:
+            if self._part is not None:
+                with contextlib.suppress(OSError):
+                    self._part.unlink(missing_ok=True)
+
+    def _refuse_bad_places(self) -> None:
+        bad_on_windows = sys.platform == "win32" and ":" in self.name
+        if self.name in {"", ".", ".."} or Path(self.name).name != self.name or bad_on_windows:
+            raise PermanentError(f"{self.name!r} cannot be the name of a file")
+        if self.folder.resolve().is_relative_to(self.source.root.resolve()):
+            raise PermanentError(
+                f"{self.folder} is in the watched folder {self.source.root}, where the file would "
+                "be noticed again; choose a folder outside of it"
+            )
+
+    # --- finding a name ------------------------------------------------------------------
+
+    def _move(self) -> Outcome:
+        for target in self._targets():
+            try:
+                self._place(target)
+            except FileExistsError:
+                if self._identical(target):
+                    self._refuse_same_folder()
+                    return self._finish(target, "the same file was there already:")
+            except _Changed:
+                return self._changed()
+            else:
+                return self._finish(target, "moved to")
+        if self.on_collision == "skip":
+            return Outcome.skipped(f"{self.folder / self.name} exists; the source was left alone")
+        raise PermanentError(f"{self.folder / self.name} exists already, and is another file")
+
+    def _targets(self) -> Iterator[Path]:
+        yield self.folder / self.name
+        if self.on_collision == "rename":
+            stem, suffix = Path(self.name).stem, Path(self.name).suffix
+            for number in range(2, MOST_NAMES):
+                yield self.folder / f"{stem} ({number}){suffix}"
+
+    def _arrived(self) -> Path | None:
+        """Find the file where an earlier try of this job may have moved it."""
+        for target in self._targets():
+            try:
+                status = target.lstat()
+            except OSError:
+                return None
+            age_ns = abs(status.st_mtime_ns - self.source.mtime_ns)
+            same = stat_module.S_ISREG(status.st_mode) and status.st_size == self.source.size
+            if same and age_ns <= _COARSEST_MTIME_NS:
+                return target
+        return None
+
+    def _identical(self, target: Path) -> bool:
+        status = target.lstat()
+        if not stat_module.S_ISREG(status.st_mode) or status.st_size != self.source.size:
+            return False
+        if self._digest is None:
+            with self._opened() as file:
+                self._digest = _digest(file)
+        with target.open("rb") as file:
+            return _digest(file) == self._digest
+
+    def _refuse_same_folder(self) -> None:
+        """Make sure that the file found at the target is not the source by another path.
+
+        The same folder can be mounted twice and share no number that would tell. A file
+        put into the one would show in the other.
+        """
+        probe = self._part_path()
+        probe.touch()
+        self._part = probe
+        if (self.source.path.parent / probe.name).exists():
+            raise PermanentError(f"{self.folder} is the folder that {self.source.path} is in")
+
+    # --- getting there -------------------------------------------------------------------
+
+    def _place(self, target: Path) -> None:
+        """Have the file at a name that is free. Raises ``FileExistsError`` where it is not."""
+        try:
+            _claim(self.source.path, target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+        else:
+            if not self.source.matches(target.lstat()):
+                self._put_back(target)
+                raise _Changed
+            return
+        if os.path.lexists(target):
+            raise FileExistsError(target)
+        if self._part is None:
+            self._copy()
+        assert self._part is not None
+        _claim(self._part, target)
+
+    def _put_back(self, target: Path) -> None:
+        """Undo a claim that caught another file, put in the source's place that very moment."""
+        with contextlib.suppress(FileExistsError):
+            _claim(target, self.source.path)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(target.lstat(), self.source.path.lstat()):
+                target.unlink()
+
+    def _part_path(self) -> Path:
+        # The same for each try of this job, so that what a killed one left is used up; yet
+        # another for another daemon's job of the same number.
+        where = hashlib.sha256(os.fsencode(self.source.path)).hexdigest()[:12]
+        return self.folder / f".{self.job_id}-{where}{PART_SUFFIX}"
+
+    def _copy(self) -> None:
+        """Copy the source to a passing name in the folder, whole and synced."""
+        part = self._part_path()
+        part.unlink(missing_ok=True)
+        with self._opened() as source, part.open("xb") as copy:
+            self._part = part
+            digest = hashlib.sha256()
+            while chunk := source.read(_CHUNK):
+                from_thread.check_cancelled()
+                digest.update(chunk)
+                copy.write(chunk)
+            copy.flush()
+            os.fsync(copy.fileno())
+            status = os.fstat(source.fileno())
+        if not self.source.matches(status):
+            raise _Changed
+        with part.open("rb") as copy:
+            if _digest(copy) != digest.hexdigest():
+                raise TemporaryError(f"what was written to {self.folder} reads back otherwise")
+        self._digest = digest.hexdigest()
+        with contextlib.suppress(OSError):  # some file systems have no permissions to set
+            part.chmod(stat_module.S_IMODE(status.st_mode))
+        os.utime(part, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    def _opened(self) -> BinaryIO:
+        file = self.source.path.open("rb")
+        if not self.source.matches(os.fstat(file.fileno())):
+            file.close()
+            raise _Changed
+        return file
+
+    # --- and leaving ---------------------------------------------------------------------
+
+    def _finish(self, target: Path, how: str) -> Outcome:
+        """Remove the source, now that the file is at its target for good."""
+        _sync_folder(target.parent)
+        match self.source.state():
+            case SourceState.SAME:
+                self.source.path.unlink()
+            case SourceState.GONE | SourceState.CHANGED:
+                pass  # renamed away by the claim; or something new is there, and stays
+            case SourceState.ROOT_GONE | SourceState.UNREADABLE as state:
+                stop = source_outcome(state, self.source)
+                assert stop is not None
+                return stop
+        return self._moved(target, how)
+
+    def _moved(self, target: Path, how: str) -> Outcome:
+        return Outcome.done(
+            f"{how} {target}",
+            receipt={"from": str(self.source.path), "to": str(target)},
+            frees_event=True,
+        )
+
+    def _changed(self) -> Outcome:
+        outcome = source_outcome(SourceState.CHANGED, self.source)
+        assert outcome is not None
+        return outcome
+
+
+class _Changed(Exception):  # noqa: N818 - never leaves this module
+    """The source is no longer the file that was noticed."""
+
+
+def _claim(origin: Path, target: Path) -> None:
+    """Give a file a name that nothing has yet; it may or may not keep its old one.
+
+    Raises ``FileExistsError`` where the name is taken, ``OSError`` with ``EXDEV`` between disks.
+    """
+    if sys.platform == "win32":
+        origin.rename(target)  # refuses there to overwrite
+        return
+    try:
+        target.hardlink_to(origin)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+    else:
+        return
+    # A disk without hard links. A crash before the replacement leaves an empty file behind,
+    # never a lost one.
+    target.touch(exist_ok=False)
+    try:
+        origin.replace(target)
+    except OSError:
+        target.unlink()
+        raise
+
+
+def _digest(file: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while chunk := file.read(_CHUNK):
+        from_thread.check_cancelled()
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    if sys.platform == "win32":
+        return  # a folder cannot be opened there
+    with contextlib.suppress(OSError):  # some file systems refuse, and need no syncing
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,213 @@
+"""Imports the file that was noticed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import anyio
+from anyio import to_thread
+
+from hydrusd.plugin import (
+    AnyAction,
+    Call,
+    FileSource,
+    HydrusClient,
+    HydrusUnavailable,
+    ImportStatus,
+    Outcome,
+    Permission,
+    PermissionMissing,
+    SetAction,
+    SourceState,
+    VersionTooOld,
+    source_outcome,
+)
+
+HASHING_WIDTH = max(2, os.cpu_count() or 2)
+UPLOAD_WIDTH = 2
+"""A client imports one file at a time; the second request waits at its door, so that it
+never waits for us."""
+
+_CHUNK = 1024 * 1024
+
+
+class AddFile(SetAction):
+    """Import the file into Hydrus.
+
+    Files that the client has already are recognised by their hash, 256 at a time, and not
+    sent again; later steps (tags) apply to them all the same. A file that was deleted in
+    Hydrus before stays deleted: the job ends there and the source is left untouched. One that
+    Hydrus refuses becomes a dead letter, with its words.
+
+    Later steps see `steps.add_file.hash` and `steps.add_file.status`
+    (`imported` or `already there`).
+    """
+
+    action: ClassVar[str] = "add_file"
+    permissions: ClassVar[frozenset[Permission]] = frozenset({Permission.IMPORT_FILES})
+    imports: ClassVar[bool] = True
+    needs_source: ClassVar[bool] = True
+
+    @classmethod
+    async def run_set(cls, calls: Sequence[Call[SetAction]]) -> None:
+        """Hash, look up, and send what the client does not have."""
+        hashes = await _hash_all(calls)
+        known = await _known(calls[0].client, list(hashes.values()))
+        for call, file_hash in hashes.items():
+            if file_hash in known:
+                call.finish(_there(call, file_hash, "already in Hydrus"))
+        await _upload_all({call: h for call, h in hashes.items() if call.outcome is None})
+
+    @classmethod
+    async def lost(cls, calls: Sequence[Call[AnyAction]]) -> Sequence[Call[AnyAction]]:
+        """Give those whose file the client does not have (any more)."""
+        client = calls[0].client
+        if not client.can_look_up_files:
+            return calls
+        try:
+            known = await client.known_hashes([c.file_hash for c in calls if c.file_hash])
+        except (PermissionMissing, VersionTooOld):
+            return calls
+        return [call for call in calls if call.file_hash not in known]
+
+
+async def _hash_all(calls: Sequence[Call[SetAction]]) -> dict[Call[SetAction], str]:
+    """Hash the sources, finishing those that cannot be sent. Streamed, off the loop."""
+    limiter = anyio.CapacityLimiter(HASHING_WIDTH)
+    hashes: dict[Call[SetAction], str] = {}
+
+    stop = threading.Event()
+
+    async def work(some: Sequence[Call[SetAction]]) -> None:
+        found = await to_thread.run_sync(
+            lambda: [_hash(call.source, stop) for call in some],
+            limiter=limiter,
+            abandon_on_cancel=True,
+        )
+        for call, result in zip(some, found, strict=True):
+            if isinstance(result, Outcome):
+                call.finish(result)
+            else:
+                hashes[call] = result
+
+    try:
+        async with anyio.create_task_group() as tasks:
+            # Small slices: one hop to a thread for many files, yet no thread idle for long.
+            for start in range(0, len(calls), 32):
+                tasks.start_soon(work, calls[start : start + 32])
+    finally:
+        stop.set()  # a shutdown does not wait for the hash of a long video
+    return {call: hashes[call] for call in calls if call in hashes}
+
+
+def _hash(source: FileSource | None, stop: threading.Event) -> str | Outcome:
+    if source is None:
+        return Outcome.dead(
+            "there is no file to import: what this rule's trigger notices is not a file"
+        )
+    outcome = source_outcome(source.state(), source)
+    if outcome is not None:
+        return outcome
+    try:
+        digest = _digest(source.path, stop)
+    except FileNotFoundError:
+        return source_outcome(SourceState.GONE, source) or Outcome.retry("the file is away")
+    except OSError as error:
+        return Outcome.retry(f"{source.path} cannot be read: {error.strerror or error}")
+    # Written to while it was read: neither the old bytes nor the new ones.
+    return source_outcome(source.state(), source) or digest
+
+
+def _digest(path: Path, stop: threading.Event) -> str:
+    with path.open("rb", buffering=0) as file:
+        digest = hashlib.sha256()
+        while not stop.is_set() and (chunk := file.read(_CHUNK)):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+async def _known(client: HydrusClient, hashes: Sequence[str]) -> set[str]:
+    """Give the hashes that the client has; none where it cannot be asked, as sending finds out."""
+    if not hashes or not client.can_look_up_files:
+        return set()
+    try:
+        return await client.known_hashes(hashes)
+    except (PermissionMissing, VersionTooOld):
+        return set()
+
+
+async def _upload_all(hashes: dict[Call[SetAction], str]) -> None:
+    """Send the files, in order. The first failure of the client ends it for those left."""
+    failures: list[Exception] = []
+    waiting = iter(list(hashes.items()))
+
+    async def work() -> None:
+        for call, file_hash in waiting:
+            if failures:
+                return
+            try:
+                call.finish(await _upload(call, file_hash))
+            except HydrusUnavailable as error:
+                if not error.outcome_unknown:
+                    failures.append(error)
+                    return
+                # This one may have made the client stumble: let it bear the attempt alone.
+                call.finish(Outcome.retry(str(error)))
+            except Exception as error:  # noqa: BLE001 - raised again below, for the engine to judge
+                failures.append(error)
+                return
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(min(UPLOAD_WIDTH, len(hashes))):
+            tasks.start_soon(work)
+    if failures:
+        raise failures[0]
+
+
+async def _upload(call: Call[SetAction], file_hash: str) -> Outcome:
+    source = call.source
+    assert source is not None
+    try:
+        result = await call.client.add_file(source.path)
+    except OSError as error:
+        state = await to_thread.run_sync(source.state)
+        return source_outcome(state, source) or Outcome.retry(
+            f"{source.path} cannot be read: {error.strerror or error}"
+        )
+    if result.hash is not None and result.hash != file_hash:
+        # What was sent is not what was hashed: someone wrote to it in between.
+        return source_outcome(SourceState.CHANGED, source) or Outcome.retry("the file changed")
+    match result.status:
+        case ImportStatus.IMPORTED:
+            return _there(call, file_hash, "imported")
+        case ImportStatus.ALREADY_IN_DATABASE:
+            return _there(call, file_hash, "already in Hydrus")
+        case ImportStatus.PREVIOUSLY_DELETED:
+            return Outcome.skipped(
+                f"it was deleted in Hydrus before; not imported again ({result.note})",
+                values={"hash": file_hash, "status": "deleted before"},
+            )
+        case ImportStatus.VETOED:
+            return Outcome.dead(f"Hydrus' import options refuse it: {result.note}")
+        case _:
+            return Outcome.dead(f"Hydrus cannot import it: {result.note}")
+
+
+def _there(call: Call[SetAction], file_hash: str, status: str) -> Outcome:
+    # Done again after a crash, a file that we brought is "already there" by our own doing.
+    earlier = call.earlier
+    ours = status == "imported" or (
+        earlier is not None
+        and earlier.receipt is not None
+        and earlier.receipt.get("imported") == file_hash
+    )
+    return Outcome.done(
+        status,
+        values={"hash": file_hash, "status": status},
+        receipt={"imported": file_hash if ours else None},
+    )

@@ -1,0 +1,41 @@
+"""Deletes the file that was noticed, for good."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from anyio import to_thread
+
+from hydrusd.builtin.actions._disposing import failure, reason_to_stop, source_of
+from hydrusd.plugin import Action, Call, FileSource, Outcome
+
+
+class DeleteSource(Action):
+    """Delete the file that was noticed. There is no way back: `trash_source` has one.
+
+    It runs when everything the rule did before is committed by Hydrus, and only if the
+    file is still the one that was noticed: one that has changed meanwhile is left alone
+    and noticed anew.
+    """
+
+    action: ClassVar[str] = "delete_source"
+    needs_client: ClassVar[bool] = False
+    changes_client: ClassVar[bool] = False
+    needs_source: ClassVar[bool] = True
+    disposes: ClassVar[bool] = True
+    destroys: ClassVar[bool] = True
+
+    async def run(self, call: Call[Action]) -> Outcome:
+        """Delete it, if it is still the same file."""
+        source = source_of(call)
+        return await to_thread.run_sync(_delete, source)
+
+
+def _delete(source: FileSource) -> Outcome:
+    if (stop := reason_to_stop(source)) is not None:
+        return stop
+    try:
+        source.path.unlink(missing_ok=True)
+    except OSError as error:
+        raise failure(f"{source.path} cannot be deleted", error) from error
+    return Outcome.done("deleted", receipt={"deleted": str(source.path)}, frees_event=True)

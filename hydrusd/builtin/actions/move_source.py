@@ -1,0 +1,57 @@
+"""Moves the file that was noticed to another folder."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from anyio import to_thread
+from pydantic import Field
+
+from hydrusd.builtin.actions._disposing import source_of
+from hydrusd.builtin.actions._placing import Move, OnCollision
+from hydrusd.plugin import Action, Call, FolderPath, Outcome
+
+
+class MoveSource(Action):
+    """Move the file that was noticed to another folder, on the same disk or another one.
+
+    Nothing is ever overwritten. Where the name is taken, `on_collision` decides; if what
+    has the name is the very same file, to the last byte, the source is removed and counts
+    as moved. Between disks the file is copied and read back before the source is removed.
+
+    The folder must lie outside of the watched one, or the file would be noticed again.
+    It is created if need be.
+
+    It runs when everything the rule did before is committed by Hydrus, and only if the
+    file is still the one that was noticed: one that has changed meanwhile is left alone
+    and noticed anew.
+    """
+
+    action: ClassVar[str] = "move_source"
+    needs_client: ClassVar[bool] = False
+    changes_client: ClassVar[bool] = False
+    needs_source: ClassVar[bool] = True
+    disposes: ClassVar[bool] = True
+
+    to: FolderPath = Field(
+        description="The folder to move it to, outside of the watched one; may hold templates."
+    )
+    name: str | None = Field(
+        default=None,
+        description="Its new name, with the suffix; may hold templates. Without: as it is.",
+    )
+    on_collision: OnCollision = Field(
+        default="rename",
+        description=(
+            "Where another file has the name: `rename` takes the next free one, as in "
+            "`name (2).jpg`; `skip` leaves the source alone and ends the job; `fail` makes it "
+            "a dead letter."
+        ),
+    )
+
+    async def run(self, call: Call[Action]) -> Outcome:
+        """Move it, if it is still the same file."""
+        source = source_of(call)
+        name = source.path.name if self.name is None else self.name
+        move = Move(source, self.to, name, call.job_id, self.on_collision)
+        return await to_thread.run_sync(move.run)

@@ -1,0 +1,99 @@
+"""Moves the file that was noticed to the trash.
+
+The only module that imports send2trash.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+import threading
+from pathlib import Path
+from typing import ClassVar
+
+from anyio import to_thread
+from pydantic import Field
+
+from hydrusd.builtin.actions._disposing import reason_to_stop, source_of
+from hydrusd.builtin.actions._placing import Move
+from hydrusd.plugin import (
+    Action,
+    Call,
+    FileSource,
+    FolderPath,
+    Outcome,
+    PermanentError,
+    TemporaryError,
+)
+
+_NO_TRASH = frozenset({errno.EACCES, errno.ENOTSUP, errno.EPERM, errno.EROFS})
+_INSTEAD = (
+    "nothing was deleted; give trash_source a `folder` of your own, "
+    "or use move_source or delete_source"
+)
+# The library chooses a free name in the trash and then renames onto it: two files of one
+# name at the same time, and the second would overwrite the first.
+_ONE_AT_A_TIME = threading.Lock()
+
+
+class TrashSource(Action):
+    """Move the file that was noticed to the trash of this computer, or to a folder of yours.
+
+    Network folders, containers and some disks have no trash: then nothing is deleted, and
+    the job becomes a dead letter that says so. Give a `folder` there; the file is moved
+    into it as `move_source` does, under a free name.
+
+    It runs when everything the rule did before is committed by Hydrus, and only if the
+    file is still the one that was noticed: one that has changed meanwhile is left alone
+    and noticed anew.
+    """
+
+    action: ClassVar[str] = "trash_source"
+    needs_client: ClassVar[bool] = False
+    changes_client: ClassVar[bool] = False
+    needs_source: ClassVar[bool] = True
+    disposes: ClassVar[bool] = True
+    destroys: ClassVar[bool] = True  # the system may empty its trash
+
+    folder: FolderPath | None = Field(
+        default=None,
+        description="A folder to use as the trash, outside of the watched one.",
+    )
+
+    async def run(self, call: Call[Action]) -> Outcome:
+        """Trash it, if it is still the same file."""
+        source = source_of(call)
+        if self.folder is None:
+            return await to_thread.run_sync(_trash, source)
+        move = Move(source, self.folder, source.path.name, call.job_id)
+        return await to_thread.run_sync(move.run)
+
+
+def _trash(source: FileSource) -> Outcome:
+    if sys.platform == "win32" and not _has_recycle_bin(source.path):
+        raise PermanentError(f"there is no recycle bin for {source.path}: {_INSTEAD}")
+    from send2trash import TrashPermissionError, send2trash
+
+    with _ONE_AT_A_TIME:
+        if (stop := reason_to_stop(source)) is not None:
+            return stop
+        try:
+            send2trash(source.path)
+        except OSError as error:
+            text = f"{source.path} cannot be moved to the trash ({error.strerror or error})"
+            if isinstance(error, TrashPermissionError) or error.errno in _NO_TRASH:
+                raise PermanentError(f"{text}: {_INSTEAD}") from error
+            raise TemporaryError(f"{text}: {_INSTEAD}") from error
+    return Outcome.done(
+        "moved to the trash", receipt={"trashed": str(source.path)}, frees_event=True
+    )
+
+
+def _has_recycle_bin(path: Path) -> bool:
+    """Say whether Windows has a recycle bin there: elsewhere its shell deletes without a word."""
+    if sys.platform != "win32":
+        return True
+    import ctypes
+
+    fixed_disk = 3
+    return ctypes.windll.kernel32.GetDriveTypeW(f"{path.drive}\\") == fixed_disk

@@ -1,0 +1,141 @@
+"""Which names in a watched folder are wanted.
+
+The matching is our own, because it must be the same for a path that a scan found
+and one that the system hinted at, on every system and for every version of the
+library that brings the hints.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+TEMPORARY = (
+    # downloads that are not complete
+    "*.part", "*.partial", "*.crdownload", "*.download", "*.opdownload", "*.!qb", "*.!ut",
+    "*.aria2", "*.ytdl", "*.fdmdownload", "*.filepart",
+    # what editors, office programs and copying tools leave beside the real file
+    "*.tmp", "*.temp", "*~", ".~lock*", "~$*", "*.sw[opx]", ".goutputstream-*", ".syncthing.*",
+    ".nfs*", ".fuse_hidden*",
+    # what our own actions write while they copy
+    "*.hydrusd-part",
+    # what a system keeps for itself in any folder
+    "thumbs.db", "desktop.ini",
+)  # fmt: skip
+"""Names that are never noticed: files that are still written, or that nobody means to keep."""
+
+
+def problem_of(pattern: str) -> str | None:
+    """Say what is wrong with a pattern; None where it can be used."""
+    if not pattern.strip("/"):
+        return "a pattern cannot be empty"
+    if "\\" in pattern:
+        return f"{pattern!r} has a backslash; separate folders with / on every system"
+    if ".." in pattern.split("/"):
+        return f"{pattern!r} leaves the watched folder"
+    try:
+        Globs([pattern])
+    except re.error as error:
+        return f"{pattern!r} cannot be used: {error}"
+    return None
+
+
+class Globs:
+    """A list of patterns: does any of them match?
+
+    Case does not count. A pattern without ``/`` is matched with the name, in whatever
+    folder; one with ``/`` with the path below the watched folder. ``*`` and ``?`` stand
+    for anything but ``/``, ``[abc]`` and ``[!abc]`` for one character, ``**`` between
+    slashes for any number of folders.
+    """
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        named, placed = [], []
+        for pattern in patterns:
+            text = _folded(pattern)
+            if "/" in text:
+                placed.append(_path_regex(text))
+            elif text.strip("*"):
+                named.append(_part_regex(text))
+            else:
+                named.append(".*")
+        self._names = _any_of(named)
+        self._paths = _any_of(placed)
+
+    def match(self, relative: str) -> bool:
+        """Say whether a path below the watched folder, with ``/``, is matched."""
+        relative = _folded(relative)
+        if self._paths is not None and self._paths.fullmatch(relative):
+            return True
+        return self._names is not None and bool(
+            self._names.fullmatch(relative[relative.rfind("/") + 1 :])
+        )
+
+
+class Selection:
+    """What of a watched folder is noticed: names of files, and folders to look into.
+
+    ``exclude``, the temporary names and, unless ``hidden``, names with a leading dot
+    pass over files and whole folders alike; ``include`` speaks of files only.
+    """
+
+    def __init__(self, include: Sequence[str], exclude: Sequence[str], *, hidden: bool) -> None:
+        self._include = Globs(include)
+        self._exclude = Globs((*exclude, *TEMPORARY))
+        self.hidden = hidden
+
+    def takes(self, relative: str) -> bool:
+        """Say whether a file is wanted, given that the folder it is in is looked into."""
+        return self.enters(relative) and self._include.match(relative)
+
+    def enters(self, relative: str) -> bool:
+        """Say whether a folder is looked into, given that the one it is in is."""
+        dotted = relative.startswith(".", relative.rfind("/") + 1)
+        return (self.hidden or not dotted) and not self._exclude.match(relative)
+
+
+def _folded(text: str) -> str:
+    # macOS hands out names in another normal form than people type them.
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def _any_of(regexes: Sequence[str]) -> re.Pattern[str] | None:
+    return re.compile("|".join(regexes), re.IGNORECASE | re.DOTALL) if regexes else None
+
+
+def _path_regex(pattern: str) -> str:
+    # "photos/" means what is in it; a leading "/" or "./" says only what is so anyway.
+    parts = [part for part in pattern.split("/") if part not in {"", "."}]
+    if pattern.endswith("/"):
+        parts.append("**")
+    regex = ""
+    for position, part in enumerate(parts):
+        last = position == len(parts) - 1
+        if part == "**":
+            regex += ".+" if last else "(?:[^/]+/)*"
+        else:
+            regex += _part_regex(part) + ("" if last else "/")
+    return regex
+
+
+def _part_regex(part: str) -> str:
+    regex, position = "", 0
+    while position < len(part):
+        character = part[position]
+        position += 1
+        if character == "*":
+            # Two stars in a row say no more than one, and would cost the matcher dearly.
+            regex += "" if regex.endswith("[^/]*") else "[^/]*"
+        elif character == "?":
+            regex += "[^/]"
+        elif character == "[" and (end := part.find("]", position + 1)) > 0:
+            members = part[position:end]
+            position = end + 1
+            negated = members.startswith("!") and len(members) > 1
+            members = members[1:] if negated else members
+            escaped = re.sub(r"([\\^\[\]&~|])", r"\\\1", members)
+            regex += f"[^/{escaped}]" if negated else f"[{escaped}]"
+        else:
+            regex += re.escape(character)
+    return regex

@@ -1,0 +1,94 @@
+"""Which files have been left alone for long enough to be taken.
+
+A picture that is still being written is imported as it is, cut in the middle, without
+an error. No system says reliably that a writer is done (a download may close its file
+after each piece, a file moved in was never open here), so the one thing asked of every
+file, however it was noticed, is that two looks some time apart see the same. The
+modification time alone proves nothing: a downloader may set any, past or future.
+
+Pure bookkeeping: the caller looks at the disk and brings the time.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydrusd.plugin import FileSource
+
+EMPTY_SECONDS = 10.0
+"""How long an empty file must stay so: many programs create a file long before they fill it."""
+
+
+@dataclass(slots=True)
+class _Candidate:
+    source: FileSource
+    due: float
+    hinted: bool
+
+
+class Settling:
+    """The files that wait to be taken. Times are monotonic seconds."""
+
+    def __init__(self, settle_seconds: float) -> None:
+        self._settle_seconds = settle_seconds
+        self._candidates: dict[Path, _Candidate] = {}
+        self._order: list[tuple[float, Path]] = []
+
+    def __len__(self) -> int:
+        return len(self._candidates)
+
+    @property
+    def next_due(self) -> float | None:
+        """When the next file should be looked at again; None where none waits."""
+        while self._order:
+            due, path = self._order[0]
+            candidate = self._candidates.get(path)
+            if candidate is not None and candidate.due == due:
+                return due
+            heapq.heappop(self._order)  # the file was seen to change, or was dropped, meanwhile
+        return None
+
+    def saw(self, source: FileSource, now: float, *, hinted: bool) -> None:
+        """Take in how a file looks. One that looks as before goes on waiting as before."""
+        candidate = self._candidates.get(source.path)
+        if candidate is None or candidate.source != source:
+            hinted = hinted or (candidate is not None and candidate.hinted)
+            due = now + self._wait_seconds(source)
+            self._candidates[source.path] = _Candidate(source, due, hinted)
+            heapq.heappush(self._order, (due, source.path))
+        else:
+            candidate.hinted |= hinted
+
+    def due(self, now: float, limit: int) -> list[Path]:
+        """Give the files to look at again by now, those that waited longest first."""
+        paths: list[Path] = []
+        while len(paths) < limit and (due := self.next_due) is not None and due <= now:
+            paths.append(heapq.heappop(self._order)[1])
+        return paths
+
+    def settle(
+        self, paths: Iterable[Path], looks: Iterable[FileSource], now: float
+    ) -> list[tuple[FileSource, bool]]:
+        """Give those of the due files that look the same as when they began to wait.
+
+        ``looks`` is what was found at ``paths``: a file that is missing in it is gone, one
+        that looks different begins anew. With each comes whether anything hinted at it.
+        """
+        by_path = {source.path: source for source in looks}
+        settled = []
+        for path in paths:
+            candidate = self._candidates.pop(path)
+            source = by_path.get(path)
+            if source is None:
+                continue
+            if source == candidate.source:
+                settled.append((source, candidate.hinted))
+            else:
+                self.saw(source, now, hinted=candidate.hinted)
+        return settled
+
+    def _wait_seconds(self, source: FileSource) -> float:
+        return max(self._settle_seconds, 0 if source.size else EMPTY_SECONDS)

@@ -1,0 +1,26 @@
+"""``hydrusd run``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anyio
+
+from hydrusd import logs
+from hydrusd.cli._paths import rules_path, state_path
+from hydrusd.daemon import Daemon, read_configuration, stopping_on_signals
+
+
+def run_daemon(
+    rules: Path | None, state_dir: Path | None, *, safe_mode: bool, log_level: str, as_json: bool
+) -> None:
+    """Run until stopped."""
+    logs.configure(level=log_level, as_json=as_json)
+    configuration = read_configuration(rules_path(rules), safe_mode=safe_mode)
+
+    async def run() -> None:
+        daemon = Daemon(configuration, state_path(state_dir))
+        with stopping_on_signals(daemon.stop):
+            await daemon.run()
+
+    anyio.run(run)

@@ -1,0 +1,279 @@
+"""The composition root: builds the parts, runs them, stops them.
+
+Everything that is wired is wired here; no other module knows all the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import anyio
+import structlog
+
+from hydrusd import builtin
+from hydrusd.clock import Clock, SystemClock
+from hydrusd.engine import CompiledRule, Intake, Lane, RuleBook
+from hydrusd.errors import ConfigError, HydrusError, Problem
+from hydrusd.expressions import Expressions
+from hydrusd.hydrus import ClientInfo, HydrusClient
+from hydrusd.ledger import Ledger, LedgerWriter
+from hydrusd.model import FinishedJob
+from hydrusd.plugin import AnyAction
+from hydrusd.plugin.host import PluginHost
+from hydrusd.rules import RuleFault, RuleSet, RuleSpec, Vocabulary, load, read_plugin_folders
+
+LANE = "hydrus"
+LEDGER_FILE = "ledger.sqlite"
+
+log = structlog.get_logger("hydrusd.daemon")
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A rules file that was read and understood, with the plugins it speaks of."""
+
+    rules: RuleSet
+    host: PluginHost
+    expressions: Expressions
+    vocabulary: Vocabulary
+
+
+def shipped_plugins() -> Path | None:
+    """Say where the plugins that come with hydrusd are: in the package, or beside its source."""
+    here = Path(__file__).parent
+    for folder in (here / "shipped_plugins", here.parent / "plugins"):
+        if folder.is_dir() and (folder == here / "shipped_plugins" or _is_source(here.parent)):
+            return folder
+    return None
+
+
+def _is_source(folder: Path) -> bool:
+    return (folder / "pyproject.toml").is_file()
+
+
+def load_plugins(folders: Sequence[Path], *, safe_mode: bool = False) -> PluginHost:
+    """Load the built-ins, then (unless in safe mode) what ships, is installed, and is yours."""
+    host = PluginHost()
+    host.load_modules(importlib.import_module(name) for name in builtin.PLUGINS)
+    if not safe_mode:
+        shipped = shipped_plugins()
+        for folder in ([shipped] if shipped else []) + list(folders):
+            host.load_folder(folder)
+        host.load_entry_points()
+    for fault in host.faults:
+        log.error(f"plugin left out: {fault.message}", plugin=fault.plugin, origin=fault.origin)
+    return host
+
+
+def read_configuration(
+    path: Path, *, safe_mode: bool = False, resolve_secrets: bool = True
+) -> Configuration:
+    """Read a rules file with the plugins beside it. Raises ConfigError with all its problems.
+
+    Plugins are looked for in ``plugins/`` beside the rules file and in the folders that its
+    ``plugins`` names.
+    """
+    beside = path.parent / "plugins"
+    shipped = shipped_plugins()
+    folders = [f for f in (beside, *read_plugin_folders(path)) if f.is_dir() or f != beside]
+    folders = [f for f in dict.fromkeys(folders) if shipped is None or f.resolve() != shipped]
+    host = load_plugins(folders, safe_mode=safe_mode)
+    expressions = Expressions(filters=host.filters)
+    vocabulary = Vocabulary(
+        triggers=host.triggers,
+        actions=host.actions,
+        check_condition=expressions.condition,
+        check_template=expressions.template,
+        check_rule=check_rule,
+    )
+    rules = load(path, vocabulary, environ=os.environ, resolve_secrets=resolve_secrets)
+    return Configuration(rules, host, expressions, vocabulary)
+
+
+def check_rule(rule: RuleSpec) -> list[RuleFault]:
+    """Find orders of steps that could lose a file or could never work."""
+    faults = []
+    disposed = imported = ""
+    for position, step in enumerate(rule.steps):
+        action = type(step.config)
+        assert issubclass(action, AnyAction)
+        if disposed and action.needs_source:
+            faults.append(
+                RuleFault(
+                    ("do", position),
+                    f"{step.action} needs the source, but {disposed} has disposed of it by then",
+                    f"put {step.action} before {disposed}"
+                    if not action.disposes
+                    else "a rule can dispose of its source once",
+                )
+            )
+        if action.destroys and not imported:
+            faults.append(
+                RuleFault(
+                    ("do", position),
+                    f"{step.action} would dispose of files that no step before it has imported",
+                    "put add_file before it, or use move_source to only move files",
+                )
+            )
+        imported = imported or (step.action if action.imports else "")
+        disposed = disposed or (step.action if action.disposes else "")
+    return faults
+
+
+class Daemon:
+    """One rules file, one ledger, one Hydrus client, at work until stopped."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        state_dir: Path,
+        *,
+        clock: Clock | None = None,
+        observe: Callable[[FinishedJob], None] | None = None,
+    ) -> None:
+        self._configuration = configuration
+        self._state_dir = state_dir
+        self._clock = clock or SystemClock()
+        self._observe_also = observe
+        self._stopped = anyio.Event()
+
+    def stop(self) -> None:
+        """Ask the daemon to stop. Call it on the event loop."""
+        self._stopped.set()
+
+    async def run(self) -> None:
+        """Work until stopped.
+
+        Raises LedgerError where the ledger cannot be had, and ConfigError where a reachable
+        client shows that the rules cannot work (a service that it does not have).
+        """
+        client_spec = self._configuration.rules.client
+        client = HydrusClient(
+            client_spec.url,
+            client_spec.access_key.get_secret_value(),
+            clock=self._clock,
+            timeout_seconds=client_spec.timeout_seconds,
+        )
+        ledger = Ledger.open(self._state_dir / LEDGER_FILE)
+        try:
+            async with client:
+                await self._run(client, LedgerWriter(ledger))
+        finally:
+            ledger.close()
+
+    async def _run(self, client: HydrusClient, writer: LedgerWriter) -> None:
+        book = RuleBook(
+            self._configuration.rules,
+            self._configuration.vocabulary,
+            self._configuration.expressions,
+        )
+        await self._look_first(client, book)
+        await writer(
+            Ledger.remember_rules,
+            [(rule.name, rule.revision, rule.spec.definition) for rule in book],
+            self._clock.now(),
+        )
+        await writer(Ledger.clear_conditions)
+        lane = Lane(
+            LANE,
+            client,
+            book,
+            writer,
+            self._clock,
+            commit_wait_seconds=self._configuration.rules.client.commit_wait_seconds,
+            observe=self._observe,
+            on_connected=lambda info: reasons_to_park(book, client, info),
+        )
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lane.run, name=f"lane {lane.name}")
+            for source in book.sources():
+                intake = Intake(source, lane.name, writer, self._clock, lane.wake)
+                tasks.start_soon(intake.run, name=f"trigger {intake.name}")
+            log.info("started", rules=len(list(book)), ledger=str(self._state_dir / LEDGER_FILE))
+            await self._stopped.wait()
+            log.info("stopping")
+            tasks.cancel_scope.cancel()
+        log.info("stopped")
+
+    async def _look_first(self, client: HydrusClient, book: RuleBook) -> None:
+        """Refuse to start on rules that the client, if it is there, shows to be wrong."""
+        try:
+            await client.connect()
+        except HydrusError:
+            return  # the lane says so, and waits
+        problems = [problem for rule in book for problem in live_problems(rule, client)]
+        if problems:
+            raise ConfigError(problems)
+
+    def _observe(self, entry: FinishedJob) -> None:
+        if self._observe_also is not None:
+            self._observe_also(entry)
+        if self._configuration.host.has_observers:
+            for failure in self._configuration.host.job_finished(entry):
+                log.error(f"an observer failed: {failure}")
+
+
+def live_problems(rule: CompiledRule, client: HydrusClient) -> Iterator[Problem]:
+    """Give what the connected client shows to be wrong with a rule, with its place."""
+    for step in rule.steps:
+        assert isinstance(step.spec.config, AnyAction)
+        for fault in step.spec.config.preflight(client):
+            place = step.spec.position
+            try:
+                text = Path(place.file).read_text(encoding="utf-8-sig").splitlines()
+                excerpt = text[place.line - 1]
+            except (OSError, ValueError, IndexError):
+                excerpt = ""
+            yield Problem(place.file, place.line, place.column, fault.message, fault.hint, excerpt)
+
+
+def reasons_to_park(book: RuleBook, client: HydrusClient, info: ClientInfo) -> dict[str, str]:
+    """Say which rules cannot run on the client as it is now, and what would help."""
+    reasons: dict[str, str] = {}
+    for rule in book:
+        missing = {
+            permission.words(info.api_version)
+            for step in rule.steps
+            for permission in step.action_class.permissions
+            if not info.permits_everything and permission not in info.permissions
+        }
+        if missing:
+            words = " and ".join(repr(word) for word in sorted(missing))
+            reasons[rule.name] = (
+                f"the access key lacks {words}: tick it in Hydrus "
+                f"(services → review services → client api → edit); looked at again every minute"
+            )
+        elif problems := list(live_problems(rule, client)):
+            reasons[rule.name] = "; ".join(f"{p.place}: {p.message}" for p in problems)
+    return reasons
+
+
+@contextmanager
+def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Call ``stop`` on the event loop at SIGINT or SIGTERM; a second one ends at once.
+
+    Plain ``signal`` handlers, because event loops offer none on Windows.
+    """
+    loop = asyncio.get_running_loop()
+    former: dict[int, object] = {}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        del frame
+        signal.signal(number, signal.SIG_DFL)
+        loop.call_soon_threadsafe(stop)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        former[number] = signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]

@@ -1,0 +1,117 @@
+"""Rules made ready to run: conditions and templates compiled, actions at hand.
+
+A step without templates makes its action once; one with templates makes one for each
+job, from the rendered text, and pydantic judges it again: what a template yields is
+input like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from hydrusd.errors import ExpressionError
+from hydrusd.expressions import Condition, Expressions, is_template
+from hydrusd.model import Data, StepRecord
+from hydrusd.plugin import AnyAction, Trigger
+from hydrusd.rules import RuleSpec, StepSpec
+
+Render = Callable[[Mapping[str, object]], object]
+
+
+class CompiledStep:
+    """One entry of ``do``, ready to make its action."""
+
+    def __init__(self, spec: StepSpec, expressions: Expressions, folder: Path) -> None:
+        assert isinstance(spec.config, AnyAction)
+        self.spec = spec
+        self.action_class = type(spec.config)
+        self._folder = folder
+        self._render = _compile(spec.raw, expressions)
+
+    @property
+    def name(self) -> str:
+        """The action's name in YAML."""
+        return self.spec.action
+
+    def action(self, context: Mapping[str, object]) -> AnyAction:
+        """Make the action for one job. Raises ExpressionError where it cannot be rendered."""
+        if self._render is None:
+            assert isinstance(self.spec.config, AnyAction)
+            return self.spec.config
+        rendered = self._render(context)
+        try:
+            return self.action_class.model_validate(rendered, context={"folder": self._folder})
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise ExpressionError(
+                f"{self.name}: after rendering, {place or 'it'} is not valid: {first['msg']}"
+            ) from error
+
+
+def _compile(value: object, expressions: Expressions) -> Render | None:
+    """Give a function that renders this piece of YAML, or None if there is nothing to render."""
+    match value:
+        case str() if is_template(value):
+            return expressions.template(value).render
+        case Mapping():
+            keys = [(_compile(k, expressions), k) for k in value]
+            parts = [_compile(v, expressions) for v in value.values()]
+            if not any(parts) and not any(render for render, _ in keys):
+                return None
+            values = list(value.values())
+            return lambda context: {
+                (render(context) if render else key): (part(context) if part else plain)
+                for (render, key), part, plain in zip(keys, parts, values, strict=True)
+            }
+        case list() | tuple():
+            items = [(_compile(item, expressions), item) for item in value]
+            if not any(render for render, _ in items):
+                return None
+            return lambda context: [render(context) if render else item for render, item in items]
+        case _:
+            return None
+
+
+@dataclass(frozen=True)
+class CompiledRule:
+    """A rule at one revision."""
+
+    spec: RuleSpec
+    condition: Condition | None
+    steps: Sequence[CompiledStep]
+
+    @property
+    def name(self) -> str:
+        """The rule's name."""
+        return self.spec.name
+
+    @property
+    def revision(self) -> str:
+        """The revision of its meaning."""
+        return self.spec.revision
+
+    @property
+    def trigger(self) -> Trigger:
+        """Its trigger, with parameters."""
+        assert isinstance(self.spec.trigger_config, Trigger)
+        return self.spec.trigger_config
+
+    def context(self, data: Data, steps: Sequence[StepRecord] = ()) -> dict[str, object]:
+        """Give what templates and conditions of this rule see."""
+        return {
+            **data,
+            "rule": {"name": self.name},
+            "steps": {record.action: record.values for record in steps},
+        }
+
+
+def compile_rule(spec: RuleSpec, expressions: Expressions, folder: Path) -> CompiledRule:
+    """Compile a rule. ``folder`` is where its relative paths start. Raises ExpressionError."""
+    condition = None if spec.condition is None else expressions.condition(spec.condition)
+    steps = tuple(CompiledStep(step, expressions, folder) for step in spec.steps)
+    return CompiledRule(spec, condition, steps)

@@ -1,0 +1,122 @@
+"""From a trigger to the ledger: what was noticed becomes jobs, or reasons for none.
+
+``emit`` returns when the transaction has committed. That is the crash boundary:
+before it the trigger has to notice again, after it the job will be done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from hydrusd.clock import Clock
+from hydrusd.engine.matching import judge
+from hydrusd.engine.rulebook import Source
+from hydrusd.errors import HydrusdError
+from hydrusd.ledger import Ledger, LedgerWriter, PendingEvent
+from hydrusd.model import Event
+
+FIRST_RESTART_SECONDS = 5.0
+LONGEST_RESTART_SECONDS = 300.0
+
+log = structlog.get_logger("hydrusd.intake")
+
+
+class Intake:
+    """What one trigger sees of the engine (its ``TriggerContext``), and what keeps it running."""
+
+    def __init__(
+        self,
+        source: Source,
+        lane: str,
+        ledger: LedgerWriter,
+        clock: Clock,
+        wake: Callable[[], None],
+    ) -> None:
+        self._source = source
+        self._lane = lane
+        self._ledger = ledger
+        self._clock = clock
+        self._wake = wake
+        self._state = ""
+        self._reports: list[tuple[str, str]] = []
+        self.name = f"{source.name} {_describe(source)}".strip()
+
+    @property
+    def clock(self) -> Clock:
+        """The time."""
+        return self._clock
+
+    async def emit(self, events: Sequence[Event]) -> None:
+        """Store events with the verdict of each listening rule; wake the lane."""
+        await self._store_reports()
+        pending = [
+            PendingEvent(event, [judge(rule, event.data) for rule in self._source.rules])
+            for event in events
+        ]
+        taken = await self._ledger(
+            Ledger.take_in, self._source.name, self._lane, pending, self._clock.now()
+        )
+        if taken.jobs:
+            log.info("noticed", trigger=self.name, events=taken.events, jobs=taken.jobs)
+            self._wake()
+
+    async def unseen(self, keys: Sequence[str]) -> set[str]:
+        """Give those of the keys that a rule listening here has not had yet."""
+        await self._store_reports()
+        return await self._ledger(Ledger.unseen, self._source.name, keys, self._source.revisions)
+
+    def waiting(self, reason: str) -> None:
+        """Say that nothing can be noticed at the moment, and why."""
+        self._report("waiting", reason)
+
+    def working(self, detail: str = "") -> None:
+        """Say that all is well (again)."""
+        self._report("working", detail)
+
+    def warn(self, message: str) -> None:
+        """Say something that does not stop the trigger."""
+        log.warning(message, trigger=self.name)
+
+    def _report(self, state: str, reason: str) -> None:
+        if state != self._state or reason:
+            if state == "waiting":
+                log.warning(reason, trigger=self.name)
+            elif self._state == "waiting":
+                log.info("works again", trigger=self.name)
+        self._state = state
+        self._reports.append((state, reason))
+
+    async def _store_reports(self) -> None:
+        if self._reports:
+            state, reason = self._reports[-1]
+            self._reports.clear()
+            await self._ledger(
+                Ledger.set_condition, "trigger", self.name, state, reason, self._clock.now()
+            )
+
+    async def run(self) -> None:
+        """Run the trigger for ever: one that fails is started again, after a while."""
+        delay = FIRST_RESTART_SECONDS
+        while True:
+            began = self._clock.monotonic()
+            try:
+                await self._source.trigger.run(self)
+                failure = "it ended by itself"
+            except HydrusdError as error:
+                failure = str(error)
+            except Exception as error:  # the plugin boundary: a trigger may raise anything
+                failure = f"{type(error).__name__}: {error}"
+                log.debug("trigger failed", trigger=self.name, exc_info=error)
+            if self._clock.monotonic() - began > LONGEST_RESTART_SECONDS:
+                delay = FIRST_RESTART_SECONDS
+            self.waiting(f"{failure}; starting again in {delay:.0f} s")
+            await self._store_reports()
+            await self._clock.sleep(delay)
+            delay = min(delay * 2, LONGEST_RESTART_SECONDS)
+
+
+def _describe(source: Source) -> str:
+    path = getattr(source.trigger, "path", None)
+    return str(path) if path is not None else ", ".join(source.revisions)

@@ -1,0 +1,525 @@
+"""The queue of one Hydrus client, worked in sets.
+
+A set is up to 256 ready jobs of one rule at one step. Its outcomes are stored while
+it runs, each time in one transaction, so that a crash loses at most a moment's worth
+of knowledge, never of work: every action looks before it repeats.
+
+The lane knows three moods. *Working*: client there, jobs flow. *Parked*: client away or
+the key refused; it asks again, ever less often, while steps that need no client go on.
+*Settling* happens in between, see ``settling.py``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import random
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import cast
+
+import anyio
+import structlog
+from anyio import to_thread
+from anyio.abc import TaskGroup
+
+from hydrusd.clock import Clock
+from hydrusd.engine.compiling import CompiledRule, CompiledStep
+from hydrusd.engine.matching import judge
+from hydrusd.engine.retrying import MAX_ATTEMPTS, backoff_seconds, judge_error
+from hydrusd.engine.rulebook import RuleBook
+from hydrusd.engine.settling import Settling
+from hydrusd.errors import (
+    AccessDenied,
+    ExpressionError,
+    HydrusdError,
+    HydrusError,
+    HydrusUnavailable,
+    PermissionMissing,
+)
+from hydrusd.hydrus import ClientInfo, HydrusClient
+from hydrusd.ledger import ClaimFilter, JobUpdate, Ledger, LedgerWriter, StepUpdate
+from hydrusd.model import (
+    FinishedJob,
+    Job,
+    JobId,
+    JobState,
+    Outcome,
+    OutcomeKind,
+    ParkScope,
+    StepRecord,
+)
+from hydrusd.plugin import Action, AnyAction, Call, SetAction
+
+SET_SIZE = 256
+ONE_BY_ONE_WIDTH = 4
+FLUSH_SECONDS = 0.5
+IDLE_SECONDS = 5.0
+"""Another process may put jobs back (``retry``); so often is looked for that."""
+RULE_PARK_SECONDS = 60.0
+PROBE_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
+
+log = structlog.get_logger("hydrusd.lane")
+
+Observe = Callable[[FinishedJob], None]
+
+
+@dataclass(slots=True)
+class _Parked:
+    """Why something waits, and until when (monotonic seconds)."""
+
+    reason: str
+    until: float
+    for_permission: bool = False
+
+
+@dataclass(eq=False, slots=True)
+class _Work:
+    """A claimed job on its way through a step."""
+
+    job: Job
+    call: Call[AnyAction] | None = None
+    outcome: Outcome | None = None
+    stored: bool = False
+
+    @property
+    def result(self) -> Outcome | None:
+        return self.call.outcome if self.call is not None else self.outcome
+
+
+class Lane:
+    """Works the jobs of one client until cancelled."""
+
+    def __init__(
+        self,
+        name: str,
+        client: HydrusClient,
+        rules: RuleBook,
+        ledger: LedgerWriter,
+        clock: Clock,
+        *,
+        commit_wait_seconds: float = 60.0,
+        observe: Observe | None = None,
+        on_connected: Callable[[ClientInfo], dict[str, str]] | None = None,
+        chance: random.Random | None = None,
+    ) -> None:
+        """Make a lane.
+
+        ``observe`` is told of each finished job. ``on_connected`` may give reasons, by rule,
+        why a rule cannot run on the client as it is now: these are parked.
+        """
+        self.name = name
+        self._client = client
+        self._rules = rules
+        self._ledger = ledger
+        self._clock = clock
+        self._observe = observe
+        self._on_connected = on_connected
+        self._chance = chance or random.Random()  # noqa: S311 - jitter, not a secret
+        self._owner = uuid.uuid4().hex
+        self._woken = anyio.Event()
+        self._parked: _Parked | None = _Parked("not connected yet", 0.0)
+        self._probes = 0
+        self._parked_rules: dict[str, _Parked] = {}
+        self._said: dict[str, str] = {}
+        self._orphans: frozenset[str] = frozenset()
+        self._boot = ""
+        self._settling = Settling(
+            name, client, rules, ledger, clock, commit_wait_seconds=commit_wait_seconds
+        )
+
+    def wake(self) -> None:
+        """Say that there is something to do. Call it on the event loop."""
+        self._woken.set()
+
+    # --- the loop ------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Work until cancelled; claimed jobs go back then, at no cost."""
+        try:
+            await self._begin()
+            while True:
+                self._woken = anyio.Event()
+                await self._connect_if_due()
+                await self._unpark_rules()
+                worked = await self._work_a_set()
+                if self._parked is None:
+                    worked |= await self._settle(idle=not worked)
+                if not worked:
+                    await self._rest()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._ledger(Ledger.release, self._clock.now(), owner=self._owner)
+
+    async def _begin(self) -> None:
+        freed = await self._ledger(Ledger.release, self._clock.now())
+        if freed:
+            log.info("took up again what was under way when the daemon last stopped", jobs=freed)
+        await self._settling.begin()
+        await self._adopt()
+        open_rules = await self._ledger(Ledger.open_rules)
+        self._orphans = frozenset(open_rules - set(self._rules.revisions))
+        for rule in sorted(self._orphans):
+            reason = "the rule is no longer in the rules file; its jobs wait until it is back"
+            log.warning(reason, rule=rule)
+            await self._condition("rule", rule, "parked", reason)
+
+    async def _adopt(self) -> None:
+        """Put jobs that have not begun under their rule as it is now."""
+        while jobs := await self._ledger(Ledger.unbegun, self._rules.revisions, 500):
+            verdicts = [(job, judge(self._rules.current(job.rule), job.data)) for job in jobs]
+            await self._ledger(Ledger.adopt, verdicts, self._clock.now())
+
+    def _filter(self) -> ClaimFilter:
+        blocked = self._orphans | frozenset(self._parked_rules)
+        return ClaimFilter(self.name, self._parked is not None, blocked)
+
+    async def _rest(self) -> None:
+        """Wait until woken or until something becomes due, whichever is first."""
+        now = self._clock.monotonic()
+        waits = [IDLE_SECONDS]
+        due = await self._ledger(Ledger.next_due, self._filter())
+        if due is not None:
+            waits.append((due - self._clock.now()).total_seconds())
+        waits += [parked.until - now for parked in self._parked_rules.values()]
+        if self._parked is not None:
+            waits.append(self._parked.until - now)
+        elif (settles := self._settling.due_in_seconds()) is not None:
+            waits.append(settles)
+        seconds = max(min(waits), 0.01)
+        woken = self._woken
+        async with anyio.create_task_group() as tasks:
+
+            async def sleep() -> None:
+                await self._clock.sleep(seconds)
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(sleep, name=f"rest of lane {self.name}")
+            await woken.wait()
+            tasks.cancel_scope.cancel()
+
+    # --- parking -------------------------------------------------------------------------
+
+    async def _condition(self, kind: str, name: str, state: str, reason: str) -> None:
+        await self._ledger(Ledger.set_condition, kind, name, state, reason, self._clock.now())
+
+    async def _park(self, reason: str) -> None:
+        delay = PROBE_SECONDS[min(self._probes, len(PROBE_SECONDS) - 1)]
+        self._probes += 1
+        if self._parked is None or self._parked.reason != reason:
+            log.warning(f"waiting for Hydrus: {reason}", lane=self.name)
+            await self._condition("client", self.name, "waiting", reason)
+        self._parked = _Parked(reason, self._clock.monotonic() + delay)
+
+    async def _connect_if_due(self) -> None:
+        if self._parked is None or self._parked.until > self._clock.monotonic():
+            return
+        try:
+            info = await self._client.connect()
+        except HydrusError as error:
+            await self._park(str(error))
+            return
+        self._boot = info.boot
+        self._parked = None
+        self._probes = 0
+        hydrus = f" (v{info.hydrus_version})" if info.hydrus_version else ""
+        detail = f"Client API {info.api_version}{hydrus}, key {info.key_name!r}"
+        log.info("connected to Hydrus", lane=self.name, client=detail)
+        await self._condition("client", self.name, "connected", detail)
+        self._settling.connected()
+        if self._on_connected is not None:
+            for rule, reason in self._on_connected(info).items():
+                await self._park_rule(rule, reason, for_permission=True)
+
+    async def _park_rule(self, rule: str, reason: str, *, for_permission: bool = False) -> None:
+        if self._said.get(rule) != reason:
+            self._said[rule] = reason
+            log.warning(f"rule waits: {reason}", rule=rule)
+            await self._condition("rule", rule, "parked", reason)
+        until = self._clock.monotonic() + RULE_PARK_SECONDS
+        self._parked_rules[rule] = _Parked(reason, until, for_permission)
+
+    async def _unpark_rules(self) -> None:
+        now = self._clock.monotonic()
+        due = [rule for rule, parked in self._parked_rules.items() if parked.until <= now]
+        if not due:
+            return
+        permission = any(self._parked_rules[rule].for_permission for rule in due)
+        for rule in due:
+            del self._parked_rules[rule]
+        if permission and self._parked is None:
+            # What the key may do is read only when connecting.
+            self._parked = _Parked("reading the permissions again", now)
+            await self._connect_if_due()
+
+    # --- a set ---------------------------------------------------------------------------
+
+    async def _work_a_set(self) -> bool:
+        """Claim a set and take it through its step. False where nothing was ready."""
+        jobs = await self._ledger(
+            Ledger.claim, self._filter(), self._owner, SET_SIZE, self._clock.now()
+        )
+        if not jobs:
+            return False
+        if not jobs[0].revision:
+            # Put back by a person: what the rule says now decides.
+            await self._ledger(Ledger.release, self._clock.now(), owner=self._owner)
+            await self._adopt()
+            return True
+        work = [_Work(job) for job in jobs]
+        try:
+            rule = await self._rules.at(jobs[0].rule, jobs[0].revision, self._ledger)
+        except HydrusdError as error:
+            reason = f"jobs that began under an older form of the rule cannot go on: {error}"
+            for item in work:
+                item.outcome = Outcome.dead(reason)
+            await self._store(work, None, jobs[0].step)
+            return True
+        step = rule.steps[jobs[0].step]
+        for item in work:
+            self._prepare(item, rule, step)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._flush, work, rule, name=f"checkpoints of {step.name}")
+            await self._run_step(step, [w.call for w in work if w.call is not None])
+            tasks.cancel_scope.cancel()
+        await self._store(work, rule, jobs[0].step)
+        _log_set(rule.name, step.name, [w.result for w in work if w.result is not None])
+        return True
+
+    def _prepare(self, item: _Work, rule: CompiledRule, step: CompiledStep) -> None:
+        job = item.job
+        try:
+            action = step.action(rule.context(job.data, job.steps))
+        except ExpressionError as error:
+            item.outcome = Outcome.dead(str(error))
+            return
+        item.call = Call(
+            action=action,
+            job_id=job.id,
+            rule=rule.name,
+            data=job.data,
+            client=self._client,
+            clock=self._clock,
+            file_hash=job.file_hash,
+            attempt=job.attempt,
+            steps=job.steps,
+            position=job.step,
+        )
+
+    async def _run_step(self, step: CompiledStep, calls: Sequence[Call[AnyAction]]) -> None:
+        """Have every call finished, by the action or by what it raised."""
+        if not calls:
+            return
+        try:
+            if step.action_class.needs_client:
+                self._require_permissions(step)
+            if issubclass(step.action_class, SetAction):
+                await step.action_class.run_set(cast("Sequence[Call[SetAction]]", calls))
+            else:
+                await _one_by_one(cast("Sequence[Call[Action]]", calls))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the table decides what it means
+            await self._settle_failure(step, calls, error)
+        else:
+            for call in _open(calls):
+                call.finish(Outcome.retry(f"{step.name} did not say how it ended"))
+
+    async def _settle_failure(
+        self, step: CompiledStep, calls: Sequence[Call[AnyAction]], error: BaseException
+    ) -> None:
+        left = _open(calls)
+        if not left:
+            log.error("an action failed after all its items were finished", error=str(error))
+            return
+        if not isinstance(error, HydrusdError):
+            log.debug("action failed", step=step.name, exc_info=error)
+        verdict = judge_error(error, attempt=max(call.attempt for call in left))
+        if verdict.splits and len(left) > 1:
+            middle = len(left) // 2
+            await self._run_step(step, left[:middle])
+            await self._run_step(step, left[middle:])
+            return
+        for call in left:
+            call.finish(verdict.outcome)
+
+    def _require_permissions(self, step: CompiledStep) -> None:
+        info = self._client.info
+        for permission in sorted(step.action_class.permissions):
+            if not info.permits_everything and permission not in info.permissions:
+                words = permission.words(info.api_version)
+                raise PermissionMissing(
+                    f"{step.name} needs the permission {words!r}: tick it for this access key in "
+                    f"Hydrus (services → review services → client api → edit)",
+                    permission=words,
+                )
+
+    # --- storing -------------------------------------------------------------------------
+
+    async def _flush(self, work: Sequence[_Work], rule: CompiledRule) -> None:
+        """Store outcomes while the rest of the set is still under way."""
+        while True:
+            await self._clock.sleep(FLUSH_SECONDS)
+            with anyio.CancelScope(shield=True):
+                await self._store(work, rule, work[0].job.step)
+                await self._ledger(Ledger.renew, self._owner, self._clock.now())
+
+    async def _store(self, work: Sequence[_Work], rule: CompiledRule | None, position: int) -> None:
+        ready = [w for w in work if w.result is not None and not w.stored]
+        if not ready:
+            return
+        updates: list[JobUpdate] = []
+        steps: list[StepUpdate] = []
+        park = ""
+        park_rule = ""
+        for item in ready:
+            outcome = item.result
+            assert outcome is not None
+            update = self._update(item.job, rule, outcome)
+            updates.append(update)
+            if outcome.kind is OutcomeKind.PARK:
+                if outcome.scope is ParkScope.LANE:
+                    park = outcome.detail
+                else:
+                    park_rule = outcome.detail
+                continue
+            kind = OutcomeKind.DEAD if update.state is JobState.DEAD else outcome.kind
+            name = rule.steps[position].name if rule is not None else ""
+            record = StepRecord(
+                position, name, kind, outcome.detail, outcome.values, outcome.receipt
+            )
+            steps.append(StepUpdate(item.job.id, record))
+        await self._ledger(Ledger.checkpoint, self._owner, updates, steps, self._clock.now())
+        for item in ready:
+            item.stored = True
+        self._settling.entered([u.job_id for u in updates if u.state is JobState.SETTLING])
+        await self._tell([u.job_id for u in updates if u.state in _ENDINGS])
+        if park:
+            await self._park(park)
+        name = work[0].job.rule
+        if park_rule:
+            await self._park_rule(name, park_rule, for_permission=True)
+        elif not park and self._said.pop(name, None) is not None:
+            log.info("rule works again", rule=name)
+            await self._condition("rule", name, "working", "")
+
+    def _update(self, job: Job, rule: CompiledRule | None, outcome: Outcome) -> JobUpdate:
+        """Decide where a job goes from here."""
+        now = self._clock.now()
+        state, step, attempt, run_at = JobState.READY, job.step, job.attempt, now
+        needs_client = True if rule is None else rule.steps[job.step].action_class.needs_client
+        boot = job.boot
+        ending: JobState | None = None
+        match outcome.kind:
+            case OutcomeKind.DONE:
+                assert rule is not None
+                step, attempt = job.step + 1, 0
+                if rule.steps[job.step].action_class.changes_client:
+                    # The oldest boot stays: that is what has to be proved durable.
+                    boot = boot or self._boot
+                if step == len(rule.steps):
+                    state = ending = JobState.DONE
+                else:
+                    needs_client = rule.steps[step].action_class.needs_client
+                    if boot and rule.steps[step].action_class.disposes:
+                        state = JobState.SETTLING
+            case OutcomeKind.SKIPPED:
+                state = ending = JobState.SKIPPED
+            case OutcomeKind.RETRY if job.attempt < MAX_ATTEMPTS:
+                seconds = outcome.delay_seconds
+                if seconds is None:
+                    seconds = backoff_seconds(job.attempt, self._chance)
+                run_at = now + timedelta(seconds=seconds)
+            case OutcomeKind.RETRY | OutcomeKind.DEAD:
+                state = JobState.DEAD
+            case OutcomeKind.PARK:
+                attempt = job.attempt - 1
+        if ending is not None and boot:
+            state = JobState.SETTLING
+        file_hash = outcome.values.get("hash", job.file_hash)
+        return JobUpdate(
+            job_id=job.id,
+            event_id=job.event_id,
+            claimed_attempt=job.attempt,
+            state=state,
+            step=step,
+            needs_client=needs_client,
+            attempt=attempt,
+            run_at=run_at,
+            file_hash=file_hash if isinstance(file_hash, str) else None,
+            boot=boot,
+            ending=ending if state is JobState.SETTLING else None,
+            detail=outcome.detail,
+            frees_event=outcome.frees_event,
+        )
+
+    # --- settling ------------------------------------------------------------------------
+
+    async def _settle(self, *, idle: bool) -> bool:
+        try:
+            settled = await self._settling.settle(idle=idle)
+        except HydrusError as error:
+            await self._park(str(error))
+            return False
+        self._boot = self._settling.boot or self._boot
+        await self._tell(settled.ended)
+        return settled.progress
+
+    async def _tell(self, ids: Sequence[JobId]) -> None:
+        if ids and self._observe is not None:
+            for entry in await self._ledger(Ledger.finished, ids):
+                self._observe(entry)
+
+
+_ENDINGS = frozenset({JobState.DONE, JobState.SKIPPED, JobState.DEAD})
+
+
+def _open(calls: Iterable[Call[AnyAction]]) -> list[Call[AnyAction]]:
+    return [call for call in calls if call.outcome is None]
+
+
+async def _one_by_one(calls: Sequence[Call[Action]]) -> None:
+    """Run an action that knows one item at a time, a few at once.
+
+    What one item raises is that item's fate; only what concerns the client as a whole
+    ends the set.
+    """
+    limiter = anyio.CapacityLimiter(ONE_BY_ONE_WIDTH)
+    general: list[HydrusError] = []
+
+    async def run(call: Call[Action], tasks: TaskGroup) -> None:
+        async with limiter:
+            try:
+                if inspect.iscoroutinefunction(call.action.run):
+                    outcome = await call.action.run(call)
+                else:
+                    outcome = cast("Outcome", await to_thread.run_sync(call.action.run, call))
+            except (AccessDenied, PermissionMissing) as error:
+                general.append(error)
+                tasks.cancel_scope.cancel()
+                return
+            except HydrusUnavailable as error:
+                if not error.outcome_unknown:
+                    general.append(error)
+                    tasks.cancel_scope.cancel()
+                    return
+                outcome = judge_error(error, attempt=call.attempt).outcome
+            except (Exception, SystemExit) as error:
+                log.debug("action failed", exc_info=error)
+                outcome = judge_error(error, attempt=call.attempt).outcome
+            call.finish(outcome)
+
+    async with anyio.create_task_group() as tasks:
+        for call in calls:
+            tasks.start_soon(run, call, tasks)
+    if general:
+        raise general[0]
+
+
+def _log_set(rule: str, step: str, outcomes: Sequence[Outcome]) -> None:
+    counts: dict[str, int] = {}
+    for outcome in outcomes:
+        counts[outcome.kind] = counts.get(outcome.kind, 0) + 1
+    log.info(step, rule=rule, **counts)
+    for outcome in outcomes:
+        if outcome.kind is OutcomeKind.DEAD:
+            log.warning(f"gave up: {outcome.detail}", rule=rule, step=step)

@@ -1,0 +1,79 @@
+"""What becomes of a job when its step fails: one table, in one place.
+
+Retries live in the ledger alone. Nothing below the lane repeats a request by itself
+(but for one renewed session), so an attempt counted here is an attempt made.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from hydrusd.errors import (
+    AccessDenied,
+    ExpressionError,
+    HydrusError,
+    HydrusUnavailable,
+    PermanentError,
+    PermissionMissing,
+    RequestRejected,
+    TemporaryError,
+    VersionTooOld,
+)
+from hydrusd.model import Outcome
+
+MAX_ATTEMPTS = 8
+FIRST_DELAY_SECONDS = 5.0
+LONGEST_DELAY_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The outcome for each item of a failed call.
+
+    ``splits``: one item may have spoilt the whole set, so the others are worth trying
+    without it.
+    """
+
+    outcome: Outcome
+    splits: bool = False
+
+
+def judge_error(error: BaseException, *, attempt: int) -> Verdict:
+    """Turn what an action raised into the fate of its items.
+
+    ``attempt`` counts the tries of this step so far, this one included. Cancellation is
+    not an error and must not be passed in.
+    """
+    text = str(error) or type(error).__name__
+    match error:
+        case PermissionMissing():
+            return Verdict(Outcome.park_rule(text))
+        case HydrusUnavailable(outcome_unknown=True):
+            # It may have been carried out: every action looks before it repeats. It costs an
+            # attempt, or an item that makes the client fall over would do so for ever.
+            return Verdict(Outcome.retry(text))
+        case HydrusUnavailable() | AccessDenied():
+            return Verdict(Outcome.park(text))
+        case RequestRejected() | VersionTooOld():
+            return Verdict(Outcome.dead(text), splits=True)
+        case HydrusError():
+            # A sick client fails at everything; only a second failure points at an item.
+            return Verdict(Outcome.retry(text), splits=attempt > 1)
+        case TemporaryError(delay_seconds=delay):
+            return Verdict(Outcome.retry(text, delay_seconds=delay), splits=attempt > 1)
+        case PermanentError() | ExpressionError():
+            return Verdict(Outcome.dead(text), splits=True)
+        case OSError():
+            return Verdict(Outcome.retry(f"{type(error).__name__}: {text}"), splits=True)
+        case _:
+            return Verdict(
+                Outcome.retry(f"the action failed with {type(error).__name__}: {text}"),
+                splits=True,
+            )
+
+
+def backoff_seconds(attempt: int, chance: random.Random) -> float:
+    """Give the wait before the next try: doubling, with jitter, at most an hour."""
+    delay = min(FIRST_DELAY_SECONDS * 2 ** (attempt - 1), LONGEST_DELAY_SECONDS)
+    return delay * chance.uniform(0.75, 1.25)

@@ -1,0 +1,80 @@
+"""All rules by name, as they are now and, for jobs already begun, as they were."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydrusd.engine.compiling import CompiledRule, compile_rule
+from hydrusd.errors import HydrusdError
+from hydrusd.expressions import Expressions
+from hydrusd.ledger import Ledger, LedgerWriter
+from hydrusd.plugin import Trigger
+from hydrusd.rules import RuleSet, RuleSpec, Vocabulary, rule_from_definition
+
+
+@dataclass(frozen=True)
+class Source:
+    """One trigger and the rules that listen to it."""
+
+    trigger: Trigger
+    rules: Sequence[CompiledRule]
+
+    @property
+    def name(self) -> str:
+        """The trigger's name in YAML."""
+        return self.trigger.trigger
+
+    @property
+    def revisions(self) -> Mapping[str, str]:
+        """Each listening rule's revision by its name."""
+        return {rule.name: rule.revision for rule in self.rules}
+
+
+class RuleBook:
+    """The rules of one daemon."""
+
+    def __init__(self, rules: RuleSet, vocabulary: Vocabulary, expressions: Expressions) -> None:
+        folder = rules.file.parent
+        self._compile: Callable[[RuleSpec], CompiledRule] = lambda spec: compile_rule(
+            spec, expressions, folder
+        )
+        self._vocabulary = vocabulary
+        self._folder: Path = folder
+        self._rules = {s.name: self._compile(s) for s in rules.rules if s.enabled}
+        self._former: dict[tuple[str, str], CompiledRule] = {}
+
+    def __iter__(self) -> Iterator[CompiledRule]:
+        """Give the rules as they are now, in the order of the file."""
+        return iter(self._rules.values())
+
+    @property
+    def revisions(self) -> Mapping[str, str]:
+        """Each rule's present revision by its name."""
+        return {name: rule.revision for name, rule in self._rules.items()}
+
+    def current(self, name: str) -> CompiledRule:
+        """Give a rule as it is now."""
+        return self._rules[name]
+
+    def sources(self) -> list[Source]:
+        """Give each distinct trigger with the rules that listen to it."""
+        grouped: dict[str, list[CompiledRule]] = {}
+        for rule in self._rules.values():
+            identity = f"{rule.spec.trigger} {rule.trigger.model_dump_json()}"
+            grouped.setdefault(identity, []).append(rule)
+        return [Source(rules[0].trigger, tuple(rules)) for rules in grouped.values()]
+
+    async def at(self, name: str, revision: str, ledger: LedgerWriter) -> CompiledRule:
+        """Give a rule as it was at a revision. Raises HydrusdError where it no longer loads."""
+        rule = self._rules[name]
+        if rule.revision == revision:
+            return rule
+        if (name, revision) not in self._former:
+            definition = await ledger(Ledger.definition, name, revision)
+            if definition is None:
+                raise HydrusdError(f"rule {name!r} at revision {revision} is not in the ledger")
+            spec = rule_from_definition(name, definition, self._vocabulary, folder=self._folder)
+            self._former[name, revision] = self._compile(spec)
+        return self._former[name, revision]

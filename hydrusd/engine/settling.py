@@ -1,0 +1,210 @@
+"""Proves that what was done is durable, before anything irreversible follows from it.
+
+A client answers "imported" long before it commits (every 30 seconds or so), and what it
+has not committed is gone when it dies. So a job whose remote steps are done *settles*:
+
+1. It carries the boot of the client that was read *before* its oldest unproved change.
+2. The client is told to commit, or, where it cannot be told, is given longer than its
+   commit period.
+3. Only then the boot is asked for again. The same boot before the work and after the
+   commit means that no restart lies between them: the commit covers the work.
+4. Another boot means a restart: what the job did is looked up, and whatever is missing
+   is done again from its first lost step. What is there settles once more, in the new
+   boot, because being there does not say whether the client has committed it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from hydrusd.clock import Clock
+from hydrusd.engine.compiling import CompiledRule
+from hydrusd.engine.rulebook import RuleBook
+from hydrusd.errors import HydrusdError
+from hydrusd.hydrus import HydrusClient
+from hydrusd.ledger import Ledger, LedgerWriter
+from hydrusd.model import Job, JobId, OutcomeKind
+from hydrusd.plugin import AnyAction, Call
+
+COMMIT_AT_LEAST_EVERY_SECONDS = 5.0
+COMMIT_AT_JOBS = 2000
+LOOK_UP_JOBS = 256
+
+NO_FILE = "0" * 64
+"""A hash that no file has."""
+
+log = structlog.get_logger("hydrusd.settling")
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a look at the settling jobs came to."""
+
+    progress: bool = False
+    ended: Sequence[JobId] = field(default_factory=tuple)
+
+
+class Settling:
+    """The settling jobs of one lane.
+
+    Since when a job settles is kept in memory, on the clock that never jumps: after a
+    restart of the daemon all waits begin anew, which costs a minute and proves more.
+    """
+
+    def __init__(
+        self,
+        lane: str,
+        client: HydrusClient,
+        rules: RuleBook,
+        ledger: LedgerWriter,
+        clock: Clock,
+        *,
+        commit_wait_seconds: float,
+    ) -> None:
+        self._lane = lane
+        self._client = client
+        self._rules = rules
+        self._ledger = ledger
+        self._clock = clock
+        self._wait_seconds = commit_wait_seconds
+        self._entered: deque[tuple[float, list[JobId]]] = deque()
+        self.boot = ""
+        self._said_waiting = False
+
+    async def begin(self) -> None:
+        """Take over what settled when the daemon last stopped."""
+        self.entered(await self._ledger(Ledger.settling, self._lane))
+
+    def connected(self) -> None:
+        """Learn that permissions and version were read anew."""
+        self._said_waiting = False
+
+    def entered(self, ids: Sequence[JobId]) -> None:
+        """Note that these jobs settle from now on."""
+        if ids:
+            self._entered.append((self._clock.monotonic(), list(ids)))
+
+    def due_in_seconds(self) -> float | None:
+        """Say when to look again; None where nothing settles."""
+        if not self._entered:
+            return None
+        wait = 0.0 if self._client.can_force_commit else self._wait_seconds
+        return max(self._entered[0][0] + wait - self._clock.monotonic(), 0.0)
+
+    async def settle(self, *, idle: bool) -> Settled:
+        """Prove what can be proved now. ``idle``: there is nothing else to do for the client.
+
+        Raises HydrusError where the client is away; nothing is taken as durable then.
+        """
+        ripe = self._ripe(idle=idle)
+        if not ripe:
+            return Settled()
+        if self._client.can_force_commit:
+            await self._client.force_commit()
+        elif self._client.can_look_up_files:
+            # Its answer proves that no long task has kept the database from committing.
+            await self._client.known_hashes([NO_FILE])
+        self.boot = await self._client.boot()
+        ids = [job_id for _, group in ripe for job_id in group]
+        ended = await self._ledger(Ledger.settle, ids, self.boot, self._clock.now())
+        again = await self._redo_lost(self.boot)
+        for _ in ripe:
+            self._entered.popleft()
+        self.entered(again)
+        log.info("settled", jobs=len(ids), lane=self._lane)
+        return Settled(progress=True, ended=ended)
+
+    def _ripe(self, *, idle: bool) -> list[tuple[float, list[JobId]]]:
+        """Give the groups, oldest first, that the next look can prove durable."""
+        if not self._entered:
+            return []
+        now = self._clock.monotonic()
+        if not self._client.can_force_commit:
+            self._say_waiting()
+            return [group for group in self._entered if now - group[0] >= self._wait_seconds]
+        waiting = sum(len(group) for _, group in self._entered)
+        oldest = now - self._entered[0][0]
+        due = idle or waiting >= COMMIT_AT_JOBS or oldest >= COMMIT_AT_LEAST_EVERY_SECONDS
+        return list(self._entered) if due else []
+
+    def _say_waiting(self) -> None:
+        if not self._said_waiting:
+            self._said_waiting = True
+            log.info(
+                f"this client cannot be told to commit (that needs Client API ≥ 76 and the "
+                f"permission 'manage database'): waiting {self._wait_seconds:.0f} s for it to "
+                f"do so by itself before sources are disposed of",
+                lane=self._lane,
+            )
+
+    async def _redo_lost(self, boot: str) -> list[JobId]:
+        """Send jobs of an earlier boot back to what they lost; give those that lost nothing."""
+        intact: list[JobId] = []
+        while jobs := await self._ledger(
+            Ledger.unsettled_elsewhere, self._lane, boot, LOOK_UP_JOBS
+        ):
+            back: dict[JobId, tuple[int, bool] | None] = {}
+            for (name, revision), group in _by_rule(jobs).items():
+                try:
+                    rule = await self._rules.at(name, revision, self._ledger)
+                except (HydrusdError, KeyError):
+                    # The rule is gone from the file: nothing of it can be done again now.
+                    # Its jobs stay as they are, unproved, until it is back.
+                    back |= dict.fromkeys((job.id for job in group), None)
+                else:
+                    back |= await self._first_lost(rule, group)
+            await self._ledger(Ledger.resettle, back, boot, self._clock.now())
+            intact += [job_id for job_id, step in back.items() if step is None]
+            lost = len(back) - sum(step is None for step in back.values())
+            log.warning(
+                "Hydrus restarted before it had committed everything: looked up what is there",
+                lost=lost,
+                there=len(back) - lost,
+            )
+        return intact
+
+    async def _first_lost(
+        self, rule: CompiledRule, jobs: Sequence[Job]
+    ) -> dict[JobId, tuple[int, bool] | None]:
+        """Find for each job the first step whose work the client no longer has."""
+        back: dict[JobId, tuple[int, bool] | None] = {}
+        left = {job.id: job for job in jobs}
+        for position, step in enumerate(rule.steps):
+            if not step.action_class.changes_client:
+                continue
+            done = [job for job in left.values() if _did(job, position)]
+            calls: list[Call[AnyAction]] = [
+                Call(
+                    action=step.action(rule.context(job.data, job.steps)),
+                    job_id=job.id,
+                    rule=rule.name,
+                    data=job.data,
+                    client=self._client,
+                    clock=self._clock,
+                    file_hash=job.file_hash,
+                    steps=job.steps,
+                    position=position,
+                )
+                for job in done
+            ]
+            if not calls:
+                continue
+            for call in await step.action_class.lost(calls):
+                back[call.job_id] = (position, step.action_class.needs_client)
+                del left[call.job_id]
+        return back | dict.fromkeys(left, None)
+
+
+def _did(job: Job, position: int) -> bool:
+    return any(r.position == position and r.outcome is OutcomeKind.DONE for r in job.steps)
+
+
+def _by_rule(jobs: Sequence[Job]) -> dict[tuple[str, str], list[Job]]:
+    grouped: dict[tuple[str, str], list[Job]] = {}
+    for job in jobs:
+        grouped.setdefault((job.rule, job.revision), []).append(job)
+    return grouped

@@ -1,0 +1,293 @@
+"""Compiled templates and conditions, and what happens when they are evaluated."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import NoReturn
+
+from jinja2 import StrictUndefined, Template as JinjaTemplate, TemplateError, nodes
+from jinja2.runtime import LoopContext
+from jinja2.utils import missing
+
+from hydrusd.errors import ExpressionError
+from hydrusd.expressions._bounds import MAX_TEXT, NAMES, Evaluation, calculate, name_of
+from hydrusd.expressions._plain import PlainData, plain
+from hydrusd.expressions._syntax import ExpressionSyntaxError, OffsetEnvironment, parse
+from hydrusd.expressions._words import (
+    CONSTANTS,
+    INTERNAL_FILTERS,
+    LOOP_ATTRIBUTES,
+    METHODS,
+    TESTS,
+    all_filters,
+    bounded_range,
+    written,
+)
+
+# What Python itself raises when a rule's text and the data do not fit together.
+_EVALUATION_ERRORS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TemplateError,
+    TypeError,
+    ValueError,
+)
+_GLOBALS: Mapping[str, object] = {"range": bounded_range}
+_Root = Callable[[Evaluation], Iterator[str]]
+
+
+def is_template(text: str) -> bool:
+    """Tell whether the text holds anything to render."""
+    return "{{" in text or "{%" in text or "{#" in text
+
+
+class _MissingError(ExpressionError):
+    """Used what is not there. ``holder`` is where it was looked for, or ``missing``."""
+
+    def __init__(self, holder: object, name: object) -> None:
+        self.holder = holder
+        self.name = name
+        super().__init__(f"there is no {name!r}")
+
+
+class _Missing(StrictUndefined):
+    @property
+    def _undefined_message(self) -> NoReturn:
+        # Every refused use asks for its message first: the one door to all of them.
+        raise _MissingError(self._undefined_obj, self._undefined_name)
+
+
+class _Method:
+    """A method of a value, the only kind of thing besides ``range`` that can be called."""
+
+    __slots__ = ("function", "value")
+
+    def __init__(self, function: Callable[..., object], value: object) -> None:
+        self.function = function
+        self.value = value
+
+
+class _Sandbox(OffsetEnvironment):
+    """Nothing is reachable but keys of plain data and the methods listed in _words.py."""
+
+    intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%", "**"})
+    context_class = Evaluation
+
+    def call_binop(self, context: object, operator: str, left: object, right: object) -> object:
+        assert isinstance(context, Evaluation)
+        result = calculate(operator, left, right)
+        return result if isinstance(result, int | float) else context.admit(result)
+
+    def getattr(self, obj: object, attribute: str) -> object:
+        if type(obj) is dict and attribute in obj:
+            return obj[attribute]
+        method = METHODS.get(type(obj), {}).get(attribute)
+        if method is not None:
+            return _Method(method, obj)
+        if isinstance(obj, LoopContext) and attribute in LOOP_ATTRIBUTES:
+            return getattr(obj, attribute)
+        return self._absent(obj, attribute)
+
+    def getitem(self, obj: object, argument: object) -> object:
+        if isinstance(obj, dict | str | list | tuple | range):
+            try:
+                return obj[argument]  # type: ignore[call-overload, index]
+            except (LookupError, TypeError):
+                pass
+        return self._absent(obj, argument)
+
+    def _absent(self, obj: object, name: object) -> _Missing:
+        if isinstance(obj, StrictUndefined):
+            str(obj)
+        return _Missing(obj=obj, name=name)  # type: ignore[arg-type]
+
+    def call(
+        self, context: object, function: object, /, *values: object, **named: object
+    ) -> object:
+        # Jinja passes these along in loops, for functions that we do not have.
+        named.pop("_loop_vars", None)
+        named.pop("_block_vars", None)
+        if type(function) is _Method:
+            return function.function(context, function.value, *values, **named)
+        if function is bounded_range:
+            return bounded_range(*values, **named)
+        if isinstance(function, StrictUndefined):
+            str(function)
+        raise ExpressionError(f"{name_of(function)} cannot be called")
+
+
+class Expressions:
+    """Compiles templates and conditions. Several may live side by side; nothing is shared.
+
+    ``filters`` are added to our own by name; they get and give plain data. What they
+    raise becomes an ExpressionError that names the filter.
+    """
+
+    def __init__(
+        self, *, filters: Mapping[str, Callable[..., object]] = MappingProxyType({})
+    ) -> None:
+        self._environment = environment = _Sandbox(
+            autoescape=False,
+            cache_size=0,
+            finalize=written,
+            keep_trailing_newline=True,
+            optimized=False,
+            undefined=_Missing,
+        )
+        public = all_filters(filters)
+        self._filters = frozenset(public)
+        environment.filters = public | INTERNAL_FILTERS
+        environment.tests = dict(TESTS)
+        environment.globals = {}
+
+    def template(self, text: str) -> Template:
+        """Compile a template. Raises ExpressionSyntaxError."""
+        root, chains = self._compile(text, condition=False)
+        return Template(text, self._environment, root, chains)
+
+    def condition(self, text: str) -> Condition:
+        """Compile a condition. Raises ExpressionSyntaxError."""
+        root, chains = self._compile(text, condition=True)
+        return Condition(text, self._environment, root, chains)
+
+    def _compile(self, text: str, *, condition: bool) -> tuple[_Root, list[tuple[str, ...]]]:
+        tree = parse(self._environment, text, self._filters, condition=condition)
+        chains = [chain for node in tree.find_all(nodes.Getattr) if (chain := _chain(node))]
+        try:
+            code = self._environment.compile(tree)
+            compiled = JinjaTemplate.from_code(self._environment, code, {}, None)
+        except (MemoryError, RecursionError, SyntaxError, TemplateError):
+            # Python's own compiler gives up on what is nested beyond its limits.
+            raise ExpressionSyntaxError("nested too deeply", text, 0) from None
+        return compiled.root_render_func, chains
+
+
+class _Compiled:
+    """A text ready to be evaluated, as often and in as many threads as wanted."""
+
+    __slots__ = ("_chains", "_environment", "_root", "text")
+
+    def __init__(
+        self,
+        text: str,
+        environment: _Sandbox,
+        root: _Root,
+        chains: list[tuple[str, ...]],
+    ) -> None:
+        self.text = text
+        self._environment = environment
+        self._root = root
+        self._chains = chains
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.text!r})"
+
+    def _start(self, data: PlainData) -> Evaluation:
+        return Evaluation(self._environment, {**data, **_GLOBALS})
+
+    def _explain(self, error: Exception, data: PlainData) -> ExpressionError:
+        if isinstance(error, _MissingError):
+            return self._explain_missing(error, data)
+        if isinstance(error, ExpressionError):
+            return error
+        if isinstance(error, ZeroDivisionError):
+            return ExpressionError("a division by zero")
+        if isinstance(error, RecursionError):
+            return ExpressionError("nested too deeply")
+        if isinstance(error, TypeError) and re.search(r"\(\) |argument", str(error)):
+            return ExpressionError("a filter or method was given too few or too many values")
+        # Python names its types: "'>' not supported between instances of 'int' and 'str'".
+        words = re.sub(
+            r"'(\w+)'( object)?", lambda found: NAMES.get(found[1], found[0]), str(error)
+        )
+        return ExpressionError(words.replace("instances of ", "") or type(error).__name__)
+
+    def _explain_missing(self, error: _MissingError, data: PlainData) -> ExpressionError:
+        name, holder = error.name, error.holder
+        place, known = str(name), list[str]()
+        if holder is missing:
+            known = [*data, *CONSTANTS, *_GLOBALS]
+        elif isinstance(holder, dict):
+            known = [key for key in holder if isinstance(key, str)]
+        if holder is not missing:
+            place = self._place(name, holder, data) or f"{name_of(holder)}.{name}"
+        message = f"{place}: there is no {name!r}"
+        if holder is not missing and not isinstance(holder, dict):
+            message = f"{place}: {name_of(holder)} has no {name!r}"
+        near = difflib.get_close_matches(str(name), known[:1000], n=1, cutoff=0.5)
+        if near:
+            return ExpressionError(f"{message}; did you mean {near[0]!r}?")
+        if 0 < len(known) <= 20 and holder is not missing:
+            message += f"; there are: {', '.join(sorted(known))}"
+        return ExpressionError(message)
+
+    def _place(self, name: object, holder: object, data: PlainData) -> str:
+        """Find how the text reached the place where the name was missing."""
+        for chain in self._chains:
+            if chain[-1] != name:
+                continue
+            value: object = data
+            for part in chain[:-1]:
+                value = value.get(part) if isinstance(value, dict) else None
+            if value is holder:
+                return ".".join(chain)
+        return ""
+
+
+class Template(_Compiled):
+    """A text with ``{{ … }}`` in it. ``text`` is what was compiled."""
+
+    __slots__ = ()
+
+    def render(self, context: Mapping[str, object]) -> str:
+        """Give the text with the data filled in, at most 65,536 characters.
+
+        Raises ExpressionError, with what was missing or did not fit.
+        """
+        data = plain(context)
+        parts: list[str] = []
+        length = 0
+        try:
+            for part in self._root(self._start(data)):
+                length += len(part)
+                if length > MAX_TEXT:
+                    raise ExpressionError(f"the text is longer than {MAX_TEXT:,} characters")
+                parts.append(part)
+        except (ExpressionError, *_EVALUATION_ERRORS) as error:
+            raise self._explain(error, data) from error
+        return "".join(parts)
+
+
+class Condition(_Compiled):
+    """A text that is true or false of the data. ``text`` is what was compiled."""
+
+    __slots__ = ()
+
+    def holds(self, context: Mapping[str, object]) -> bool:
+        """Tell whether the condition is true of the data (not empty, not zero, not None).
+
+        Raises ExpressionError, with what was missing or did not fit.
+        """
+        data = plain(context)
+        evaluation = self._start(data)
+        try:
+            for _ in self._root(evaluation):
+                pass
+            return bool(evaluation.vars["_result"])
+        except (ExpressionError, *_EVALUATION_ERRORS) as error:
+            raise self._explain(error, data) from error
+
+
+def _chain(node: nodes.Getattr) -> tuple[str, ...]:
+    """Give ``("file", "parent", "name")`` for ``file.parent.name``, or nothing."""
+    parts: list[str] = [node.attr]
+    inner = node.node
+    while isinstance(inner, nodes.Getattr):
+        parts.append(inner.attr)
+        inner = inner.node
+    return (*reversed([*parts, inner.name]),) if isinstance(inner, nodes.Name) else ()

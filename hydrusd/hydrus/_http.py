@@ -1,0 +1,224 @@
+"""The only module that knows httpx: bytes out, bytes in, and what can go wrong between.
+
+It speaks to httpx's transport and not to its client, because everything which the client
+adds is unwanted here: cookies, redirects (a redirected POST is a lost POST), proxies from
+the environment, a second parse of every URL. What is left is faster, and the request
+target goes out byte for byte as built, which the double decoding of Hydrus asks for.
+
+A failure on the way becomes ``HydrusUnavailable``, with ``outcome_unknown`` where a write
+may have been carried out although nobody said so.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+from urllib.parse import quote, urlsplit
+
+import anyio
+import httpx
+
+from hydrusd import __version__
+from hydrusd.errors import HydrusFailed, HydrusUnavailable, RequestRejected
+from hydrusd.redaction import redact, register
+
+# Tests put an httpx transport of their own here; everyone else leaves it None.
+Transport = httpx.AsyncBaseTransport
+
+MAX_CONNECTIONS = 8
+CONNECT_TIMEOUT_SECONDS = 10.0
+
+# Failures before a single byte of the request left this machine.
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+
+
+class Body(Protocol):
+    """A request body too large to hold: its size in bytes, and its bytes, each time anew."""
+
+    size: int
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Begin at the first byte: a request may have to be repeated."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request, without the address of the client it goes to."""
+
+    method: str
+    path: str
+    query: str = ""
+    body: bytes | Body = b""
+    content_type: str = ""
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    extra_seconds: float = 0.0
+
+    def with_header(self, name: str, value: str) -> Request:
+        """Give the same request with one header more."""
+        return replace(self, headers=(*self.headers, (name, value)))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: never partial, never interpreted. Not shown, it may hold a session key."""
+
+    status: int
+    content_type: str
+    body: bytes = field(repr=False)
+
+
+def encode_query(params: Mapping[str, object]) -> str:
+    """Give a query string that survives Hydrus, which decodes percent signs twice.
+
+    Text goes as it is, everything else as JSON (a Python ``True`` would be refused).
+    Raises RequestRejected for text that is not Unicode.
+    """
+    parts: list[str] = []
+    for name, value in params.items():
+        text = value if isinstance(value, str) else to_json(value).decode()
+        try:
+            parts.append(f"{name}={quote(text.replace('%', '%25'), safe='')}")
+        except UnicodeEncodeError:
+            raise _not_unicode(text) from None
+    return "&".join(parts)
+
+
+def to_json(value: object) -> bytes:
+    """Give the value as JSON in UTF-8. Raises RequestRejected for text that is not Unicode."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise _not_unicode(text) from None
+
+
+def _not_unicode(text: str) -> RequestRejected:
+    # File names that are no valid UTF-8 come from the system with lone surrogates in them.
+    at = next(i for i, c in enumerate(text) if "\ud800" <= c <= "\udfff")
+    near = ascii(text[max(0, at - 20) : at + 20])
+    return RequestRejected(f"this text cannot be sent, it is not valid Unicode: {redact(near)}")
+
+
+class Wire:
+    """Connections to one Hydrus client, at most 8 at a time.
+
+    ``url`` is http or https, host, port, and perhaps a path before which a proxy put it.
+    ``timeout_seconds`` is the longest silence while an answer is awaited: a busy client
+    simply blocks, so it is long.
+    """
+
+    def __init__(self, url: str, *, timeout_seconds: float, transport: Transport | None) -> None:
+        parts = urlsplit(url.strip())
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError(f"not the address of a Hydrus client: {redact(url)!r}")
+        if parts.username is not None or parts.password is not None:
+            register(parts.password or "")
+            raise ValueError("an address with a user name or password in it is not supported")
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        self.address = f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")
+        self._url = httpx.URL(self.address)
+        self._prefix = quote(parts.path.rstrip("/"), safe="/%")
+        self._timeout_seconds = timeout_seconds
+        self._headers = (
+            (b"Host", self._url.netloc),
+            (b"Accept", b"application/json"),
+            (b"User-Agent", f"hydrusd/{__version__}".encode()),
+        )
+        # httpx hands out connections in quadratic time when many wait: let them wait here.
+        self._turns = anyio.Semaphore(MAX_CONNECTIONS, fast_acquire=True)
+        self._transport = transport or httpx.AsyncHTTPTransport(
+            # A context for https takes 20 ms to build; for http an empty one does.
+            verify=True if parts.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+            trust_env=False,
+            limits=httpx.Limits(
+                max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS
+            ),
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._transport.aclose()
+
+    async def send(self, request: Request) -> Answer:
+        """Send the request and give the whole answer, whatever its status.
+
+        Raises HydrusUnavailable where no whole answer came.
+        """
+        async with self._turns:
+            try:
+                response = await self._transport.handle_async_request(self._build(request))
+                try:
+                    body = await response.aread()
+                finally:
+                    await response.aclose()
+            except httpx.LocalProtocolError as error:
+                raise HydrusFailed(
+                    f"the request is no valid HTTP: {redact(str(error))}",
+                    method=request.method,
+                    path=request.path,
+                ) from error
+            except httpx.RequestError as error:
+                raise self._unavailable(request, error) from error
+        return Answer(response.status_code, response.headers.get("content-type", ""), body)
+
+    def _build(self, request: Request) -> httpx.Request:
+        headers = list(self._headers)
+        if isinstance(request.body, bytes):
+            stream: httpx.AsyncByteStream = httpx.ByteStream(request.body)
+            size = len(request.body)
+        else:
+            stream = _Stream(request.body)
+            size = request.body.size
+        if request.method != "GET":
+            headers.append((b"Content-Length", str(size).encode()))
+            headers.append((b"Content-Type", request.content_type.encode()))
+        headers += [(name.encode(), value.encode()) for name, value in request.headers]
+        target = f"{self._prefix}{request.path}" + (f"?{request.query}" if request.query else "")
+        return httpx.Request(
+            request.method,
+            self._url,
+            headers=headers,
+            stream=stream,
+            extensions={
+                "target": target.encode(),
+                "timeout": {
+                    "connect": CONNECT_TIMEOUT_SECONDS,
+                    "read": self._timeout_seconds + request.extra_seconds,
+                    "write": self._timeout_seconds,
+                    "pool": None,
+                },
+            },
+        )
+
+    def _unavailable(self, request: Request, error: httpx.RequestError) -> HydrusUnavailable:
+        if isinstance(error, httpx.ConnectTimeout):
+            what = f"no connection to {self.address} within {CONNECT_TIMEOUT_SECONDS:g} s"
+        elif isinstance(error, httpx.ConnectError):
+            what = f"cannot connect to {self.address}: {error}"
+        elif isinstance(error, httpx.ReadTimeout):
+            waited = self._timeout_seconds + request.extra_seconds
+            what = f"no answer from {self.address} within {waited:g} s"
+        elif isinstance(error, httpx.WriteTimeout):
+            what = f"{self.address} stopped taking the request for {self._timeout_seconds:g} s"
+        else:
+            what = f"the connection to {self.address} was cut: {str(error) or type(error).__name__}"
+        return HydrusUnavailable(
+            redact(what),
+            outcome_unknown=request.method != "GET" and not isinstance(error, _NOT_SENT),
+            method=request.method,
+            path=request.path,
+        )
+
+
+class _Stream(httpx.AsyncByteStream):
+    """A body as httpx wants it."""
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._body.__aiter__()

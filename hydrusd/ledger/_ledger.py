@@ -1,0 +1,798 @@
+"""The ledger's statements: take in, claim, checkpoint, settle, recover.
+
+Every method is one transaction, so a crash leaves either all of it or nothing.
+A claim is a lease (owner, expiry, attempt): whoever finishes must still hold it,
+and writes nothing where it does not.
+"""
+
+from __future__ import annotations
+
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from filelock import FileLock, Timeout
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Row,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+
+from hydrusd.errors import LedgerError, LedgerLocked
+from hydrusd.ledger._migrating import migrate
+from hydrusd.ledger._sqlite import insert_ignoring, insert_or_update, open_engine
+from hydrusd.ledger._tables import condition, event, job, not_matched, rule_revision, run, step
+from hydrusd.model import (
+    Data,
+    Event,
+    EventId,
+    FinishedJob,
+    Job,
+    JobId,
+    JobState,
+    OutcomeKind,
+    StepRecord,
+)
+
+CHUNK = 500
+"""Values in one IN list: SQLite's older limit is 999 parameters a statement."""
+
+LEASE = timedelta(minutes=10)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A rule matched: a job is to be made.
+
+    ``failure`` is set where the condition could not be judged: the job is then made
+    as a dead letter at once, for a person to see, instead of guessing yes or no.
+    """
+
+    rule: str
+    revision: str
+    needs_client: bool
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NotMatched:
+    """A rule did not match, because …"""
+
+    rule: str
+    revision: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PendingEvent:
+    """An event with the verdict of every rule that listens to its trigger."""
+
+    event: Event
+    verdicts: Sequence[NewJob | NotMatched]
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What an intake stored."""
+
+    events: int
+    jobs: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimFilter:
+    """Which jobs may be claimed now."""
+
+    lane: str
+    without_client: bool = False
+    blocked_rules: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class JobUpdate:
+    """What becomes of a claimed job. ``claimed_attempt`` proves the lease."""
+
+    job_id: JobId
+    event_id: EventId
+    claimed_attempt: int
+    state: JobState
+    step: int
+    needs_client: bool
+    attempt: int
+    run_at: datetime
+    file_hash: str | None
+    boot: str | None
+    ending: JobState | None = None
+    detail: str = ""
+    frees_event: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StepUpdate:
+    """The last outcome of a step, as it is to be kept."""
+
+    job_id: JobId
+    record: StepRecord
+
+
+def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), CHUNK):
+        yield items[start : start + CHUNK]
+
+
+class Ledger:
+    """The writing side. Calls block on the disk: use it through ``LedgerWriter``."""
+
+    def __init__(self, engine: Engine, lock: FileLock | None) -> None:
+        self._engine = engine
+        self._lock = lock
+
+    # --- opening and closing -------------------------------------------------------------
+
+    @classmethod
+    def open(cls, path: Path, *, exclusive: bool = True) -> Ledger:
+        """Open or make the ledger and bring its tables up to date.
+
+        ``exclusive`` is for the daemon: two on one ledger would work against each other,
+        so the second gets LedgerLocked with the pid of the first. Commands that only
+        mark jobs (``retry``) open it beside a running daemon. Raises LedgerError where the
+        file is not a ledger, is from a newer version or lies on an unsuitable disk.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = cls._take_lock(path) if exclusive else None
+        try:
+            engine = open_engine(path, writes=True)
+            try:
+                with engine.begin() as connection:
+                    migrate(connection)
+            except BaseException:
+                engine.dispose()
+                raise
+        except BaseException:
+            if lock is not None:
+                lock.release()
+            raise
+        return cls(engine, lock)
+
+    @staticmethod
+    def _take_lock(path: Path) -> FileLock:
+        lock = FileLock(path.with_suffix(".lock"))
+        owner = path.with_suffix(".pid")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            pid = None
+            try:
+                pid = int(owner.read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                pass
+            process = f"process {pid}" if pid else "another process"
+            raise LedgerLocked(
+                f"the ledger {path} is in use by {process}: a hydrusd is already running. "
+                f"Stop it first, or give this one a ledger of its own with --state-dir.",
+                pid=pid,
+            ) from None
+        owner.write_text(str(os.getpid()), encoding="utf-8")
+        return lock
+
+    @staticmethod
+    def in_use(path: Path) -> bool:
+        """Say whether a daemon has this ledger open."""
+        lock = FileLock(path.with_suffix(".lock"))
+        try:
+            with lock.acquire(timeout=0):
+                return False
+        except Timeout:
+            return True
+
+    def close(self) -> None:
+        """Close the file and let the next daemon in."""
+        self._engine.dispose()
+        if self._lock is not None:
+            self._lock.release()
+
+    # --- intake --------------------------------------------------------------------------
+
+    def remember_rules(self, definitions: Iterable[tuple[str, str, str]], now: datetime) -> None:
+        """Keep ``(rule, revision, definition)``, so that begun jobs can end as they began."""
+        with self._engine.begin() as connection:
+            insert_ignoring(
+                connection,
+                rule_revision,
+                [
+                    {"rule": r, "revision": v, "definition": d, "first_seen_at": now}
+                    for r, v, d in definitions
+                ],
+            )
+
+    def definition(self, rule: str, revision: str) -> str | None:
+        """Give the definition of a rule as it was at that revision."""
+        statement = select(rule_revision.c.definition).where(
+            rule_revision.c.rule == rule, rule_revision.c.revision == revision
+        )
+        with self._engine.connect() as connection:
+            return connection.execute(statement).scalar()
+
+    def unseen(self, trigger: str, keys: Sequence[str], rules: Mapping[str, str]) -> set[str]:
+        """Give the keys that some of these rules (name → revision) has not judged yet.
+
+        A rule that made a job of an event has had it for good; one that did not match is
+        asked again when it has been rewritten.
+        """
+        unseen = set(keys)
+        wanted = len(rules)
+        with self._engine.connect() as connection:
+            for chunk in _chunks(list(unseen)):
+                ids = self._event_ids(connection, trigger, chunk)
+                judged = dict.fromkeys(ids.values(), 0)
+                made = select(job.c.event_id, job.c.rule).where(job.c.event_id.in_(judged))
+                for event_id, rule in connection.execute(made):
+                    judged[event_id] += rule in rules
+                passed = select(
+                    not_matched.c.event_id, not_matched.c.rule, not_matched.c.revision
+                ).where(not_matched.c.event_id.in_(judged))
+                for event_id, rule, revision in connection.execute(passed):
+                    judged[event_id] += rules.get(rule) == revision
+                unseen.difference_update(key for key, i in ids.items() if judged[i] >= wanted)
+        return unseen
+
+    @staticmethod
+    def _event_ids(
+        connection: Connection, trigger: str, keys: Sequence[str]
+    ) -> dict[str, EventId]:
+        statement = select(event.c.key, event.c.id).where(
+            event.c.trigger == trigger, event.c.freed == 0, event.c.key.in_(keys)
+        )
+        return {key: EventId(i) for key, i in connection.execute(statement)}
+
+    def take_in(
+        self, trigger: str, lane: str, pending: Sequence[PendingEvent], now: datetime
+    ) -> Intake:
+        """Store events, a job for each match and a reason for each other verdict.
+
+        Known events and rules that already have their job are left as they are.
+        """
+        intake_events = 0
+        new_jobs: list[dict[str, Any]] = []
+        passed: list[dict[str, Any]] = []
+        with self._engine.begin() as connection:
+            for chunk in _chunks(pending):
+                keys = [item.event.key for item in chunk]
+                known = self._event_ids(connection, trigger, keys)
+                fresh = {i.event.key: i.event for i in chunk if i.event.key not in known}
+                if fresh:
+                    connection.execute(
+                        insert(event),
+                        [
+                            {"trigger": trigger, "key": e.key, "data": e.data, "noticed_at": now}
+                            for e in fresh.values()
+                        ],
+                    )
+                    intake_events += len(fresh)
+                ids = self._event_ids(connection, trigger, keys) if fresh else known
+                had = self._jobs_of(connection, known.values())
+                for item in chunk:
+                    event_id = ids[item.event.key]
+                    for verdict in item.verdicts:
+                        if (event_id, verdict.rule) in had:
+                            continue
+                        had.add((event_id, verdict.rule))
+                        if isinstance(verdict, NewJob):
+                            new_jobs.append(_job_row(event_id, lane, verdict, now))
+                        else:
+                            passed.append(_passed_row(event_id, verdict, now))
+            self._store_verdicts(connection, trigger, new_jobs, passed, now)
+        return Intake(intake_events, len(new_jobs))
+
+    @staticmethod
+    def _jobs_of(
+        connection: Connection, event_ids: Iterable[EventId]
+    ) -> set[tuple[EventId, str]]:
+        ids = list(event_ids)
+        if not ids:
+            return set()
+        statement = select(job.c.event_id, job.c.rule).where(job.c.event_id.in_(ids))
+        return {(EventId(i), rule) for i, rule in connection.execute(statement)}
+
+    @staticmethod
+    def _store_verdicts(
+        connection: Connection,
+        trigger: str,
+        new_jobs: list[dict[str, Any]],
+        passed: list[dict[str, Any]],
+        now: datetime,
+    ) -> None:
+        runs: dict[str, int] = {}
+        for row in new_jobs:
+            if row["rule"] not in runs:
+                made = connection.execute(
+                    insert(run)
+                    .values(rule=row["rule"], trigger=trigger, started_at=now)
+                    .returning(run.c.id)
+                )
+                runs[row["rule"]] = made.scalar_one()
+            row["run_id"] = runs[row["rule"]]
+        if new_jobs:
+            connection.execute(insert(job), new_jobs)
+            # A rewritten rule may match what it passed over before.
+            connection.execute(
+                delete(not_matched).where(
+                    not_matched.c.event_id == bindparam("event"),
+                    not_matched.c.rule == bindparam("name"),
+                ),
+                [{"event": row["event_id"], "name": row["rule"]} for row in new_jobs],
+            )
+        insert_or_update(connection, not_matched, passed)
+
+    # --- a rule was rewritten ------------------------------------------------------------
+
+    def unbegun(self, revisions: Mapping[str, str], limit: int) -> list[Job]:
+        """Give jobs that no step of has run yet and that are not at their rule's revision.
+
+        ``revisions`` maps rules to what they are now. Jobs put back by ``retry`` count.
+        """
+        with self._engine.connect() as connection:
+            rows: list[Row[Any]] = []
+            for name, revision in revisions.items():
+                statement = (
+                    _JOBS.where(
+                        job.c.rule == name,
+                        job.c.state == JobState.READY,
+                        job.c.revision != revision,
+                        job.c.step == 0,
+                    )
+                    .where(
+                        (job.c.revision == "")
+                        | ~select(step.c.job_id).where(step.c.job_id == job.c.id).exists()
+                    )
+                    .limit(limit - len(rows))
+                )
+                rows += connection.execute(statement).all()
+                if len(rows) >= limit:
+                    break
+            return self._with_steps(connection, rows)
+
+    def adopt(self, verdicts: Sequence[tuple[Job, NewJob | NotMatched]], now: datetime) -> None:
+        """Put unbegun jobs under the present revision of their rule, or drop them."""
+        with self._engine.begin() as connection:
+            for item, verdict in verdicts:
+                if isinstance(verdict, NotMatched):
+                    connection.execute(delete(job).where(job.c.id == item.id))
+                    insert_or_update(
+                        connection, not_matched, [_passed_row(item.event_id, verdict, now)]
+                    )
+                    continue
+                row = _job_row(item.event_id, "", verdict, now)
+                changed = ("revision", "state", "needs_client", "detail", "finished_at")
+                connection.execute(
+                    update(job)
+                    .where(job.c.id == item.id, job.c.state == JobState.READY)
+                    .values({name: row[name] for name in changed})
+                )
+
+    # --- claiming and finishing ----------------------------------------------------------
+
+    def claim(self, wanted: ClaimFilter, owner: str, limit: int, now: datetime) -> list[Job]:
+        """Lease up to ``limit`` due jobs of one rule, revision and step; the oldest first."""
+        due = [
+            job.c.lane == wanted.lane,
+            job.c.state == JobState.READY,
+            job.c.finished_at.is_(None),
+            job.c.run_at <= now,
+        ]
+        if wanted.without_client:
+            due.append(job.c.needs_client.is_(False))
+        if wanted.blocked_rules:
+            due.append(job.c.rule.not_in(wanted.blocked_rules))
+        with self._engine.begin() as connection:
+            first = connection.execute(
+                select(job.c.rule, job.c.revision, job.c.step)
+                .where(*due)
+                .order_by(job.c.id)
+                .limit(1)
+            ).first()
+            if first is None:
+                return []
+            oldest = (
+                select(job.c.id)
+                .where(
+                    *due,
+                    job.c.rule == first.rule,
+                    job.c.revision == first.revision,
+                    job.c.step == first.step,
+                )
+                .order_by(job.c.id)
+                .limit(limit)
+            )
+            taken = connection.execute(
+                update(job)
+                .where(job.c.id.in_(oldest))
+                .values(
+                    state=JobState.RUNNING,
+                    owner=owner,
+                    lease_until=now + LEASE,
+                    attempt=job.c.attempt + 1,
+                )
+                .returning(job.c.id)
+            ).scalars()
+            rows = connection.execute(_JOBS.where(job.c.id.in_(list(taken)))).all()
+            return self._with_steps(connection, rows)
+
+    @staticmethod
+    def _with_steps(connection: Connection, rows: Sequence[Row[Any]]) -> list[Job]:
+        records: dict[int, list[StepRecord]] = {}
+        for chunk in _chunks([row.id for row in rows]):
+            statement = (
+                select(step).where(step.c.job_id.in_(chunk)).order_by(step.c.job_id, step.c.position)
+            )
+            for row in connection.execute(statement).mappings():
+                record = StepRecord(
+                    row["position"],
+                    row["action"],
+                    OutcomeKind(row["outcome"]),
+                    row["detail"],
+                    row["values"],
+                    row["receipt"],
+                )
+                records.setdefault(row["job_id"], []).append(record)
+        return [
+            Job(
+                id=JobId(row.id),
+                rule=row.rule,
+                revision=row.revision,
+                event_id=EventId(row.event_id),
+                event_key=row.key,
+                data=row.data,
+                step=row.step,
+                attempt=row.attempt,
+                file_hash=row.file_hash,
+                boot=row.boot,
+                steps=tuple(records.get(row.id, ())),
+            )
+            for row in rows
+        ]
+
+    def renew(self, owner: str, now: datetime) -> None:
+        """Keep the leases of work that takes long."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                update(job)
+                .where(job.c.owner == owner, job.c.state == JobState.RUNNING)
+                .values(lease_until=now + LEASE)
+            )
+
+    def checkpoint(
+        self,
+        owner: str,
+        updates: Sequence[JobUpdate],
+        steps: Sequence[StepUpdate],
+        now: datetime,
+    ) -> None:
+        """Store how steps ended and where their jobs go next: all of it, or nothing.
+
+        Raises LedgerError where a lease was lost: somebody else has the job now, and what
+        this owner knows of it no longer counts.
+        """
+        if not updates:
+            return
+        with self._engine.begin() as connection:
+            done = connection.execute(
+                _FINISH, [_update_row(item, owner, now) for item in updates]
+            )
+            if done.rowcount != len(updates):
+                raise LedgerError(
+                    f"lost the lease of {len(updates) - done.rowcount} of {len(updates)} jobs; "
+                    f"nothing of this checkpoint was stored"
+                )
+            insert_or_update(connection, step, [_step_row(item, now) for item in steps])
+            self._free_events(connection, [u.event_id for u in updates if u.frees_event])
+
+    @staticmethod
+    def _free_events(connection: Connection, event_ids: Sequence[EventId]) -> None:
+        for chunk in _chunks(event_ids):
+            connection.execute(
+                update(event).where(event.c.id.in_(chunk)).values(freed=event.c.id)
+            )
+
+    def release(self, now: datetime, *, owner: str | None = None) -> int:
+        """Put running jobs back: those of an owner, or (None) all, when this daemon is alone.
+
+        Costs no attempt: that a daemon died says nothing about the job.
+        """
+        mine = [job.c.state == JobState.RUNNING]
+        if owner is not None:
+            mine.append(job.c.owner == owner)
+        with self._engine.begin() as connection:
+            freed = connection.execute(
+                update(job)
+                .where(*mine)
+                .values(
+                    state=JobState.READY,
+                    owner=None,
+                    lease_until=None,
+                    attempt=case((job.c.attempt > 0, job.c.attempt - 1), else_=0),
+                    run_at=now,
+                )
+            )
+            return freed.rowcount
+
+    def next_due(self, wanted: ClaimFilter) -> datetime | None:
+        """Say when the next waiting job becomes due."""
+        statement = select(func.min(job.c.run_at)).where(
+            job.c.lane == wanted.lane,
+            job.c.state == JobState.READY,
+            job.c.finished_at.is_(None),
+        )
+        if wanted.without_client:
+            statement = statement.where(job.c.needs_client.is_(False))
+        if wanted.blocked_rules:
+            statement = statement.where(job.c.rule.not_in(wanted.blocked_rules))
+        with self._engine.connect() as connection:
+            return connection.execute(statement).scalar()
+
+    # --- settling ------------------------------------------------------------------------
+
+    def settling(self, lane: str) -> list[JobId]:
+        """Give the jobs whose work is done but not yet known to be durable."""
+        statement = select(job.c.id).where(
+            job.c.lane == lane, job.c.state == JobState.SETTLING, job.c.finished_at.is_(None)
+        )
+        with self._engine.connect() as connection:
+            return [JobId(i) for i in connection.execute(statement).scalars()]
+
+    def settle(self, ids: Sequence[JobId], boot: str, now: datetime) -> list[JobId]:
+        """Take what these jobs did in this boot of the client as durable; give those that ended.
+
+        Jobs whose work was done in another boot are left alone; jobs with local steps left
+        become ready for these.
+        """
+        ended: list[JobId] = []
+        with self._engine.begin() as connection:
+            for chunk in _chunks(ids):
+                durable = and_(
+                    job.c.id.in_(chunk), job.c.state == JobState.SETTLING, job.c.boot == boot
+                )
+                over = and_(durable, job.c.ending.is_not(None))
+                ended += map(JobId, connection.execute(select(job.c.id).where(over)).scalars())
+                connection.execute(
+                    update(job)
+                    .where(over)
+                    .values(state=job.c.ending, finished_at=now, boot=None)
+                )
+                connection.execute(
+                    update(job)
+                    .where(durable)
+                    .values(state=JobState.READY, boot=None, run_at=now)
+                )
+        return ended
+
+    def unsettled_elsewhere(self, lane: str, boot: str, limit: int) -> list[Job]:
+        """Give settling jobs whose work was done in another boot of the client than this."""
+        statement = (
+            _JOBS.where(
+                job.c.lane == lane,
+                job.c.state == JobState.SETTLING,
+                job.c.finished_at.is_(None),
+                job.c.boot != boot,
+            )
+            .order_by(job.c.id)
+            .limit(limit)
+        )
+        with self._engine.connect() as connection:
+            return self._with_steps(connection, connection.execute(statement).all())
+
+    def resettle(
+        self, jobs: Mapping[JobId, tuple[int, bool] | None], boot: str, now: datetime
+    ) -> None:
+        """Say what a restart of the client did to settling jobs.
+
+        A job mapped to ``(step, needs_client)`` lost what it did there and goes back to it;
+        one mapped to None lost nothing and settles again, in the present boot.
+        """
+        with self._engine.begin() as connection:
+            for job_id, back in jobs.items():
+                values: dict[str, Any] = {"boot": boot, "run_at": now}
+                if back is not None:
+                    values |= {
+                        "state": JobState.READY,
+                        "step": back[0],
+                        "needs_client": back[1],
+                        "ending": None,
+                        "attempt": 0,
+                    }
+                connection.execute(
+                    update(job)
+                    .where(job.c.id == job_id, job.c.state == JobState.SETTLING)
+                    .values(values)
+                )
+
+    # --- what a person does --------------------------------------------------------------
+
+    def retry(self, now: datetime, *, ids: Sequence[int] = (), rule: str | None = None) -> int:
+        """Put dead letters back to work: these jobs, those of a rule, or all. Gives how many.
+
+        They begin again under the rule as it is now; every step can be repeated without harm.
+        """
+        chosen = [job.c.state == JobState.DEAD]
+        if ids:
+            chosen.append(job.c.id.in_(ids))
+        if rule is not None:
+            chosen.append(job.c.rule == rule)
+        with self._engine.begin() as connection:
+            revived = connection.execute(
+                update(job)
+                .where(*chosen)
+                .values(
+                    state=JobState.READY,
+                    revision="",
+                    step=0,
+                    attempt=0,
+                    needs_client=False,
+                    run_at=now,
+                    owner=None,
+                    ending=None,
+                    finished_at=None,
+                )
+            )
+            return revived.rowcount
+
+    def set_condition(
+        self, kind: str, name: str, state: str, reason: str, now: datetime
+    ) -> None:
+        """Note what a lane, a rule or a trigger is in, for ``status`` to show."""
+        with self._engine.begin() as connection:
+            insert_or_update(
+                connection,
+                condition,
+                [{"kind": kind, "name": name, "state": state, "reason": reason, "since": now}],
+            )
+
+    def clear_conditions(self) -> None:
+        """Forget what a daemon that no longer runs was waiting for."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(condition))
+
+    def open_rules(self) -> set[str]:
+        """Give the names of all rules with jobs that have not ended."""
+        statement = select(job.c.rule).where(job.c.finished_at.is_(None)).distinct()
+        with self._engine.connect() as connection:
+            return set(connection.execute(statement).scalars())
+
+    def finished(self, ids: Sequence[JobId]) -> list[FinishedJob]:
+        """Describe jobs that have ended, for observers."""
+        found: list[FinishedJob] = []
+        with self._engine.connect() as connection:
+            for chunk in _chunks(ids):
+                statement = (
+                    select(job, event.c.data)
+                    .join(event, event.c.id == job.c.event_id)
+                    .where(job.c.id.in_(chunk), job.c.finished_at.is_not(None))
+                )
+                found += [
+                    FinishedJob(
+                        JobId(row.id),
+                        row.rule,
+                        JobState(row.state),
+                        row.detail,
+                        row.data,
+                        row.file_hash,
+                        row.finished_at,
+                    )
+                    for row in connection.execute(statement)
+                ]
+        return found
+
+
+_JOBS = select(
+    job.c.id,
+    job.c.rule,
+    job.c.revision,
+    job.c.event_id,
+    job.c.step,
+    job.c.attempt,
+    job.c.file_hash,
+    job.c.boot,
+    event.c.key,
+    event.c.data,
+).join(event, event.c.id == job.c.event_id).order_by(job.c.id)
+
+_FINISH = (
+    update(job)
+    .where(
+        and_(
+            job.c.id == bindparam("claimed_id"),
+            job.c.owner == bindparam("claimed_by"),
+            job.c.attempt == bindparam("claimed_attempt"),
+            job.c.state == JobState.RUNNING,
+        )
+    )
+    .values(
+        state=bindparam("new_state"),
+        step=bindparam("new_step"),
+        needs_client=bindparam("new_needs_client"),
+        attempt=bindparam("new_attempt"),
+        run_at=bindparam("new_run_at"),
+        file_hash=bindparam("new_file_hash"),
+        boot=bindparam("new_boot"),
+        ending=bindparam("new_ending"),
+        detail=bindparam("new_detail"),
+        finished_at=bindparam("new_finished_at"),
+        owner=None,
+        lease_until=None,
+    )
+)
+
+
+def _job_row(event_id: EventId, lane: str, verdict: NewJob, now: datetime) -> dict[str, Any]:
+    failed = bool(verdict.failure)
+    return {
+        "event_id": event_id,
+        "rule": verdict.rule,
+        "revision": verdict.revision,
+        "lane": lane,
+        "state": JobState.DEAD if failed else JobState.READY,
+        "step": 0,
+        "needs_client": verdict.needs_client,
+        "attempt": 0,
+        "run_at": now,
+        "detail": verdict.failure,
+        "created_at": now,
+        "finished_at": now if failed else None,
+    }
+
+
+def _passed_row(event_id: EventId, verdict: NotMatched, now: datetime) -> dict[str, Any]:
+    return {
+        "event_id": event_id,
+        "rule": verdict.rule,
+        "revision": verdict.revision,
+        "reason": verdict.reason,
+        "judged_at": now,
+    }
+
+
+def _update_row(item: JobUpdate, owner: str, now: datetime) -> dict[str, Any]:
+    ended = item.state in {JobState.DONE, JobState.SKIPPED, JobState.DEAD}
+    return {
+        "claimed_id": item.job_id,
+        "claimed_by": owner,
+        "claimed_attempt": item.claimed_attempt,
+        "new_state": item.state,
+        "new_step": item.step,
+        "new_needs_client": item.needs_client,
+        "new_attempt": item.attempt,
+        "new_run_at": item.run_at,
+        "new_file_hash": item.file_hash,
+        "new_boot": item.boot,
+        "new_ending": item.ending,
+        "new_detail": item.detail,
+        "new_finished_at": now if ended else None,
+    }
+
+
+def _step_row(item: StepUpdate, now: datetime) -> dict[str, Any]:
+    record = item.record
+    return {
+        "job_id": item.job_id,
+        "position": record.position,
+        "action": record.action,
+        "outcome": record.outcome,
+        "detail": record.detail,
+        "values": record.values,
+        "receipt": record.receipt,
+        "ended_at": now,
+    }

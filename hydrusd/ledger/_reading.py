@@ -1,0 +1,172 @@
+"""The reading side: what `status` shows, from another process if need be.
+
+Opens the file read-only, so that looking can never be in the way of working.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import Engine, func, select
+
+from hydrusd.errors import LedgerError
+from hydrusd.ledger._migrating import HEAD, revision
+from hydrusd.ledger._sqlite import open_engine
+from hydrusd.ledger._tables import condition, event, job, step
+from hydrusd.model import Data, JobId, JobState, OutcomeKind, StepRecord
+
+
+@dataclass(frozen=True, slots=True)
+class RuleCount:
+    """How many jobs of a rule are in a state."""
+
+    rule: str
+    state: JobState
+    jobs: int
+
+
+@dataclass(frozen=True, slots=True)
+class LaneStatus:
+    """What a lane, rule or trigger is in, and since when."""
+
+    kind: str
+    name: str
+    state: str
+    reason: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A job that gave up, as far as a person needs it to decide."""
+
+    job_id: JobId
+    rule: str
+    action: str
+    detail: str
+    data: Data
+    attempts: int
+    ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job with the outcome of each of its steps."""
+
+    job_id: JobId
+    rule: str
+    state: JobState
+    data: Data
+    file_hash: str | None
+    steps: Sequence[StepRecord]
+
+
+class LedgerReader:
+    """Reads a ledger. Each method is one snapshot."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @classmethod
+    def open(cls, path: Path) -> LedgerReader:
+        """Open an existing ledger. Raises LedgerError where there is none or it is not ours."""
+        if not path.is_file():
+            raise LedgerError(
+                f"there is no ledger at {path} yet: `hydrusd run` makes it "
+                f"(another place is chosen with --state-dir)"
+            )
+        engine = open_engine(path, writes=False)
+        with engine.connect() as connection:
+            present = revision(connection)
+        if present != HEAD:
+            engine.dispose()
+            raise LedgerError(
+                f"the ledger {path} is at {present or 'no version'}, this hydrusd reads {HEAD}: "
+                f"start `hydrusd run` once to bring it up to date"
+            )
+        return cls(engine)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._engine.dispose()
+
+    def counts(self) -> list[RuleCount]:
+        """Count jobs by rule and state."""
+        statement = (
+            select(job.c.rule, job.c.state, func.count())
+            .group_by(job.c.rule, job.c.state)
+            .order_by(job.c.rule)
+        )
+        with self._engine.connect() as connection:
+            return [RuleCount(r, JobState(s), n) for r, s, n in connection.execute(statement)]
+
+    def conditions(self) -> list[LaneStatus]:
+        """Say what lanes, rules and triggers are in."""
+        statement = select(condition).order_by(condition.c.kind, condition.c.name)
+        with self._engine.connect() as connection:
+            return [LaneStatus(*row) for row in connection.execute(statement)]
+
+    def dead(self, limit: int) -> list[DeadLetter]:
+        """Give the newest dead letters."""
+        statement = (
+            select(
+                job.c.id,
+                job.c.rule,
+                step.c.action,
+                job.c.detail,
+                event.c.data,
+                job.c.attempt,
+                job.c.finished_at,
+            )
+            .join(event, event.c.id == job.c.event_id)
+            .outerjoin(step, (step.c.job_id == job.c.id) & (step.c.position == job.c.step))
+            .where(job.c.state == JobState.DEAD)
+            .order_by(job.c.finished_at.desc(), job.c.id.desc())
+            .limit(limit)
+        )
+        with self._engine.connect() as connection:
+            return [
+                DeadLetter(JobId(i), rule, action or "if", detail, data, attempts, ended)
+                for i, rule, action, detail, data, attempts, ended in connection.execute(statement)
+            ]
+
+    def jobs(self, limit: int) -> list[JobView]:
+        """Give the newest jobs with their steps, oldest first."""
+        newest = select(job.c.id).order_by(job.c.id.desc()).limit(limit)
+        views: list[JobView] = []
+        with self._engine.connect() as connection:
+            steps: dict[int, list[StepRecord]] = {}
+            for row in connection.execute(
+                select(step).where(step.c.job_id.in_(newest)).order_by(step.c.position)
+            ).mappings():
+                steps.setdefault(row["job_id"], []).append(
+                    StepRecord(
+                        row["position"],
+                        row["action"],
+                        OutcomeKind(row["outcome"]),
+                        row["detail"],
+                        row["values"],
+                        row["receipt"],
+                    )
+                )
+            rows = connection.execute(
+                select(job, event.c.data)
+                .join(event, event.c.id == job.c.event_id)
+                .where(job.c.id.in_(newest))
+                .order_by(job.c.id)
+            )
+            for row in rows:
+                views.append(
+                    JobView(
+                        JobId(row.id),
+                        row.rule,
+                        JobState(row.state),
+                        row.data,
+                        row.file_hash,
+                        tuple(steps.get(row.id, ())),
+                    )
+                )
+        return views

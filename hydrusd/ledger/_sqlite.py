@@ -1,0 +1,80 @@
+"""The one place that knows that the database is SQLite.
+
+WAL, so that ``hydrusd status`` reads while the daemon writes; ``synchronous=FULL``,
+because a job transition that a power cut takes back is a thing done twice;
+``BEGIN IMMEDIATE``, so that a transaction that will write never fails half way
+because somebody else began to write first.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.pool import StaticPool
+
+from hydrusd.errors import LedgerError
+
+BUSY_SECONDS = 30
+
+
+def open_engine(path: Path, *, writes: bool) -> Engine:
+    """Open the file. The engine has one connection, to be used by one thread at a time."""
+
+    def connect() -> sqlite3.Connection:
+        mode = "rwc" if writes else "ro"
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        connection.execute("PRAGMA foreign_keys=ON")
+        if writes:
+            journal = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+            if journal != "wal":
+                connection.close()
+                raise LedgerError(
+                    f"the ledger cannot be kept in {path.parent}: this disk does not allow "
+                    f"SQLite's WAL mode (a network mount?). Choose a local folder with --state-dir."
+                )
+            connection.execute("PRAGMA synchronous=FULL")
+        return connection
+
+    engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
+    begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    try:
+        with engine.connect() as connection:
+            connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
+    except (sqlite3.Error, DatabaseError) as error:
+        engine.dispose()
+        raise LedgerError(f"the ledger {path} cannot be opened: {error}") from error
+    return engine
+
+
+def insert_ignoring(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Insert what is not there yet; rows that meet a unique constraint are left as they are."""
+    if rows:
+        connection.execute(sqlite_insert(table).on_conflict_do_nothing(), rows)
+
+
+def insert_or_update(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Insert rows, or overwrite those with the same primary key."""
+    if not rows:
+        return
+    statement = sqlite_insert(table)
+    keys = [column.name for column in table.primary_key]
+    changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=keys, set_=changed), rows
+    )

@@ -1,0 +1,174 @@
+"""The tables. Migrations build them; a test proves that both say the same.
+
+Times are aware UTC, stored as text in ISO form so that they sort and can be read
+by anyone with a SQL shell. Payloads are JSON, never pickle: what is written here
+is read by later versions, and by people.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.types import TypeDecorator
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware UTC time as fixed-width ISO text."""
+
+    impl = String(27)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
+        """Refuse naive times: what zone would they be in?"""
+        del dialect
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone")
+        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
+        """Read it back as aware UTC."""
+        del dialect
+        return None if value is None else datetime.fromisoformat(value)
+
+
+class Words(TypeDecorator[str]):
+    """Text for people, which may quote a file name that is not valid Unicode."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Write lone surrogates as escapes: no database takes them."""
+        del dialect
+        return None if value is None else value.encode("utf-8", "backslashreplace").decode()
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# `freed` is 0 while the event stands for something that is there, and the event's own
+# id afterwards: so a key is unique among what is there, and free again when it is gone,
+# with an ordinary constraint that every database has.
+event = Table(
+    "event",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("trigger", String(64), nullable=False),
+    Column("key", Text, nullable=False),
+    Column("freed", Integer, nullable=False, server_default="0"),
+    Column("data", JSON, nullable=False),
+    Column("noticed_at", Moment, nullable=False),
+    UniqueConstraint("trigger", "key", "freed"),
+)
+
+rule_revision = Table(
+    "rule_revision",
+    metadata,
+    Column("rule", Text, primary_key=True),
+    Column("revision", String(64), primary_key=True),
+    Column("definition", Text, nullable=False),
+    Column("first_seen_at", Moment, nullable=False),
+)
+
+run = Table(
+    "run",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("rule", Text, nullable=False),
+    Column("trigger", String(64), nullable=False),
+    Column("started_at", Moment, nullable=False),
+)
+
+not_matched = Table(
+    "not_matched",
+    metadata,
+    Column("event_id", ForeignKey("event.id", ondelete="CASCADE"), primary_key=True),
+    Column("rule", Text, primary_key=True),
+    Column("revision", String(64), nullable=False),
+    Column("reason", Words, nullable=False),
+    Column("judged_at", Moment, nullable=False),
+)
+
+job = Table(
+    "job",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("event_id", ForeignKey("event.id", ondelete="CASCADE"), nullable=False),
+    Column("run_id", ForeignKey("run.id", ondelete="SET NULL")),
+    Column("rule", Text, nullable=False),
+    Column("revision", String(64), nullable=False),
+    Column("lane", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("needs_client", Boolean, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("run_at", Moment, nullable=False),
+    Column("owner", String(64)),
+    Column("lease_until", Moment),
+    Column("file_hash", String(64)),
+    Column("boot", String(128)),
+    Column("ending", String(16)),
+    Column("detail", Words, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("finished_at", Moment),
+    UniqueConstraint("event_id", "rule"),
+    # Only what is still to be done is looked for by lane and state; a ledger of a
+    # million finished jobs must not slow a claim down.
+    Index(
+        "ix_job_open",
+        "lane",
+        "state",
+        "id",
+        sqlite_where=text("finished_at IS NULL"),
+        postgresql_where=text("finished_at IS NULL"),
+    ),
+    Index("ix_job_file_hash", "file_hash"),
+    Index("ix_job_rule_state", "rule", "state"),
+)
+
+step = Table(
+    "step",
+    metadata,
+    Column("job_id", ForeignKey("job.id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("action", String(64), nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("detail", Words, nullable=False),
+    Column("values", JSON, nullable=False),
+    Column("receipt", JSON(none_as_null=True)),
+    Column("ended_at", Moment, nullable=False),
+)
+
+# What a lane, a rule or a trigger waits for, so that `status` in another process can say it.
+condition = Table(
+    "condition",
+    metadata,
+    Column("kind", String(16), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("reason", Words, nullable=False),
+    Column("since", Moment, nullable=False),
+)

@@ -1,0 +1,168 @@
+"""The nouns that every room shares: event, outcome, job, step.
+
+All frozen: they cross threads and transactions, and a value that cannot change
+cannot be half changed. Payloads are plain JSON, because they are stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import NewType
+
+EventId = NewType("EventId", int)
+JobId = NewType("JobId", int)
+RunId = NewType("RunId", int)
+
+Data = Mapping[str, object]
+"""Plain JSON: strings, numbers, booleans, None, lists and mappings of such."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something a trigger noticed.
+
+    ``key`` is its identity: the same key twice is the same event, and the second
+    is a no-op. ``data`` is what templates and conditions see, by its top-level names.
+    """
+
+    key: str
+    data: Data
+
+
+class OutcomeKind(StrEnum):
+    """How a step ended, or that it has not."""
+
+    DONE = "done"
+    SKIPPED = "skipped"
+    RETRY = "retry"
+    DEAD = "dead"
+    PARK = "park"
+
+
+class ParkScope(StrEnum):
+    """What has to wait: everything for one client, or one rule."""
+
+    LANE = "lane"
+    RULE = "rule"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one step of one job ended.
+
+    ``values`` are for later steps (``steps.add_file.hash``); ``receipt`` is what the
+    step really changed, kept for ``explain`` and ``undo``. ``frees_event`` says that
+    what the event stood for is no longer there (the source was moved, trashed,
+    replaced): should the same thing be noticed again, it is a new event.
+    """
+
+    kind: OutcomeKind
+    detail: str = ""
+    values: Data = field(default_factory=dict)
+    receipt: Data | None = None
+    delay_seconds: float | None = None
+    scope: ParkScope = ParkScope.LANE
+    frees_event: bool = False
+
+    @classmethod
+    def done(
+        cls,
+        detail: str = "",
+        *,
+        values: Data | None = None,
+        receipt: Data | None = None,
+        frees_event: bool = False,
+    ) -> Outcome:
+        """Say that the step did its work; the job goes on to the next one."""
+        return cls(
+            OutcomeKind.DONE, detail, values or {}, receipt=receipt, frees_event=frees_event
+        )
+
+    @classmethod
+    def skipped(
+        cls, detail: str, *, values: Data | None = None, frees_event: bool = False
+    ) -> Outcome:
+        """Say that the job ends here, on purpose: its remaining steps do not run."""
+        return cls(OutcomeKind.SKIPPED, detail, values or {}, frees_event=frees_event)
+
+    @classmethod
+    def retry(cls, detail: str, *, delay_seconds: float | None = None) -> Outcome:
+        """Say that it may work later; costs an attempt."""
+        return cls(OutcomeKind.RETRY, detail, delay_seconds=delay_seconds)
+
+    @classmethod
+    def dead(cls, detail: str, *, values: Data | None = None) -> Outcome:
+        """Say that repeating would not help: the job is kept as a dead letter."""
+        return cls(OutcomeKind.DEAD, detail, values or {})
+
+    @classmethod
+    def park(cls, detail: str) -> Outcome:
+        """Say that the client is away; costs no attempt."""
+        return cls(OutcomeKind.PARK, detail)
+
+    @classmethod
+    def park_rule(cls, detail: str) -> Outcome:
+        """Say that what this rule works on is away; other rules go on. Costs no attempt."""
+        return cls(OutcomeKind.PARK, detail, scope=ParkScope.RULE)
+
+
+class JobState(StrEnum):
+    """Where a job is. The last three are endings."""
+
+    READY = "ready"
+    RUNNING = "running"
+    SETTLING = "settling"
+    DONE = "done"
+    SKIPPED = "skipped"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """What the ledger keeps of one step of a job: its last outcome."""
+
+    position: int
+    action: str
+    outcome: OutcomeKind
+    detail: str
+    values: Data
+    receipt: Data | None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One rule × one event, as claimed from the ledger.
+
+    ``step`` is the position of the next step to run. ``boot`` is the run of the
+    Hydrus client in which its oldest not yet durable change was made, or None
+    where nothing waits to be committed. ``attempt`` counts tries of this step,
+    the present one included.
+    """
+
+    id: JobId
+    rule: str
+    revision: str
+    event_id: EventId
+    event_key: str
+    data: Data
+    step: int
+    attempt: int
+    file_hash: str | None
+    boot: str | None
+    steps: Sequence[StepRecord] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedJob:
+    """What observers are told when a job has ended."""
+
+    job_id: JobId
+    rule: str
+    state: JobState
+    detail: str
+    data: Data
+    file_hash: str | None
+    finished_at: datetime

@@ -1,0 +1,161 @@
+"""What an action is, and what it is called with.
+
+A class *is* its schema: the annotated fields are the parameters in YAML, the
+docstring is the documentation. The engine renders the templates in a step's
+parameters and makes one instance for each job, so an action never sees a
+template, only values.
+
+An action comes in one of two shapes. ``Action`` handles one item at a time and is
+called at a bounded width. ``SetAction`` gets the whole set of up to 256 calls and
+says of each how it ended with ``call.finish``, as soon as it knows: what was said
+is stored even if the daemon dies a moment later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from hydrusd.clock import Clock
+from hydrusd.hydrus import HydrusClient, Permission
+from hydrusd.model import Data, JobId, Outcome, OutcomeKind, StepRecord
+from hydrusd.plugin._source import FileSource, SourceState
+
+A_co = TypeVar("A_co", bound="AnyAction", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that a look at the live client shows to be wrong with a step.
+
+    ``path`` leads from the step's parameters to the wrong one.
+    """
+
+    message: str
+    hint: str = ""
+    path: tuple[str | int, ...] = ()
+
+
+class AnyAction(BaseModel):
+    """What both shapes of actions share. Subclass ``Action`` or ``SetAction`` instead."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    action: ClassVar[str] = ""
+    """The name of the step in YAML."""
+    permissions: ClassVar[frozenset[Permission]] = frozenset()
+    """What the access key must be allowed; checked before the action is called."""
+    needs_client: ClassVar[bool] = True
+    """False for steps that can run while the client is away."""
+    changes_client: ClassVar[bool] = True
+    """True where the step's work must be committed by the client to last."""
+    imports: ClassVar[bool] = False
+    """True where the step puts the source into the client."""
+    needs_source: ClassVar[bool] = False
+    """True where the step reads the file that was noticed, where it was noticed."""
+    disposes: ClassVar[bool] = False
+    """True where the source is no longer there afterwards: runs only when all is durable."""
+    destroys: ClassVar[bool] = False
+    """True where the source may be lost for good afterwards: wants an importing step before it."""
+
+    def preflight(self, client: HydrusClient) -> Iterable[Fault]:
+        """Name what a look at the connected client shows to be wrong with these parameters."""
+        del client
+        return ()
+
+    @classmethod
+    async def lost(cls, calls: Sequence[Call[AnyAction]]) -> Sequence[Call[AnyAction]]:
+        """Say which of these finished calls the client no longer knows, after it restarted.
+
+        Those are done again. The default is all of them, which is always safe,
+        because every action can be repeated without harm.
+        """
+        return calls
+
+
+class Action(AnyAction):
+    """An action that handles one item at a time. ``run`` may be ``def`` or ``async def``."""
+
+    async def run(self, call: Call[Action]) -> Outcome:
+        """Do it for one item. Raise ``TemporaryError``, ``PermanentError`` or return an outcome."""
+        raise NotImplementedError  # an abstract method: pydantic's metaclass leaves no room for ABC
+
+
+class SetAction(AnyAction):
+    """An action that handles a set at once: one request for many items."""
+
+    @classmethod
+    async def run_set(cls, calls: Sequence[Call[SetAction]]) -> None:
+        """Do it for all of these, calling ``finish`` on each as soon as its end is known.
+
+        An exception is the outcome of every call not yet finished.
+        """
+        raise NotImplementedError  # see Action.run
+
+
+@dataclass(eq=False)
+class Call(Generic[A_co]):
+    """One item that an action is asked to handle."""
+
+    action: A_co
+    job_id: JobId
+    rule: str
+    data: Data
+    client: HydrusClient
+    clock: Clock
+    file_hash: str | None = None
+    attempt: int = 1
+    steps: Sequence[StepRecord] = ()
+    position: int = 0
+    outcome: Outcome | None = field(default=None, init=False)
+
+    def finish(self, outcome: Outcome) -> None:
+        """Say how this call ended. Once only."""
+        if self.outcome is not None:
+            raise RuntimeError(f"call of job {self.job_id} was finished twice")
+        self.outcome = outcome
+
+    @property
+    def source(self) -> FileSource | None:
+        """The file that was noticed, where the event has one."""
+        return FileSource.from_data(self.data)
+
+    @property
+    def earlier(self) -> StepRecord | None:
+        """What an earlier, finished run of this very step reached, where it is done again."""
+        for record in self.steps:
+            if record.position == self.position and record.outcome is OutcomeKind.DONE:
+                return record
+        return None
+
+    def values_of(self, action: str) -> Mapping[str, object]:
+        """Give what the last earlier step of that name left for later ones; empty if none ran."""
+        for record in reversed(self.steps):
+            if record.action == action and record.position < self.position:
+                return record.values
+        return {}
+
+
+def source_outcome(state: SourceState, source: FileSource) -> Outcome | None:
+    """Give the outcome of a step whose source is not the one noticed; None if it is the same.
+
+    A changed file has an event of its own as it is now. One that is gone frees its
+    event, so that it is noticed again should it come back.
+    """
+    match state:
+        case SourceState.SAME:
+            return None
+        case SourceState.CHANGED:
+            return Outcome.skipped(
+                "the file has changed since it was noticed; what it is now gets a job of its own",
+                frees_event=True,
+            )
+        case SourceState.GONE:
+            return Outcome.skipped("the file is no longer there", frees_event=True)
+        case SourceState.ROOT_GONE:
+            return Outcome.park_rule(f"the folder {source.root} is away; waiting until it is back")
+        case SourceState.UNREADABLE:
+            return Outcome.retry(f"{source.path} cannot be read at the moment")

@@ -1,0 +1,237 @@
+"""Finds plugins, loads them one at a time, and answers typed questions about them.
+
+pluggy's ``hook.x()`` is untyped and raises whatever a plugin raises; both stay in
+here. A plugin that cannot be imported, misspells a hook, takes a name that is
+taken or calls ``sys.exit`` becomes a ``PluginFault`` that the user is shown, and
+the others load. There is no module-global manager: each host is a fresh one.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+
+import pluggy
+
+from hydrusd.model import FinishedJob
+from hydrusd.plugin import hookspecs
+from hydrusd.plugin._action import Action, AnyAction, SetAction
+from hydrusd.plugin._trigger import Trigger
+
+ENTRY_POINT_GROUP = "hydrusd"
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class PluginFault:
+    """A plugin that was left out, where it came from, and why."""
+
+    plugin: str
+    origin: str
+    message: str
+
+
+@dataclass(slots=True)
+class LoadedPlugin:
+    """A plugin that is in use and what it brought."""
+
+    name: str
+    origin: str
+    actions: list[str] = field(default_factory=list)
+    triggers: list[str] = field(default_factory=list)
+    filters: list[str] = field(default_factory=list)
+
+
+class _Conflict(Exception):  # noqa: N818 - never leaves this module
+    """What a plugin registers cannot be taken."""
+
+
+class PluginHost:
+    """All plugins of one daemon."""
+
+    def __init__(self) -> None:
+        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        self._actions: dict[str, type[AnyAction]] = {}
+        self._triggers: dict[str, type[Trigger]] = {}
+        self._filters: dict[str, Callable[..., object]] = {}
+        self.plugins: list[LoadedPlugin] = []
+        self.faults: list[PluginFault] = []
+
+    @property
+    def actions(self) -> Mapping[str, type[AnyAction]]:
+        """Every action by its name in YAML."""
+        return MappingProxyType(self._actions)
+
+    @property
+    def triggers(self) -> Mapping[str, type[Trigger]]:
+        """Every trigger by its name in YAML."""
+        return MappingProxyType(self._triggers)
+
+    @property
+    def filters(self) -> Mapping[str, Callable[..., object]]:
+        """Every filter for templates and conditions."""
+        return MappingProxyType(self._filters)
+
+    # --- loading -------------------------------------------------------------------------
+
+    def load_modules(self, modules: Iterable[ModuleType]) -> None:
+        """Load modules that are imported already: the built-ins, and plugins in tests."""
+        for module in modules:
+            self._load(module.__name__, module.__name__, lambda module=module: module)
+
+    def load_folder(self, folder: Path) -> None:
+        """Load each ``*.py`` of a folder (not those starting with ``_``), in order of name."""
+        try:
+            files = sorted(p for p in folder.iterdir() if p.suffix == ".py" and p.name[0] != "_")
+        except OSError as error:
+            self.faults.append(PluginFault(folder.name, str(folder), f"cannot be read: {error}"))
+            return
+        for file in files:
+            self._load(file.stem, str(file), lambda file=file: _import_file(file))
+
+    def load_entry_points(self) -> None:
+        """Load the plugins that installed packages announce."""
+        for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
+            origin = f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
+            self._load(entry.name, origin, entry.load)
+
+    def _load(self, name: str, origin: str, find: Callable[[], object]) -> None:
+        if self._manager.has_plugin(name):
+            self._fault(name, origin, "another plugin has this name and was loaded first")
+            return
+        plugin = LoadedPlugin(name, origin)
+        before = (dict(self._actions), dict(self._triggers), dict(self._filters))
+        try:
+            module = find()
+            self._manager.register(module, name)
+            self._manager.check_pending()
+            self._collect(module, plugin)
+        except (Exception, SystemExit) as error:  # the plugin boundary: nothing of it may pass
+            if self._manager.has_plugin(name):
+                self._manager.unregister(name=name)
+            self._actions, self._triggers, self._filters = before
+            self._fault(name, origin, _reason(error))
+        else:
+            self.plugins.append(plugin)
+
+    def _fault(self, name: str, origin: str, message: str) -> None:
+        self.faults.append(PluginFault(name, origin, message))
+
+    def _collect(self, module: object, plugin: LoadedPlugin) -> None:
+        """Let this plugin, and no other, register what it brings."""
+
+        def register_action(action: type[AnyAction]) -> None:
+            _check_action(action)
+            _claim(self._actions, action.action, action, "action")
+            plugin.actions.append(action.action)
+
+        def register_trigger(trigger: type[Trigger]) -> None:
+            _check_class(trigger, Trigger, getattr(trigger, "trigger", ""), "trigger")
+            _claim(self._triggers, trigger.trigger, trigger, "trigger")
+            plugin.triggers.append(trigger.trigger)
+
+        def register_filter(name: str, function: Callable[..., object]) -> None:
+            if not _NAME.match(name) or not callable(function):
+                raise _Conflict(f"filter {name!r}: wants a lower-case name and a function")
+            _claim(self._filters, name, function, "filter")
+            plugin.filters.append(name)
+
+        others = [p for p in self._manager.get_plugins() if p is not module]
+        for hook, register in (
+            ("hydrusd_register_actions", register_action),
+            ("hydrusd_register_triggers", register_trigger),
+            ("hydrusd_register_filters", register_filter),
+        ):
+            self._manager.subset_hook_caller(hook, others)(register=register)
+
+    # --- notifications -------------------------------------------------------------------
+
+    @property
+    def has_observers(self) -> bool:
+        """Say whether any plugin wants to know of finished jobs."""
+        return bool(self._manager.hook.hydrusd_job_finished.get_hookimpls())
+
+    def job_finished(self, entry: FinishedJob) -> list[str]:
+        """Tell all observers; give a sentence for each that failed at it."""
+        failures = []
+        for implementation in self._manager.hook.hydrusd_job_finished.get_hookimpls():
+            wanted = {"entry": entry} if "entry" in implementation.argnames else {}
+            try:
+                implementation.function(**wanted)
+            except (Exception, SystemExit) as error:  # the plugin boundary
+                failures.append(f"plugin {implementation.plugin_name}: {_reason(error)}")
+        return failures
+
+
+def _import_file(file: Path) -> ModuleType:
+    name = f"hydrusd_plugin_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{file} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _claim(taken: dict[str, object] | dict[str, type], name: str, what: object, kind: str) -> None:
+    if name in taken:
+        owner = getattr(taken[name], "__module__", "another plugin")
+        raise _Conflict(f"{kind} {name!r} is taken already, by {owner}")
+    taken[name] = what  # type: ignore[assignment]
+
+
+def _check_class(given: object, parent: type, name: str, kind: str) -> None:
+    if not (inspect.isclass(given) and issubclass(given, parent)):
+        raise _Conflict(
+            f"{given!r} is registered as {kind} but is no subclass of {parent.__name__}"
+        )
+    if not _NAME.match(name):
+        raise _Conflict(
+            f"{given.__name__}.{kind} = {name!r}: wants a name in lower case, like add_file"
+        )
+
+
+def _check_action(given: type[AnyAction]) -> None:
+    _check_class(given, AnyAction, getattr(given, "action", ""), "action")
+    if issubclass(given, Action):
+        own = given.run is not Action.run
+    elif issubclass(given, SetAction):
+        own = given.run_set.__func__ is not SetAction.run_set.__func__  # type: ignore[attr-defined]
+    else:
+        raise _Conflict(f"{given.__name__} must be a subclass of Action or SetAction")
+    if not own:
+        method = "run" if issubclass(given, Action) else "run_set"
+        raise _Conflict(f"{given.__name__} has no {method}() of its own")
+
+
+def _reason(error: BaseException) -> str:
+    """Say in one line what went wrong in a plugin, and on which line of it."""
+    if isinstance(error, SystemExit):
+        return f"called sys.exit({error.code!r})"
+    text = str(error).strip().split("\n")[0] or type(error).__name__
+    if isinstance(error, _Conflict):
+        return text
+    place = ""
+    trace = error.__traceback__
+    while trace is not None:
+        file = Path(trace.tb_frame.f_code.co_filename)
+        if trace.tb_next is None and file.name != "host.py":
+            place = f" ({file.name}, line {trace.tb_lineno})"
+        trace = trace.tb_next
+    if isinstance(error, SyntaxError):
+        place = ""
+    return f"{type(error).__name__}: {text}{place}"

@@ -1,0 +1,565 @@
+"""Reads a rules file, top to bottom, and goes on after every problem it can.
+
+The structure around triggers and actions is checked here by hand rather than by one
+generated model: what people get wrong (two actions in one step, a step without its
+dash, ``on`` with two triggers) deserves an answer of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from hydrusd.errors import ConfigError, ExpressionError
+from hydrusd.rules import _yaml
+from hydrusd.rules._problems import Problems, nearest
+from hydrusd.rules._secrets import SecretError, access_key
+from hydrusd.rules._specs import (
+    ClientSpec,
+    Position,
+    RuleSet,
+    RuleSpec,
+    StepSpec,
+    Vocabulary,
+)
+from hydrusd.rules._units import Duration, resolve_path
+from hydrusd.rules._wording import validate
+from hydrusd.rules._yaml import Document, Path as DataPath
+
+_TOP = ("client", "plugins", "rules")
+_RULE = ("name", "on", "if", "do", "enabled")
+_URL_HINT = "as in http://127.0.0.1:45869"
+MAX_NAME = 200
+
+
+class _Client(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    url: str
+    access_key: str
+    commit_wait: Duration = 60.0
+    timeout: Duration = 60.0
+
+
+def load(
+    path: Path, vocabulary: Vocabulary, *, environ: Mapping[str, str], resolve_secrets: bool = True
+) -> RuleSet:
+    """Read a rules file. Raises ConfigError with every problem, in the order of the file.
+
+    With ``resolve_secrets=False`` references to secrets are checked for their form only.
+    """
+    text = _read_file(path)
+    return parse(
+        text,
+        vocabulary,
+        file=str(path),
+        folder=path.parent,
+        environ=environ,
+        resolve_secrets=resolve_secrets,
+    )
+
+
+def parse(
+    text: str,
+    vocabulary: Vocabulary,
+    *,
+    file: str,
+    environ: Mapping[str, str],
+    folder: Path | None = None,
+    resolve_secrets: bool = True,
+) -> RuleSet:
+    """Do what ``load`` does, with a text. ``folder`` is where relative paths start."""
+    problems = Problems(file, text)
+    document = _yaml.read(text, problems)
+    if document is None:
+        problems.raise_if_any()
+        raise AssertionError  # read() gives None only with a problem
+    reading = _Reading(
+        document,
+        problems,
+        vocabulary,
+        (folder if folder is not None else Path(file).parent).absolute(),
+    )
+    rules = reading.file(environ, resolve_secrets=resolve_secrets)
+    problems.raise_if_any()
+    assert rules is not None
+    return rules
+
+
+def read_plugin_folders(path: Path) -> tuple[Path, ...]:
+    """Give the folders under ``plugins:``, before anything else of the file is looked at.
+
+    Gives what can be read and never fails: ``load`` tells what is wrong.
+    """
+    try:
+        text = _read_file(path)
+    except ConfigError:
+        return ()
+    document = _yaml.read(text, Problems(str(path), text))
+    if document is None or not isinstance(document.data, dict):
+        return ()
+    return tuple(
+        folder
+        for item in _listed(document.data.get("plugins"))
+        if (folder := _plugin_folder(item, path.parent.absolute())) is not None
+    )
+
+
+def rule_from_definition(
+    name: str, definition: str, vocabulary: Vocabulary, *, folder: Path | None = None
+) -> RuleSpec:
+    """Rebuild a rule from its ``definition``, as it was when that was stored.
+
+    ``folder`` is where relative paths start. Raises ConfigError where the rule can no
+    longer be understood: an action is gone, or asks for more than it did.
+    """
+    file = f"rule '{name}' as stored"
+    problems = Problems(file)
+    document = Document()
+    try:
+        data = json.loads(definition)
+    except ValueError:
+        data = None
+    if not isinstance(data, dict):
+        problems.add((0, 0), "the stored definition is damaged")
+        problems.raise_if_any()
+    document.data = {**data, "name": name}
+    document.values[()] = (0, 0)
+    reading = _Reading(document, problems, vocabulary, folder)
+    rule = reading.rule((), set())
+    problems.raise_if_any()
+    assert rule is not None
+    return rule
+
+
+def _read_file(path: Path) -> str:
+    problems = Problems(str(path))
+    try:
+        # A pipe or a device would be waited for, maybe for ever.
+        if path.exists() and not path.is_file():
+            kind = "a folder" if path.is_dir() else "not a file"
+            problems.add((0, 0), f"this is {kind}", "give the path of a rules file")
+        else:
+            with path.open("rb") as opened:
+                content = opened.read(_yaml.MAX_BYTES + 1)
+            if len(content) <= _yaml.MAX_BYTES:
+                return content.decode("utf-8-sig")
+            problems.add((0, 0), "the file is larger than 1 MiB: too large for rules")
+    except FileNotFoundError:
+        problems.add((0, 0), "there is no such file", "see rules.example.yaml for a start")
+    except UnicodeDecodeError as error:
+        before = error.object[: error.start].decode("utf-8-sig", "replace")
+        lines = before.splitlines() or [""]
+        if before.endswith(("\n", "\r")):
+            lines.append("")
+        problems.add(
+            (len(lines), len(lines[-1]) + 1),
+            "the file is not UTF-8 text",
+            "save it as UTF-8 in your editor",
+        )
+    except OSError as error:
+        problems.add((0, 0), f"the file cannot be read: {error.strerror or error}")
+    problems.raise_if_any()
+    raise AssertionError  # every way here added a problem
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _plugin_folder(item: object, folder: Path) -> Path | None:
+    if not isinstance(item, str) or not item.strip() or "\0" in item:
+        return None
+    try:
+        return resolve_path(item, folder)
+    except RuntimeError:
+        return None
+
+
+def _canonical(data: object) -> str:
+    return json.dumps(
+        data, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
+    )
+
+
+class _Reading:
+    """One file on its way from plain data to a RuleSet."""
+
+    def __init__(
+        self,
+        document: Document,
+        problems: Problems,
+        vocabulary: Vocabulary,
+        folder: Path | None,
+    ) -> None:
+        self._document = document
+        self._problems = problems
+        self._vocabulary = vocabulary
+        self._folder = folder
+
+    def file(self, environ: Mapping[str, str], *, resolve_secrets: bool) -> RuleSet | None:
+        self._cover_secrets()
+        data = self._document.data
+        if not isinstance(data, dict):
+            self._problem_at((), "a rules file is a mapping", "it needs 'client:' and 'rules:'")
+            return None
+        # Where anchors may be kept, as other tools do: x-tags: &tags [...]
+        named = {key: value for key, value in data.items() if not key.startswith("x-")}
+        self._refuse_unknown(named, (), _TOP)
+        client = self._client(data, environ, resolve_secrets=resolve_secrets)
+        folders = self._plugin_folders(data)
+        rules = self._rules(data)
+        if client is None or self._problems:
+            return None
+        return RuleSet(client, rules, folders, Path(self._problems.file))
+
+    def _cover_secrets(self) -> None:
+        node = self._document.scalars.get(("client", "access_key"))
+        if node is not None and not str(node.value).strip().startswith("${"):
+            start, end = node.start_mark, node.end_mark
+            self._problems.cover((start.line + 1, start.column + 1), (end.line + 1, end.column + 1))
+
+    # -- the client ---------------------------------------------------------------
+
+    def _client(
+        self, data: dict[str, Any], environ: Mapping[str, str], *, resolve_secrets: bool
+    ) -> ClientSpec | None:
+        path = ("client",)
+        if "client" not in data:
+            self._missing(data, (), "client", "it says how to reach Hydrus")
+            return None
+        raw = data["client"]
+        if not isinstance(raw, dict):
+            self._problem_at(path, "'client' must be a mapping", "it needs 'url' and 'access_key'")
+            return None
+        secret = raw.get("access_key")
+        # A key of digits alone is still a text, and must not be shown as a wrong number.
+        if isinstance(secret, bool | int | float):
+            raw = {**raw, "access_key": self._document.text((*path, "access_key"))}
+        elif secret is not None and not isinstance(secret, str):
+            self._problem_at((*path, "access_key"), "'access_key' must be text")
+            raw = {**raw, "access_key": ""}
+        client, _ = self._validated(_Client, raw, path)
+        text = raw.get("access_key")
+        key = self._access_key(text, environ, resolve_secrets) if isinstance(text, str) else None
+        if not isinstance(client, _Client):
+            return None
+        url = self._url(client.url)
+        if url is None or key is None:
+            return None
+        return ClientSpec(url, SecretStr(key), client.commit_wait, client.timeout)
+
+    def _access_key(self, text: str, environ: Mapping[str, str], resolve: bool) -> str | None:
+        folder = self._folder or Path()
+        try:
+            return access_key(text, environ=environ, folder=folder, resolve=resolve)
+        except SecretError as error:
+            if text:
+                self._problem_at(("client", "access_key"), error.message, error.hint)
+            return None
+
+    def _url(self, url: str) -> str | None:
+        path = ("client", "url")
+        message = ""
+        try:
+            parts = urlsplit(url)
+            _ = parts.port
+        except ValueError:
+            message = "'url' is not an address"
+        else:
+            if parts.scheme not in {"http", "https"}:
+                message = "'url' must begin with http:// or https://"
+            elif not parts.hostname or any(c.isspace() for c in url):
+                message = "'url' names no host"
+            elif parts.username is not None or parts.password is not None:
+                message = "'url' must not hold a user or a password"
+            elif parts.query or parts.fragment:
+                message = "'url' must end before '?' and '#'"
+        if message:
+            self._problem_at(path, message, _URL_HINT)
+            return None
+        return url.rstrip("/")
+
+    def _plugin_folders(self, data: dict[str, Any]) -> tuple[Path, ...]:
+        found = []
+        raw = data.get("plugins")
+        if not isinstance(raw, list | str | None):
+            self._problem_at(("plugins",), "'plugins' must be a list of folders")
+            return ()
+        for index, item in enumerate(_listed(raw)):
+            path: DataPath = ("plugins", index) if isinstance(raw, list) else ("plugins",)
+            folder = _plugin_folder(item, self._folder or Path())
+            if folder is None:
+                self._problem_at(path, "this must be the path of a folder")
+            elif not _is_folder(folder):
+                self._problem_at(path, f"there is no folder {folder}")
+            else:
+                found.append(folder)
+        return tuple(found)
+
+    # -- the rules ----------------------------------------------------------------
+
+    def _rules(self, data: dict[str, Any]) -> tuple[RuleSpec, ...]:
+        if "rules" not in data:
+            self._missing(data, (), "rules", "it is a list of rules")
+            return ()
+        raw = data["rules"]
+        if not isinstance(raw, list):
+            self._problem_at(
+                ("rules",), "'rules' must be a list", "begin each rule with '- name: …'"
+            )
+            return ()
+        names: set[str] = set()
+        read = [self.rule(("rules", index), names) for index in range(len(raw))]
+        return tuple(rule for rule in read if rule is not None)
+
+    def rule(self, path: DataPath, names: set[str]) -> RuleSpec | None:
+        """Read one rule; None where there were problems."""
+        before = len(self._problems)
+        raw = self._at(path)
+        if not isinstance(raw, dict):
+            self._problem_at(path, "a rule is a mapping", "it needs 'name', 'on' and 'do'")
+            return None
+        self._refuse_unknown(raw, path, _RULE)
+        name = self._name(raw, path, names)
+        trigger = self._trigger(raw, path)
+        condition = self._condition(raw, path)
+        steps = self._steps(raw, path)
+        enabled = raw.get("enabled", True)
+        if not isinstance(enabled, bool):
+            self._problem_at((*path, "enabled"), "'enabled' must be true or false")
+        if len(self._problems) > before or name is None or trigger is None:
+            return None
+        trigger_name, trigger_config, trigger_raw = trigger
+        definition = _canonical(
+            {
+                "on": {trigger_name: trigger_raw},
+                "if": condition,
+                "do": [{step.action: step.raw} for step in steps],
+            }
+        )
+        rule = RuleSpec(
+            name=name,
+            trigger=trigger_name,
+            trigger_config=trigger_config,
+            condition=condition,
+            steps=steps,
+            revision=hashlib.sha256(definition.encode()).hexdigest()[:16],
+            definition=definition,
+            position=self._position(self._document.value(path)),
+            enabled=bool(enabled),
+        )
+        for fault in self._vocabulary.check_rule(rule):
+            place = self._document.key((*path, *fault.path))
+            self._problems.add(place, fault.message, fault.hint)
+        return rule if len(self._problems) == before else None
+
+    def _name(self, raw: dict[str, Any], path: DataPath, names: set[str]) -> str | None:
+        at = (*path, "name")
+        if "name" not in raw:
+            self._missing(raw, path, "name", "every rule needs a name of its own")
+            return None
+        name = self._as_text(raw["name"], at)
+        if name is None or not name.strip():
+            self._problem_at(at, "'name' must be text")
+            return None
+        if len(name) > MAX_NAME or len(name.splitlines()) > 1:
+            self._problem_at(at, f"'name' must be one line of at most {MAX_NAME} characters")
+            return None
+        name = name.strip()
+        if name in names:
+            self._problem_at(at, f"there is another rule called '{name}'", "names must differ")
+            return None
+        names.add(name)
+        return name
+
+    def _trigger(
+        self, raw: dict[str, Any], path: DataPath
+    ) -> tuple[str, BaseModel, dict[str, Any]] | None:
+        at = (*path, "on")
+        if "on" not in raw:
+            self._missing(raw, path, "on", "it says what the rule waits for")
+            return None
+        on = raw["on"]
+        if isinstance(on, str):
+            return self._named(on, {}, at, at, "trigger", self._vocabulary.triggers)
+        if not isinstance(on, dict) or not on:
+            self._problem_at(at, "'on' must name a trigger", self._triggers_hint())
+            return None
+        if len(on) > 1:
+            second = [*on][1]
+            self._problems.add(
+                self._document.key((*at, second)),
+                f"'on' names {len(on)} triggers; a rule has one",
+                "write a rule of its own for each; or indent its parameters further",
+            )
+            return None
+        [(name, config)] = on.items()
+        return self._named(name, config, (*at, name), at, "trigger", self._vocabulary.triggers)
+
+    def _triggers_hint(self) -> str:
+        return self._problems.suggest("", self._vocabulary.triggers, kind="triggers")
+
+    def _condition(self, raw: dict[str, Any], path: DataPath) -> str | None:
+        at = (*path, "if")
+        if "if" not in raw or (raw["if"] is None and not self._document.scalars.get(at)):
+            return None
+        text = self._as_text(raw["if"], at)
+        if text is None:
+            self._problem_at(at, "'if' must be a condition", "as in: file.size > 10 * KB")
+            return None
+        try:
+            self._vocabulary.check_condition(text)
+        except ExpressionError as error:
+            self._expression_problem(at, error)
+        return text.strip()
+
+    def _steps(self, raw: dict[str, Any], path: DataPath) -> tuple[StepSpec, ...]:
+        at = (*path, "do")
+        if "do" not in raw:
+            self._missing(raw, path, "do", "it is a list of steps")
+            return ()
+        do = raw["do"]
+        if not isinstance(do, list):
+            hint = "begin each step with '- '"
+            self._problem_at(at, "'do' must be a list of steps", hint)
+            return ()
+        if not do:
+            self._problem_at(at, "'do' is empty: this rule would do nothing")
+            return ()
+        steps = [self._step(item, (*at, index)) for index, item in enumerate(do)]
+        return tuple(step for step in steps if step is not None)
+
+    def _step(self, raw: object, path: DataPath) -> StepSpec | None:
+        actions = self._vocabulary.actions
+        if isinstance(raw, str):
+            named = self._named(raw, {}, path, path, "action", actions)
+        elif not isinstance(raw, dict) or not raw:
+            self._problem_at(
+                path, "a step names an action", self._problems.suggest("", actions, kind="actions")
+            )
+            return None
+        elif len(raw) > 1:
+            self._two_keys(raw, path)
+            return None
+        else:
+            [(name, config)] = raw.items()
+            self._check_templates(config, (*path, name))
+            named = self._named(name, config, (*path, name), path, "action", actions)
+        if named is None:
+            return None
+        action, model, data = named
+        return StepSpec(action, model, data, self._position(self._document.key((*path, action))))
+
+    def _two_keys(self, raw: dict[str, Any], path: DataPath) -> None:
+        first, second = [*raw][:2]
+        place = self._document.key((*path, second))
+        if second in self._vocabulary.actions or first not in self._vocabulary.actions:
+            hint = f"begin a step of its own: '- {second}:'"
+        else:
+            hint = f"indent '{second}' further if it belongs to '{first}'"
+        self._problems.add(place, f"a step names one action, this one {len(raw)}", hint)
+
+    def _named(
+        self,
+        name: str,
+        config: object,
+        path: DataPath,
+        at: DataPath,
+        kind: str,
+        models: Mapping[str, type[BaseModel]],
+    ) -> tuple[str, BaseModel, dict[str, Any]] | None:
+        """Look up a trigger or action by its name, and check its parameters."""
+        model = models.get(name)
+        if model is None:
+            self._problems.add(
+                self._document.key(path),
+                f"there is no {kind} '{name[:60]}'",
+                self._problems.suggest(name, models, kind=f"{kind}s"),
+            )
+            return None
+        if config is None:
+            config = {}
+        if not isinstance(config, dict):
+            fields = ", ".join(f"'{field}'" for field in model.model_fields) or "none"
+            self._problem_at(
+                path, f"the parameters of '{name}' must be a mapping", f"it knows: {fields}"
+            )
+            return None
+        validated, data = self._validated(model, config, path if path != at else (*at, name))
+        if validated is None:
+            return None
+        assert isinstance(data, dict)
+        return name, validated, data
+
+    def _check_templates(self, data: object, path: DataPath) -> None:
+        for at, text in _yaml.strings(data, path):
+            if "{{" not in text and "{%" not in text:
+                continue
+            try:
+                self._vocabulary.check_template(text)
+            except ExpressionError as error:
+                self._expression_problem(at, error)
+
+    # -- what all of them need ----------------------------------------------------
+
+    def _validated(
+        self, model: type[BaseModel], data: object, path: DataPath
+    ) -> tuple[BaseModel | None, object]:
+        return validate(
+            model,
+            data,
+            path,
+            document=self._document,
+            problems=self._problems,
+            context={"folder": self._folder},
+        )
+
+    def _expression_problem(self, path: DataPath, error: ExpressionError) -> None:
+        line, column = getattr(error, "line", 1), getattr(error, "column", 1)
+        message = str(getattr(error, "message", "") or error)
+        hint = str(getattr(error, "hint", "") or "")
+        self._problems.add(self._document.within(path, line, column), message, hint)
+
+    def _refuse_unknown(self, data: dict[str, Any], path: DataPath, known: tuple[str, ...]) -> None:
+        for key in data:
+            if key not in known:
+                place = self._document.key((*path, key))
+                hint = self._problems.suggest(key, known)
+                self._problems.add(place, f"there is no '{key[:60]}' here", hint)
+
+    def _missing(self, raw: dict[str, Any], path: DataPath, key: str, hint: str) -> None:
+        # What is misspelt is not missing as well: that is said already.
+        if not any(nearest(other, (key,)) for other in [*raw][:100] if other != key):
+            self._problem_at(path, f"'{key}' is missing", hint)
+
+    def _problem_at(self, path: DataPath, message: str, hint: str = "") -> None:
+        self._problems.add(self._document.value(path), message, hint)
+
+    def _as_text(self, value: object, path: DataPath) -> str | None:
+        """Give a text, and a number or boolean as it was written."""
+        if isinstance(value, str):
+            return value
+        return self._document.text(path) if isinstance(value, bool | int | float) else None
+
+    def _position(self, place: tuple[int, int]) -> Position:
+        return Position(self._problems.file, *place)
+
+    def _at(self, path: DataPath) -> object:
+        value: Any = self._document.data
+        for part in path:
+            value = value[part]
+        return value
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False

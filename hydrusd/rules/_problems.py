@@ -1,0 +1,134 @@
+"""Collects what is wrong with a rules file, and shows none of its secrets.
+
+An excerpt is the user's own line, which may well hold the access key or a password:
+so everything in it that is or looks like a secret is covered before it becomes part
+of a problem. Covered character by character, or the caret would point elsewhere.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Iterable
+
+from hydrusd.errors import ConfigError, Problem
+from hydrusd.redaction import HIDDEN, redact
+
+MAX_PROBLEMS = 100
+EXCERPT_LENGTH = 240
+
+# What YAML counts as the end of a line.
+LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+UNPRINTABLE = re.compile("[^\t\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+COVER = "*"
+
+# A Hydrus key, wherever it stands (and, to be sure, everything that looks like one).
+_KEY = re.compile(r"\b([0-9a-fA-F]{32,})\b")
+_SECRETS = (
+    # The rest of the line after the key; a reference names a secret and is none.
+    re.compile(
+        r"(?i)(?:access|session)[-_ ]?key[\"']?(?>\s*[:=]?\s*)"
+        r"(?![\"']?\$\{[^}]*\}[\"']?\s*(?:#|,|}|$))(.+)"
+    ),
+    _KEY,
+    # http://user:password@host
+    re.compile(r"://([^/@\s]+)@"),
+)
+
+
+class Problems:
+    """The problems of one file, each with its line."""
+
+    def __init__(self, file: str, text: str = "") -> None:
+        self.file = file
+        self._lines = LINE_BREAK.split(text)
+        self._found: dict[tuple[int, int, str], Problem] = {}
+        self._covered: dict[int, list[tuple[int, int]]] = {}
+        self._more = 0
+        self._settled: frozenset[tuple[int, int]] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def cover(self, start: tuple[int, int], end: tuple[int, int]) -> None:
+        """Never show what stands between these two places (line and column from 1)."""
+        for line in range(start[0], end[0] + 1):
+            first = start[1] if line == start[0] else 1
+            last = end[1] if line == end[0] else 1 << 30
+            self._covered.setdefault(line, []).append((first, last))
+
+    def add(self, place: tuple[int, int], message: str, hint: str = "") -> None:
+        """Note a problem, once. Beyond a hundred they are only counted."""
+        line, column = place
+        key = (line, column, message)
+        if key in self._found or place in self._settled:
+            return
+        if len(self._found) >= MAX_PROBLEMS:
+            self._more += 1
+            return
+        self._found[key] = Problem(
+            self.file, line, column, _hidden(message), _hidden(hint), self._excerpt(line, column)
+        )
+
+    def settle(self) -> None:
+        """Say nothing more about places that have a problem by now.
+
+        What could not be read as YAML is not wrong a second time for what it became.
+        """
+        self._settled = frozenset((line, column) for line, column, _ in self._found)
+
+    def suggest(self, word: str, known: Collection[str], *, kind: str = "others") -> str:
+        """Say which known word was probably meant, or which there are."""
+        if len(self._found) >= MAX_PROBLEMS:
+            return ""
+        near = nearest(word, known)
+        if near:
+            return f"did you mean '{near}'?"
+        if not known:
+            return f"there are no {kind}"
+        shown = sorted(known)
+        listed = ", ".join(shown[:20]) + (", …" if len(shown) > 20 else "")
+        return f"there are: {listed}"
+
+    def raise_if_any(self) -> None:
+        """Raise a ConfigError with all problems, in the order of the file."""
+        if not self._found:
+            return
+        problems = sorted(self._found.values(), key=lambda problem: (problem.line, problem.column))
+        if self._more:
+            problems.append(Problem(self.file, 0, 0, f"… and {self._more} more problems"))
+        raise ConfigError(problems)
+
+    def _excerpt(self, line: int, column: int) -> str:
+        # A caret beyond the excerpt would point at nothing.
+        if not 1 <= line <= len(self._lines) or column > EXCERPT_LENGTH:
+            return ""
+        return self._clean(line, self._lines[line - 1])[:EXCERPT_LENGTH].rstrip()
+
+    def _clean(self, number: int, line: str) -> str:
+        spans: Iterable[tuple[int, int]] = (
+            (first - 1, last - 1) for first, last in self._covered.get(number, ())
+        )
+        found = [match.span(1) for secret in _SECRETS for match in secret.finditer(line)]
+        for first, last in (*spans, *found):
+            shown = line[first:last]
+            line = line[:first] + COVER * len(shown.rstrip()) + line[first + len(shown.rstrip()) :]
+        return redact(UNPRINTABLE.sub("\ufffd", line))
+
+
+def _hidden(text: str) -> str:
+    # A quoted text may hold any character, also those that command a terminal.
+    return redact(UNPRINTABLE.sub("\ufffd", _KEY.sub(HIDDEN, text)))
+
+
+def nearest(word: str, known: Collection[str]) -> str:
+    """Give the known word that this one is probably meant to be, or an empty text."""
+    if not word or len(word) > 60:
+        return ""
+    folded = {name.casefold().replace("-", "_").replace(" ", "_"): name for name in known}
+    wanted = word.casefold().replace("-", "_").replace(" ", "_")
+    near = difflib.get_close_matches(wanted, folded, n=1, cutoff=0.65)
+    return folded[near[0]] if near else ""

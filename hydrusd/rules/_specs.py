@@ -1,0 +1,104 @@
+"""What a rules file says, once it is known to be right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, SecretStr
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in a rules file; ``line`` and ``column`` count from 1, 0 is nowhere."""
+
+    file: str
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepSpec:
+    """One entry of ``do``. ``config`` is what the action's model made of ``raw``."""
+
+    action: str
+    config: BaseModel
+    raw: Mapping[str, object]
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSpec:
+    """One rule.
+
+    ``definition`` is the canonical JSON of ``on``, ``if`` and ``do``: the same for the
+    same meaning however it was written, and enough to rebuild the rule later.
+    ``revision`` is a short hash of it. Neither knows the name, nor whether it is enabled.
+    """
+
+    name: str
+    trigger: str
+    trigger_config: BaseModel
+    condition: str | None
+    steps: tuple[StepSpec, ...]
+    revision: str
+    definition: str
+    position: Position
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSpec:
+    """How to reach the Hydrus client.
+
+    ``access_key`` is empty where ``resolve_secrets`` was False.
+    ``commit_wait_seconds`` is how long to wait for a client that cannot be told to commit.
+    """
+
+    url: str
+    access_key: SecretStr
+    commit_wait_seconds: float = 60.0
+    timeout_seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """A whole rules file."""
+
+    client: ClientSpec
+    rules: tuple[RuleSpec, ...]
+    plugin_folders: tuple[Path, ...]
+    file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class RuleFault:
+    """What the caller found wrong with a rule that is well-formed.
+
+    ``path`` leads to it from the rule: ``("do", 2)``, ``("on",)``, ``("do", 1, "add_tags")``.
+    """
+
+    path: tuple[str | int, ...]
+    message: str
+    hint: str = ""
+
+
+def _no_faults(_: RuleSpec) -> Sequence[RuleFault]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What rules may say: known only once the plugins are loaded.
+
+    ``check_condition`` and ``check_template`` raise an ExpressionError, which may carry
+    ``line`` and ``column`` within the text, ``message`` and ``hint``.
+    ``check_rule`` looks at a whole rule that has no other problems.
+    """
+
+    triggers: Mapping[str, type[BaseModel]]
+    actions: Mapping[str, type[BaseModel]]
+    check_condition: Callable[[str], object]
+    check_template: Callable[[str], object]
+    check_rule: Callable[[RuleSpec], Sequence[RuleFault]] = _no_faults

@@ -1,0 +1,295 @@
+"""The client's database: everything known by hash, and the commit in between.
+
+A real client holds its work in one transaction and commits it every 30 seconds;
+kill it and what was not committed is gone, although it had been acknowledged.
+Here ``_before`` keeps a snapshot of each entry as it was at the last commit, for
+exactly the entries that changed since: a commit forgets the snapshots, a crash
+puts them back.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+
+from hydrusd.simulator._disk import Commit, Disk
+from hydrusd.simulator._entries import Entry, Removal, StoredFile
+from hydrusd.simulator._pictures import Picture
+from hydrusd.simulator._services import ALL_LOCAL_MEDIA_KEY, FILE_STORAGE_KEY
+from hydrusd.simulator._uploads import Upload
+
+
+class Store:
+    """All that the simulated client remembers. Every method may be called from any thread."""
+
+    def __init__(
+        self, *, state_dir: Path | None, commit_seconds: float, lose_uncommitted: bool
+    ) -> None:
+        self.lock = threading.RLock()
+        self.boot_id = ""
+        self._commit_seconds = commit_seconds
+        self._lose_uncommitted = lose_uncommitted
+        self._disk = Disk(state_dir) if state_dir else None
+        self._entries: dict[str, Entry] = dict(self._disk.entries()) if self._disk else {}
+        self._hashes: dict[int, str] = {e.file_id: h for h, e in self._entries.items()}
+        self._next_id = max(self._hashes, default=0) + 1
+        self._before: dict[str, Entry | None] = {}
+        self._imported: list[str] = []
+        self._journal = self._disk.commits() if self._disk else []
+        self._acknowledged = self._disk.acknowledged() if self._disk else Counter()
+        self._contents: dict[str, bytes] = {}
+        self._scratch: Path | None = None
+        self._timer: threading.Timer | None = None
+        self._committed = threading.Condition(self.lock)
+
+    # Looking
+
+    @property
+    def entries(self) -> Mapping[str, Entry]:
+        """All entries by hash, as the running client sees them. Hold the lock while reading."""
+        return MappingProxyType(self._entries)
+
+    def hash_of(self, file_id: int) -> str | None:
+        """Give the hash behind a file id."""
+        return self._hashes.get(file_id)
+
+    def committed(self, sha256: str) -> Entry | None:
+        """Give an entry as the last commit left it."""
+        with self.lock:
+            return self._before[sha256] if sha256 in self._before else self._entries.get(sha256)
+
+    def committed_hashes(self) -> list[str]:
+        """Give all hashes that the last commit knew."""
+        with self.lock:
+            return [h for h in self._entries if self._before.get(h, self._entries[h]) is not None]
+
+    def journal(self) -> tuple[Commit, ...]:
+        """Give all commits, oldest first, those of earlier boots included."""
+        with self.lock:
+            return tuple(self._journal)
+
+    def acknowledged(self) -> Counter[str]:
+        """Count how often status 1 was answered for each hash, lost imports included."""
+        with self.lock:
+            return self._acknowledged.copy()
+
+    def content(self, sha256: str) -> bytes | Path | None:
+        """Give the bytes of a file, or where they lie; None if there are none."""
+        with self.lock:
+            if sha256 in self._contents:
+                return self._contents[sha256]
+            path = self._content_path(sha256)
+            return path if path is not None and path.exists() else None
+
+    # Changing
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the lock for a change; what changed waits for its commit afterwards."""
+        with self.lock:
+            try:
+                yield
+            finally:
+                if self._before:
+                    self._plan_commit()
+
+    def touch(self, sha256: str) -> Entry:
+        """Give the entry of a hash for changing, new if need be. Only inside ``writing``."""
+        entry = self._entries.get(sha256)
+        if sha256 not in self._before:
+            self._before[sha256] = entry.copy() if entry else None
+        if entry is None:
+            entry = self._entries[sha256] = Entry(self._next_id)
+            self._hashes[self._next_id] = sha256
+            self._next_id += 1
+        return entry
+
+    def add_file(self, upload: Upload, picture: Picture, domains: list[str]) -> None:
+        """Import a file that is new here."""
+        with self.writing():
+            now = time.time()
+            self._keep(upload)
+            self.touch(upload.sha256).file = StoredFile(
+                size=upload.size,
+                mime=picture.kind.mime,
+                filetype_enum=picture.kind.enum,
+                filetype_human=picture.kind.human,
+                ext=picture.kind.ext,
+                width=picture.width,
+                height=picture.height,
+                duration_ms=picture.duration_ms,
+                num_frames=picture.num_frames,
+                has_transparency=picture.has_transparency,
+                has_exif=picture.has_exif,
+                has_icc_profile=picture.has_icc_profile,
+                imported_at=now,
+                modified_at=now,
+                domains=dict.fromkeys(domains, now),
+            )
+            self._imported.append(upload.sha256)
+            self._acknowledged[upload.sha256] += 1
+            if self._disk:
+                self._disk.acknowledge(upload.sha256)
+
+    def remove_file(self, sha256: str, domains: set[str], reason: str) -> None:
+        """Take a file out of local file domains; out of the last one it goes to the trash."""
+        file = self._file(sha256)
+        if file is None or not (gone := domains & file.domains.keys()):
+            return
+        with self.writing():
+            now = time.time()
+            left = {key: when for key, when in file.domains.items() if key not in gone}
+            removals = {**file.removals, **{k: Removal(now, file.domains[k]) for k in gone}}
+            if not left:
+                removals[ALL_LOCAL_MEDIA_KEY] = Removal(now, file.imported_at)
+                file = replace(file, deleted_at=now, delete_reason=reason)
+            self.touch(sha256).file = replace(file, domains=left, removals=removals)
+
+    def destroy_file(self, sha256: str, reason: str) -> None:
+        """Delete a file physically."""
+        self.remove_file(
+            sha256, set(file.domains) if (file := self._file(sha256)) else set(), reason
+        )
+        file = self._file(sha256)
+        if file is None or not file.on_disk:
+            return
+        with self.writing():
+            now = time.time()
+            removals = {**file.removals, FILE_STORAGE_KEY: Removal(now, file.imported_at)}
+            self.touch(sha256).file = replace(
+                file, on_disk=False, removals=removals, deleted_at=now, delete_reason=reason
+            )
+
+    def restore_file(self, sha256: str, domains: set[str] | None) -> None:
+        """Take a file out of the trash, back into ``domains`` or into all it was deleted from."""
+        file = self._file(sha256)
+        if file is None or not file.is_trashed:
+            return
+        back = {k for k in file.removals if k != ALL_LOCAL_MEDIA_KEY and k in (domains or {k})}
+        if not back:
+            return
+        with self.writing():
+            self.touch(sha256).file = replace(
+                file,
+                domains={key: file.removals[key].time_imported for key in back},
+                removals={
+                    key: removal
+                    for key, removal in file.removals.items()
+                    if key not in back | {ALL_LOCAL_MEDIA_KEY}
+                },
+                deleted_at=None,
+                delete_reason="",
+            )
+
+    # Committing
+
+    def commit(self) -> None:
+        """Make all that was done so far permanent."""
+        with self.lock:
+            self._cancel_timer()
+            if not self._before:
+                return
+            commit = Commit(
+                number=self._journal[-1].number + 1 if self._journal else 1,
+                time=time.time(),
+                boot_id=self.boot_id,
+                imported=tuple(self._imported),
+                changed=tuple(self._before),
+            )
+            if self._disk:
+                self._disk.write(commit, {h: self._entries[h] for h in self._before})
+            self._journal.append(commit)
+            self._before.clear()
+            self._imported.clear()
+            self._committed.notify_all()
+
+    def crash(self) -> None:
+        """Forget what was not committed, as a killed client does."""
+        with self.lock:
+            self._cancel_timer()
+            for sha256, entry in self._before.items():
+                self._hashes.pop(self._entries[sha256].file_id)
+                if entry is None:
+                    del self._entries[sha256]
+                else:
+                    self._entries[sha256] = entry
+                    self._hashes[entry.file_id] = sha256
+                if entry is None or entry.file is None:
+                    self._contents.pop(sha256, None)
+            self._before.clear()
+            self._imported.clear()
+            self._next_id = max(self._hashes, default=0) + 1
+
+    def wait_for_commit(self, number: int, timeout_seconds: float) -> bool:
+        """Wait until commit ``number`` is done; False if it was not within the time."""
+        with self._committed:
+            return self._committed.wait_for(
+                lambda: bool(self._journal) and self._journal[-1].number >= number,
+                timeout_seconds,
+            )
+
+    def close(self) -> None:
+        """Commit, and let go of files and threads."""
+        with self.lock:
+            self.commit()
+            if self._disk:
+                self._disk.close()
+            if self._scratch:
+                shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def scratch(self) -> Path:
+        """Give the folder where large uploads may be spooled, beside where they will stay."""
+        if self._disk:
+            return self._disk.contents
+        with self.lock:
+            if self._scratch is None:
+                self._scratch = Path(tempfile.mkdtemp(prefix="hydrusd-simulator-"))
+            return self._scratch
+
+    def _file(self, sha256: str) -> StoredFile | None:
+        entry = self._entries.get(sha256)
+        return entry.file if entry else None
+
+    def _content_path(self, sha256: str) -> Path | None:
+        folder = self._disk.contents if self._disk else self._scratch
+        return folder / sha256 if folder else None
+
+    def _keep(self, upload: Upload) -> None:
+        if isinstance(upload.content, Path):
+            upload.content.replace(self.scratch() / upload.sha256)
+        elif self._disk:
+            half = self._disk.contents / (upload.sha256 + ".half")
+            half.write_bytes(upload.content)
+            half.replace(self._disk.contents / upload.sha256)
+        else:
+            self._contents[upload.sha256] = upload.content
+
+    def _plan_commit(self) -> None:
+        if not self._lose_uncommitted:
+            self.commit()
+        elif self._timer is None and math.isfinite(self._commit_seconds):
+            timer = threading.Timer(self._commit_seconds, self._commit_of)
+            timer.args = (timer,)
+            timer.daemon = True
+            timer.start()
+            self._timer = timer
+
+    def _commit_of(self, timer: threading.Timer) -> None:
+        with self.lock:
+            # A commit in the meantime has planned the next one anew.
+            if self._timer is timer:
+                self.commit()
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,189 @@
+"""Bringing files in and taking them out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from hydrusd.simulator._answers import EMPTY, Answer
+from hydrusd.simulator._entries import StoredFile
+from hydrusd.simulator._errors import bad_request
+from hydrusd.simulator._pictures import Picture, Unimportable, identify
+from hydrusd.simulator._routing import Call, Route
+from hydrusd.simulator._services import (
+    ALL_LOCAL_MEDIA,
+    FILE_STORAGE,
+    LOCAL_FILES,
+    MY_FILES_KEY,
+)
+from hydrusd.simulator._uploads import SPOOL_BYTES, Upload, upload_from
+
+IMPORT_FILES = frozenset({1})
+
+_IMPORTED = 1
+_ALREADY_THERE = 2
+_DELETED_BEFORE = 3
+_FAILED = 4
+_VETOED = 7
+
+
+async def _add_file(call: Call) -> Answer:
+    source: Path | None = None
+    upload = call.upload
+    if upload is None:
+        given = call.arguments.text("path")
+        source = Path(given)
+        if not source.exists():
+            raise bad_request(f'Path "{given}" does not exist!')
+        if not source.is_file():
+            raise bad_request(f'Path "{given}" is not a file!')
+        upload = await asyncio.to_thread(upload_from, source, call.client.store.scratch)
+    try:
+        status, note, traceback = await _import(call, upload, _destinations(call))
+    finally:
+        upload.discard()
+    if (
+        source is not None
+        and status in {_IMPORTED, _ALREADY_THERE}
+        and call.era.has("add_file_deletes_source")
+        and call.arguments.flag("delete_after_successful_import", default=False)
+    ):
+        source.unlink(missing_ok=True)
+    body: dict[str, object] = {"status": status, "hash": upload.sha256, "note": note}
+    if traceback and call.era.has("add_file_traceback"):
+        body["traceback"] = traceback
+    elif traceback:
+        body["note"] = traceback
+    return call.json(body)
+
+
+def _destinations(call: Call) -> list[str]:
+    if not call.era.has("add_file_domains"):
+        return [MY_FILES_KEY]
+    domains = call.file_domains()
+    if any(call.client.services.kind(key) != LOCAL_FILES for key in domains):
+        raise bad_request("Sorry, a file can only be imported to local file domains!")
+    return sorted(domains) or [MY_FILES_KEY]
+
+
+async def _import(call: Call, upload: Upload, domains: list[str]) -> tuple[int, str, str]:
+    client = call.client
+    if known := _known_as(call, upload.sha256):
+        await client.turn(client.config.known_seconds)
+        return *(_known_as(call, upload.sha256) or known), ""
+    # Looking at the file is part of the time that a real client is busy with it.
+    turn = client.stand_in_line(client.config.import_seconds)
+    picture = await _identified(call, upload)
+    await client.wait_for(turn)
+    # Another caller may have brought the same file while this one stood in line.
+    if known := _known_as(call, upload.sha256):
+        return *known, ""
+    if isinstance(picture, Unimportable):
+        exception = call.era.import_errors[picture.flaw]
+        traceback = f"Traceback (most recent call last):\n  [frames of the simulator]\n{exception}"
+        return _FAILED, exception.split(": ", 1)[1], traceback
+    if reason := _veto(call, upload, picture):
+        return _VETOED, reason, ""
+    with client.store.lock:
+        if known := _known_as(call, upload.sha256):
+            return *known, ""
+        client.store.add_file(upload, picture, domains)
+    return _IMPORTED, "", ""
+
+
+async def _identified(call: Call, upload: Upload) -> Picture | Unimportable:
+    truncated_too = call.era.has("truncated_pictures")
+    try:
+        if upload.size <= SPOOL_BYTES:
+            return identify(upload.content, truncated_too=truncated_too)
+        return await asyncio.to_thread(
+            lambda: identify(upload.content, truncated_too=truncated_too)
+        )
+    except Unimportable as outcome:
+        return outcome
+
+
+def _veto(call: Call, upload: Upload, picture: Picture) -> str | None:
+    config = call.client.config
+    if config.veto_over_bytes is not None and upload.size > config.veto_over_bytes:
+        return f"file was {upload.size} bytes, but the limit is {config.veto_over_bytes}!"
+    return config.veto(upload.sha256, upload.size, picture.kind.mime) if config.veto else None
+
+
+def _known_as(call: Call, sha256: str) -> tuple[int, str] | None:
+    with call.client.store.lock:
+        entry = call.client.store.entries.get(sha256)
+        file = entry.file if entry else None
+    if file is None:
+        return None
+    if file.is_current:
+        when = _when(call, file.imported_at)
+        return _ALREADY_THERE, f"file recognised: Imported at {when} before this check."
+    return _DELETED_BEFORE, f"file recognised: {_removal(call, file)} before this check."
+
+
+def _removal(call: Call, file: StoredFile) -> str:
+    when = _when(call, file.deleted_at or file.imported_at)
+    if file.is_trashed:
+        return f"Currently in trash ({file.delete_reason}). Sent there at {when}"
+    return f"Deleted from the client ({file.delete_reason}). Deleted at {when}"
+
+
+def _when(call: Call, moment: float) -> str:
+    # The client writes its machine's own time of day, without a zone.
+    written = time.strftime(call.era.time_format, time.localtime(moment))
+    seconds = int(time.time() - moment)
+    ago = f"{seconds} second{'s' * (seconds > 1)} ago" if seconds else "now"
+    return f"{written}, which was {ago}"
+
+
+async def _delete_files(call: Call) -> Answer:
+    client = call.client
+    hashes = call.hashes()
+    reason = call.arguments.text("reason", call.era.words["delete_reason"])
+    asked = call.file_domains()
+    kinds = {client.services.kind(key) for key in asked}
+    everywhere = not asked or ALL_LOCAL_MEDIA in kinds
+    await client.turn()
+    with client.store.writing():
+        for sha256 in hashes:
+            entry = client.store.entries.get(sha256)
+            if entry is None or entry.file is None:
+                continue
+            if FILE_STORAGE in kinds:
+                client.store.destroy_file(sha256, reason)
+            else:
+                domains = set(entry.file.domains) if everywhere else asked
+                client.store.remove_file(sha256, domains, reason)
+    return EMPTY
+
+
+async def _undelete_files(call: Call) -> Answer:
+    hashes = call.hashes()
+    kind = call.client.services.kind
+    domains = {key for key in call.file_domains() if kind(key) == LOCAL_FILES}
+    await call.client.turn()
+    with call.client.store.writing():
+        for sha256 in hashes:
+            call.client.store.restore_file(sha256, domains or None)
+    return EMPTY
+
+
+ROUTES = (
+    Route(method="POST", path="/add_files/add_file", permissions=IMPORT_FILES, handler=_add_file),
+    Route(
+        method="POST",
+        path="/add_files/delete_files",
+        permissions=IMPORT_FILES,
+        handler=_delete_files,
+        since=15,
+    ),
+    Route(
+        method="POST",
+        path="/add_files/undelete_files",
+        permissions=IMPORT_FILES,
+        handler=_undelete_files,
+        since=15,
+    ),
+)
