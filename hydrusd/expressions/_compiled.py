@@ -259,7 +259,10 @@ class Template(_Compiled):
                     raise ExpressionError(f"the text is longer than {MAX_TEXT:,} characters")
                 parts.append(part)
         except (ExpressionError, *_EVALUATION_ERRORS) as error:
-            raise self._explain(error, data) from error
+            explained = self._explain(error, data)
+            if explained is error:
+                raise
+            raise explained from error
         return "".join(parts)
 
 
@@ -280,7 +283,10 @@ class Condition(_Compiled):
                 pass
             return bool(evaluation.vars["_result"])
         except (ExpressionError, *_EVALUATION_ERRORS) as error:
-            raise self._explain(error, data) from error
+            explained = self._explain(error, data)
+            if explained is error:
+                raise
+            raise explained from error
 
 
 def _chain(node: nodes.Getattr) -> tuple[str, ...]:

@@ -7,10 +7,10 @@ and writes nothing where it does not.
 
 from __future__ import annotations
 
-
+import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +19,6 @@ from filelock import FileLock, Timeout
 from sqlalchemy import (
     Connection,
     Engine,
-    Row,
     and_,
     bindparam,
     case,
@@ -29,13 +28,13 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import DBAPIError
 
 from hydrusd.errors import LedgerError, LedgerLocked
 from hydrusd.ledger._migrating import migrate
 from hydrusd.ledger._sqlite import insert_ignoring, insert_or_update, open_engine
 from hydrusd.ledger._tables import condition, event, job, not_matched, rule_revision, run, step
 from hydrusd.model import (
-    Data,
     Event,
     EventId,
     FinishedJob,
@@ -152,13 +151,19 @@ class Ledger:
         mark jobs (``retry``) open it beside a running daemon. Raises LedgerError where the
         file is not a ledger, is from a newer version or lies on an unsuitable disk.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = cls._take_lock(path) if exclusive else None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = cls._take_lock(path) if exclusive else None
+        except (OSError, NotImplementedError) as error:  # the latter: a disk without file locks
+            raise LedgerError(f"the ledger cannot be kept in {path.parent}: {error}") from error
         try:
             engine = open_engine(path, writes=True)
             try:
                 with engine.begin() as connection:
                     migrate(connection)
+            except DBAPIError as error:
+                engine.dispose()
+                raise LedgerError(f"the ledger {path} cannot be used: {error.orig}") from error
             except BaseException:
                 engine.dispose()
                 raise
@@ -170,23 +175,26 @@ class Ledger:
 
     @staticmethod
     def _take_lock(path: Path) -> FileLock:
-        lock = FileLock(path.with_suffix(".lock"))
+        # By default each thread has a lock of its own, and could not release this one.
+        lock = FileLock(path.with_suffix(".lock"), thread_local=False)
         owner = path.with_suffix(".pid")
         try:
             lock.acquire(timeout=0)
         except Timeout:
             pid = None
-            try:
+            with contextlib.suppress(OSError, ValueError):
                 pid = int(owner.read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                pass
             process = f"process {pid}" if pid else "another process"
             raise LedgerLocked(
                 f"the ledger {path} is in use by {process}: a hydrusd is already running. "
                 f"Stop it first, or give this one a ledger of its own with --state-dir.",
                 pid=pid,
             ) from None
-        owner.write_text(str(os.getpid()), encoding="utf-8")
+        try:
+            owner.write_text(str(os.getpid()), encoding="utf-8")
+        except OSError:
+            lock.release()
+            raise
         return lock
 
     @staticmethod
@@ -251,9 +259,7 @@ class Ledger:
         return unseen
 
     @staticmethod
-    def _event_ids(
-        connection: Connection, trigger: str, keys: Sequence[str]
-    ) -> dict[str, EventId]:
+    def _event_ids(connection: Connection, trigger: str, keys: Sequence[str]) -> dict[str, EventId]:
         statement = select(event.c.key, event.c.id).where(
             event.c.trigger == trigger, event.c.freed == 0, event.c.key.in_(keys)
         )
@@ -269,6 +275,8 @@ class Ledger:
         intake_events = 0
         new_jobs: list[dict[str, Any]] = []
         passed: list[dict[str, Any]] = []
+        # Over all chunks: what is noticed twice in one call still makes one job.
+        had: set[tuple[EventId, str]] = set()
         with self._engine.begin() as connection:
             for chunk in _chunks(pending):
                 keys = [item.event.key for item in chunk]
@@ -284,7 +292,7 @@ class Ledger:
                     )
                     intake_events += len(fresh)
                 ids = self._event_ids(connection, trigger, keys) if fresh else known
-                had = self._jobs_of(connection, known.values())
+                had |= self._jobs_of(connection, known.values())
                 for item in chunk:
                     event_id = ids[item.event.key]
                     for verdict in item.verdicts:
@@ -299,9 +307,7 @@ class Ledger:
         return Intake(intake_events, len(new_jobs))
 
     @staticmethod
-    def _jobs_of(
-        connection: Connection, event_ids: Iterable[EventId]
-    ) -> set[tuple[EventId, str]]:
+    def _jobs_of(connection: Connection, event_ids: Iterable[EventId]) -> set[tuple[EventId, str]]:
         ids = list(event_ids)
         if not ids:
             return set()
@@ -346,7 +352,7 @@ class Ledger:
         ``revisions`` maps rules to what they are now. Jobs put back by ``retry`` count.
         """
         with self._engine.connect() as connection:
-            rows: list[Row[Any]] = []
+            rows: list[Any] = []
             for name, revision in revisions.items():
                 statement = (
                     _JOBS.where(
@@ -371,7 +377,9 @@ class Ledger:
         with self._engine.begin() as connection:
             for item, verdict in verdicts:
                 if isinstance(verdict, NotMatched):
-                    connection.execute(delete(job).where(job.c.id == item.id))
+                    connection.execute(
+                        delete(job).where(job.c.id == item.id, job.c.state == JobState.READY)
+                    )
                     insert_or_update(
                         connection, not_matched, [_passed_row(item.event_id, verdict, now)]
                     )
@@ -433,11 +441,13 @@ class Ledger:
             return self._with_steps(connection, rows)
 
     @staticmethod
-    def _with_steps(connection: Connection, rows: Sequence[Row[Any]]) -> list[Job]:
+    def _with_steps(connection: Connection, rows: Sequence[Any]) -> list[Job]:
         records: dict[int, list[StepRecord]] = {}
         for chunk in _chunks([row.id for row in rows]):
             statement = (
-                select(step).where(step.c.job_id.in_(chunk)).order_by(step.c.job_id, step.c.position)
+                select(step)
+                .where(step.c.job_id.in_(chunk))
+                .order_by(step.c.job_id, step.c.position)
             )
             for row in connection.execute(statement).mappings():
                 record = StepRecord(
@@ -490,9 +500,7 @@ class Ledger:
         if not updates:
             return
         with self._engine.begin() as connection:
-            done = connection.execute(
-                _FINISH, [_update_row(item, owner, now) for item in updates]
-            )
+            done = connection.execute(_FINISH, [_update_row(item, owner, now) for item in updates])
             if done.rowcount != len(updates):
                 raise LedgerError(
                     f"lost the lease of {len(updates) - done.rowcount} of {len(updates)} jobs; "
@@ -504,9 +512,7 @@ class Ledger:
     @staticmethod
     def _free_events(connection: Connection, event_ids: Sequence[EventId]) -> None:
         for chunk in _chunks(event_ids):
-            connection.execute(
-                update(event).where(event.c.id.in_(chunk)).values(freed=event.c.id)
-            )
+            connection.execute(update(event).where(event.c.id.in_(chunk)).values(freed=event.c.id))
 
     def release(self, now: datetime, *, owner: str | None = None) -> int:
         """Put running jobs back: those of an owner, or (None) all, when this daemon is alone.
@@ -569,14 +575,10 @@ class Ledger:
                 over = and_(durable, job.c.ending.is_not(None))
                 ended += map(JobId, connection.execute(select(job.c.id).where(over)).scalars())
                 connection.execute(
-                    update(job)
-                    .where(over)
-                    .values(state=job.c.ending, finished_at=now, boot=None)
+                    update(job).where(over).values(state=job.c.ending, finished_at=now, boot=None)
                 )
                 connection.execute(
-                    update(job)
-                    .where(durable)
-                    .values(state=JobState.READY, boot=None, run_at=now)
+                    update(job).where(durable).values(state=JobState.READY, boot=None, run_at=now)
                 )
         return ended
 
@@ -650,11 +652,20 @@ class Ledger:
             )
             return revived.rowcount
 
-    def set_condition(
-        self, kind: str, name: str, state: str, reason: str, now: datetime
-    ) -> None:
-        """Note what a lane, a rule or a trigger is in, for ``status`` to show."""
+    def set_condition(self, kind: str, name: str, state: str, reason: str, now: datetime) -> None:
+        """Note what a lane, a rule or a trigger is in, and since when, for ``status`` to show.
+
+        Saying the same again changes nothing, the time included.
+        """
+        same = and_(
+            condition.c.kind == kind,
+            condition.c.name == name,
+            condition.c.state == state,
+            condition.c.reason == reason,
+        )
         with self._engine.begin() as connection:
+            if connection.execute(select(condition.c.since).where(same)).first() is not None:
+                return
             insert_or_update(
                 connection,
                 condition,
@@ -697,18 +708,22 @@ class Ledger:
         return found
 
 
-_JOBS = select(
-    job.c.id,
-    job.c.rule,
-    job.c.revision,
-    job.c.event_id,
-    job.c.step,
-    job.c.attempt,
-    job.c.file_hash,
-    job.c.boot,
-    event.c.key,
-    event.c.data,
-).join(event, event.c.id == job.c.event_id).order_by(job.c.id)
+_JOBS = (
+    select(
+        job.c.id,
+        job.c.rule,
+        job.c.revision,
+        job.c.event_id,
+        job.c.step,
+        job.c.attempt,
+        job.c.file_hash,
+        job.c.boot,
+        event.c.key,
+        event.c.data,
+    )
+    .join(event, event.c.id == job.c.event_id)
+    .order_by(job.c.id)
+)
 
 _FINISH = (
     update(job)

@@ -25,6 +25,25 @@ def revision(connection: Connection) -> str | None:
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
+def require_head(connection: Connection) -> None:
+    """Raise LedgerError where the tables are not those that this version reads."""
+    present = revision(connection)
+    _refuse_newer(present)
+    if present != HEAD:
+        raise LedgerError(
+            f"this ledger is at {present or 'no version'}, this hydrusd reads {HEAD}: "
+            f"start `hydrusd run` once to bring it up to date"
+        )
+
+
+def _refuse_newer(present: str | None) -> None:
+    if present is not None and present not in KNOWN:
+        raise LedgerError(
+            f"this ledger was written by a newer hydrusd (its tables are at {present!r}, "
+            f"this version knows up to {HEAD!r}). Upgrade hydrusd; nothing was changed."
+        )
+
+
 def migrate(connection: Connection) -> None:
     """Bring the tables up to date, inside the caller's transaction.
 
@@ -33,15 +52,18 @@ def migrate(connection: Connection) -> None:
     present = revision(connection)
     if present == HEAD:
         return
-    if present is not None and present not in KNOWN:
+    _refuse_newer(present)
+    if present is None and inspect(connection).get_table_names():
         raise LedgerError(
-            f"this ledger was written by a newer hydrusd (its tables are at {present!r}, "
-            f"this version knows up to {HEAD!r}). Upgrade hydrusd; nothing was changed."
+            "this database belongs to something else: it has tables, but none of a hydrusd "
+            "ledger. Choose another folder with --state-dir; nothing was changed."
         )
     from alembic import command
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    # Alembic reads its options with interpolation; a folder may be called "100%".
+    folder = str(Path(__file__).parent / "migrations").replace("%", "%%")
+    config.set_main_option("script_location", folder)
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlalchemy import Engine, func, select
 
 from hydrusd.errors import LedgerError
-from hydrusd.ledger._migrating import HEAD, revision
+from hydrusd.ledger._migrating import require_head
 from hydrusd.ledger._sqlite import open_engine
 from hydrusd.ledger._tables import condition, event, job, step
 from hydrusd.model import Data, JobId, JobState, OutcomeKind, StepRecord
@@ -73,20 +73,22 @@ class LedgerReader:
     @classmethod
     def open(cls, path: Path) -> LedgerReader:
         """Open an existing ledger. Raises LedgerError where there is none or it is not ours."""
-        if not path.is_file():
+        try:
+            there = path.is_file()
+        except OSError as error:
+            raise LedgerError(f"the ledger {path} cannot be opened: {error}") from error
+        if not there:
             raise LedgerError(
                 f"there is no ledger at {path} yet: `hydrusd run` makes it "
                 f"(another place is chosen with --state-dir)"
             )
         engine = open_engine(path, writes=False)
-        with engine.connect() as connection:
-            present = revision(connection)
-        if present != HEAD:
+        try:
+            with engine.connect() as connection:
+                require_head(connection)
+        except BaseException:
             engine.dispose()
-            raise LedgerError(
-                f"the ledger {path} is at {present or 'no version'}, this hydrusd reads {HEAD}: "
-                f"start `hydrusd run` once to bring it up to date"
-            )
+            raise
         return cls(engine)
 
     def close(self) -> None:
@@ -136,7 +138,6 @@ class LedgerReader:
     def jobs(self, limit: int) -> list[JobView]:
         """Give the newest jobs with their steps, oldest first."""
         newest = select(job.c.id).order_by(job.c.id.desc()).limit(limit)
-        views: list[JobView] = []
         with self._engine.connect() as connection:
             steps: dict[int, list[StepRecord]] = {}
             for row in connection.execute(
@@ -152,21 +153,20 @@ class LedgerReader:
                         row["receipt"],
                     )
                 )
-            rows = connection.execute(
+            found = connection.execute(
                 select(job, event.c.data)
                 .join(event, event.c.id == job.c.event_id)
                 .where(job.c.id.in_(newest))
                 .order_by(job.c.id)
             )
-            for row in rows:
-                views.append(
-                    JobView(
-                        JobId(row.id),
-                        row.rule,
-                        JobState(row.state),
-                        row.data,
-                        row.file_hash,
-                        tuple(steps.get(row.id, ())),
-                    )
+            return [
+                JobView(
+                    JobId(row.id),
+                    row.rule,
+                    JobState(row.state),
+                    row.data,
+                    row.file_hash,
+                    tuple(steps.get(row.id, ())),
                 )
-        return views
+                for row in found
+            ]

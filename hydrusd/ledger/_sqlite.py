@@ -34,16 +34,13 @@ def open_engine(path: Path, *, writes: bool) -> Engine:
             isolation_level=None,
             check_same_thread=False,
         )
-        connection.execute("PRAGMA foreign_keys=ON")
-        if writes:
-            journal = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
-            if journal != "wal":
-                connection.close()
-                raise LedgerError(
-                    f"the ledger cannot be kept in {path.parent}: this disk does not allow "
-                    f"SQLite's WAL mode (a network mount?). Choose a local folder with --state-dir."
-                )
-            connection.execute("PRAGMA synchronous=FULL")
+        try:
+            connection.execute("PRAGMA foreign_keys=ON")
+            if writes:
+                _write_ahead(connection, path)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
@@ -56,10 +53,20 @@ def open_engine(path: Path, *, writes: bool) -> Engine:
     try:
         with engine.connect() as connection:
             connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
-    except (sqlite3.Error, DatabaseError) as error:
+    except DatabaseError as error:
         engine.dispose()
-        raise LedgerError(f"the ledger {path} cannot be opened: {error}") from error
+        raise LedgerError(f"the ledger {path} cannot be opened: {error.orig}") from error
     return engine
+
+
+def _write_ahead(connection: sqlite3.Connection, path: Path) -> None:
+    journal = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+    if journal != "wal":
+        raise LedgerError(
+            f"the ledger cannot be kept in {path.parent}: this disk does not allow "
+            f"SQLite's WAL mode (a network mount?). Choose a local folder with --state-dir."
+        )
+    connection.execute("PRAGMA synchronous=FULL")
 
 
 def insert_ignoring(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
@@ -75,6 +82,4 @@ def insert_or_update(connection: Connection, table: Table, rows: list[dict[str, 
     statement = sqlite_insert(table)
     keys = [column.name for column in table.primary_key]
     changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=keys, set_=changed), rows
-    )
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)

@@ -167,7 +167,7 @@ condition = Table(
     "condition",
     metadata,
     Column("kind", String(16), primary_key=True),
-    Column("name", Text, primary_key=True),
+    Column("name", Words, primary_key=True),
     Column("state", String(16), nullable=False),
     Column("reason", Words, nullable=False),
     Column("since", Moment, nullable=False),

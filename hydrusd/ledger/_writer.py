@@ -13,7 +13,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 import anyio
 from anyio import to_thread
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import StatementError
 
 from hydrusd.errors import LedgerError
 from hydrusd.ledger._ledger import Ledger
@@ -32,10 +32,13 @@ class LedgerWriter:
     async def __call__(
         self, method: Callable[Concatenate[Ledger, P], T], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run ``method(ledger, …)`` and give its result. A database that fails is a LedgerError."""
+        """Run ``method(ledger, …)`` and give its result.
+
+        A database that fails, or values that it cannot hold, are a LedgerError.
+        """
         try:
             return await to_thread.run_sync(
                 lambda: method(self._ledger, *args, **kwargs), limiter=self._limiter
             )
-        except DBAPIError as error:
+        except StatementError as error:
             raise LedgerError(f"the ledger cannot be read or written: {error.orig}") from error

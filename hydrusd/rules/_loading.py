@@ -150,7 +150,7 @@ def _read_file(path: Path) -> str:
                 content = opened.read(_yaml.MAX_BYTES + 1)
             if len(content) <= _yaml.MAX_BYTES:
                 return content.decode("utf-8-sig")
-            problems.add((0, 0), "the file is larger than 1 MiB: too large for rules")
+            problems.add((0, 0), _yaml.TOO_LARGE)
     except FileNotFoundError:
         problems.add((0, 0), "there is no such file", "see rules.example.yaml for a start")
     except UnicodeDecodeError as error:

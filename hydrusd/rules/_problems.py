@@ -32,7 +32,7 @@ _SECRETS = (
     ),
     _KEY,
     # http://user:password@host
-    re.compile(r"://([^/@\s]+)@"),
+    re.compile(r"://([^@\s]+)@"),
 )
 
 

@@ -1,8 +1,9 @@
 """The access key: named in the rules file, kept elsewhere.
 
 A rules file is shown around, put under version control and pasted into questions.
-So it names where the key is. Whatever is found is registered for redaction before
-anything else can happen to it, even when it turns out not to be a key.
+So it names where the key is. A key is registered for redaction before anything else
+can happen to it. What turns out to be no key is neither kept nor shown; it is not
+registered, because it may be any word (``${env:HOME}``), which every log would then hide.
 """
 
 from __future__ import annotations
@@ -59,9 +60,7 @@ def access_key(text: str, *, environ: Mapping[str, str], folder: Path, resolve: 
     """
     reference = check_form(text)
     if reference is None:
-        key = text.strip()
-        redaction.register(key)
-        return _checked(key, "this")
+        return _checked(text.strip(), "this")
     if not resolve:
         return ""
     kind, name = reference.groups()
@@ -71,7 +70,6 @@ def access_key(text: str, *, environ: Mapping[str, str], folder: Path, resolve: 
         key, origin = _from_file(name, folder), f"the file {name}"
     else:
         key, origin = _from_keyring(name), f"the keyring entry {name}"
-    redaction.register(key)
     return _checked(key, f"what {origin} holds")
 
 
@@ -84,6 +82,7 @@ def _checked(key: str, what: str) -> str:
             "a key has 64 characters, 0-9 and a-f; in Hydrus: services > review services > "
             "local > client api, 'copy api access key'",
         )
+    redaction.register(key)
     return key
 
 

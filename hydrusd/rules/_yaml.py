@@ -20,6 +20,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from hydrusd.rules._problems import LINE_BREAK, UNPRINTABLE, Problems
 
 MAX_BYTES = 1024 * 1024
+TOO_LARGE = "the file is larger than 1 MiB: too large for rules"
 MAX_VALUES = 100_000
 MAX_DEPTH = 50
 
@@ -135,6 +136,9 @@ class Document:
 
 def read(text: str, problems: Problems) -> Document | None:
     """Give the document, or None where the problems leave nothing to go on with."""
+    if len(text) > MAX_BYTES:
+        problems.add((0, 0), TOO_LARGE)
+        return None
     document = Document(lines=LINE_BREAK.split(text))
     for number, line in enumerate(document.lines, 1):
         bad = UNPRINTABLE.search(line)

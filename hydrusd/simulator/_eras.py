@@ -51,7 +51,6 @@ _FEATURES: Mapping[str, tuple[int, int]] = {
     "services_object": (46, FOR_EVER),
     "services_v2": (90, FOR_EVER),
     "system_predicates": (18, FOR_EVER),
-    "tags_by_name": (1, 41),
     "tags_object": (35, FOR_EVER),
     "truncated_pictures": (33, FOR_EVER),
     "version_in_bodies": (54, FOR_EVER),

@@ -16,7 +16,6 @@ from hydrusd.simulator._services import FILE_TYPES
 from hydrusd.simulator._uploads import Upload
 
 ANY_KEY: frozenset[int] = frozenset()
-DEFAULT_FILES = ("hash", "hashes", "file_id", "file_ids")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

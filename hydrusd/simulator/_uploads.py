@@ -23,11 +23,6 @@ class Upload:
         self.size = size
         self.sha256 = sha256
 
-    @property
-    def path(self) -> Path | None:
-        """The temporary file, if there is one."""
-        return self.content if isinstance(self.content, Path) else None
-
     def discard(self) -> None:
         """Remove the temporary file, unless somebody has taken it away."""
         if isinstance(self.content, Path):

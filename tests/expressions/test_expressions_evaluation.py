@@ -251,3 +251,11 @@ def test_what_is_a_template():
     assert is_template("{% if x %}")
     assert is_template("{# x #}")
     assert not is_template("{ x } 100%")
+
+
+def test_an_error_is_not_its_own_cause(expressions):
+    """A cycle of causes would be followed for ever by whoever logs it."""
+    for text in ("{{ tags }}", "{{ file.nmae }}", "{{ 1 / 0 }}"):
+        with pytest.raises(ExpressionError) as caught:
+            expressions.template(text).render(CONTEXT)
+        assert caught.value.__cause__ is not caught.value

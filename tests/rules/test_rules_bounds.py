@@ -50,6 +50,11 @@ def test_what_would_never_end_is_one_problem(problems, text, message):
     assert found.count(message) == 1
 
 
+def test_a_text_of_more_than_a_mebibyte(problems):
+    (found,) = problems("#" * (MIB + 1))
+    assert found.message == "the file is larger than 1 MiB: too large for rules"
+
+
 def test_an_alias_bomb_takes_little_memory(problems):
     tracemalloc.start()
     try:

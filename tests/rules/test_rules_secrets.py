@@ -88,6 +88,12 @@ def test_a_keyring_without_the_entry_or_without_a_backend(problems, monkeypatch)
     assert found.message == "the keyring cannot be read: KeyringError"
 
 
+def test_a_word_that_is_no_key_is_not_hidden_from_now_on(problems):
+    problems(text("not-a-key-at-all"))
+    problems(text("${env:HOME}"), environ={"HOME": "home-of-somebody"})
+    assert redact("not-a-key-at-all home-of-somebody") == "not-a-key-at-all home-of-somebody"
+
+
 def test_checking_a_file_needs_no_secrets(read, problems):
     rules = read(text("${env:NOT}"), environ={}, resolve_secrets=False)
     assert key_of(rules) == ""

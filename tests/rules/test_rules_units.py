@@ -31,13 +31,14 @@ def test_durations(text, seconds):
     [
         (2, "2 has no unit"), ("2", "2 has no unit"), ("2.5", "2.5 has no unit"),
         ("soon", "'soon' is no duration"), ("", "'' is no duration"), ("-2s", "'-2s' is no"),
-        ("2s3", "'2s3' is no duration"), ("1:30", "'1:30' is no duration"), ("\uff12s", "is no duration"),
+        ("2s3", "'2s3' is no duration"), ("1:30", "'1:30' is no duration"),
+        ("\uff12s", "is no duration"),
         ("99999d", "is longer than ten years"), (True, "must be a duration"),
         (None, "must be a duration"), (["2s"], "must be a duration"), ("9s" * 99, "is no duration"),
     ],
 )  # fmt: skip
 def test_what_is_no_duration(value, message):
-    with pytest.raises(ValidationError, match=r"\A[\s\S]*") as caught:
+    with pytest.raises(ValidationError) as caught:
         DURATION.validate_python(value)
     assert message in caught.value.errors()[0]["msg"]
 

@@ -82,3 +82,9 @@ def test_new_permissions_work_once_approved(started, call, stage):
 
 def test_keys_do_not_show_in_a_repr():
     assert DEFAULT_ACCESS_KEY not in repr(SimulatorConfig())
+
+
+def test_whether_the_user_is_away_can_be_told(started):
+    simulator, http = started()
+    simulator.set_idle(True)
+    assert http.get("/client_info").json()["currently_idle"] is True

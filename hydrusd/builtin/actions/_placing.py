@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import itertools
 import os
 import stat as stat_module
 import sys
@@ -57,7 +56,7 @@ class Move:
     job_id: int
     on_collision: OnCollision = "rename"
     _digest: str | None = None
-    _part: Path | None = None
+    _copied: bool = False
 
     def run(self) -> Outcome:
         """Move it. Raises ``PermanentError`` or ``TemporaryError``; nothing is lost then."""
@@ -70,12 +69,16 @@ class Move:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             return self._move()
+        except _Changed:
+            outcome = source_outcome(SourceState.CHANGED, self.source)
+            assert outcome is not None
+            return outcome
         except OSError as error:
             raise failure(f"{self.source.path} cannot be moved to {self.folder}", error) from error
         finally:
-            if self._part is not None:
+            for use in ("copy", "probe"):
                 with contextlib.suppress(OSError):
-                    self._part.unlink(missing_ok=True)
+                    self._passing(use).unlink(missing_ok=True)
 
     def _refuse_bad_places(self) -> None:
         bad_on_windows = sys.platform == "win32" and ":" in self.name
@@ -97,8 +100,6 @@ class Move:
                 if self._identical(target):
                     self._refuse_same_folder()
                     return self._finish(target, "the same file was there already:")
-            except _Changed:
-                return self._changed()
             else:
                 return self._finish(target, "moved to")
         if self.on_collision == "skip":
@@ -141,9 +142,8 @@ class Move:
         The same folder can be mounted twice and share no number that would tell. A file
         put into the one would show in the other.
         """
-        probe = self._part_path()
+        probe = self._passing("probe")
         probe.touch()
-        self._part = probe
         if (self.source.path.parent / probe.name).exists():
             raise PermanentError(f"{self.folder} is the folder that {self.source.path} is in")
 
@@ -163,10 +163,12 @@ class Move:
             return
         if os.path.lexists(target):
             raise FileExistsError(target)
-        if self._part is None:
-            self._copy()
-        assert self._part is not None
-        _claim(self._part, target)
+        copy = self._passing("copy")
+        if not self._copied:
+            self._copy_to(copy)
+            self._copied = True
+        _claim(copy, target)
+        copy.unlink(missing_ok=True)  # before the source: all that is left then is in its place
 
     def _put_back(self, target: Path) -> None:
         """Undo a claim that caught another file, put in the source's place that very moment."""
@@ -176,18 +178,16 @@ class Move:
             if os.path.samestat(target.lstat(), self.source.path.lstat()):
                 target.unlink()
 
-    def _part_path(self) -> Path:
-        # The same for each try of this job, so that what a killed one left is used up; yet
-        # another for another daemon's job of the same number.
+    def _passing(self, use: str) -> Path:
+        # The same for each try of this job, so that what a killed one left is cleared away;
+        # yet another for another daemon's job of the same number.
         where = hashlib.sha256(os.fsencode(self.source.path)).hexdigest()[:12]
-        return self.folder / f".{self.job_id}-{where}{PART_SUFFIX}"
+        return self.folder / f".{self.job_id}-{where}-{use}{PART_SUFFIX}"
 
-    def _copy(self) -> None:
-        """Copy the source to a passing name in the folder, whole and synced."""
-        part = self._part_path()
+    def _copy_to(self, part: Path) -> None:
+        """Copy the source to a passing name, whole and synced."""
         part.unlink(missing_ok=True)
         with self._opened() as source, part.open("xb") as copy:
-            self._part = part
             digest = hashlib.sha256()
             while chunk := source.read(_CHUNK):
                 from_thread.check_cancelled()
@@ -202,9 +202,9 @@ class Move:
             if _digest(copy) != digest.hexdigest():
                 raise TemporaryError(f"what was written to {self.folder} reads back otherwise")
         self._digest = digest.hexdigest()
+        os.utime(part, ns=(status.st_atime_ns, status.st_mtime_ns))
         with contextlib.suppress(OSError):  # some file systems have no permissions to set
             part.chmod(stat_module.S_IMODE(status.st_mode))
-        os.utime(part, ns=(status.st_atime_ns, status.st_mtime_ns))
 
     def _opened(self) -> BinaryIO:
         file = self.source.path.open("rb")
@@ -236,13 +236,8 @@ class Move:
             frees_event=True,
         )
 
-    def _changed(self) -> Outcome:
-        outcome = source_outcome(SourceState.CHANGED, self.source)
-        assert outcome is not None
-        return outcome
 
-
-class _Changed(Exception):  # noqa: N818 - never leaves this module
+class _Changed(Exception):
     """The source is no longer the file that was noticed."""
 
 

@@ -70,7 +70,7 @@ class TrashSource(Action):
 
 
 def _trash(source: FileSource) -> Outcome:
-    if sys.platform == "win32" and not _has_recycle_bin(source.path):
+    if not _has_trash(source.path):
         raise PermanentError(f"there is no recycle bin for {source.path}: {_INSTEAD}")
     from send2trash import TrashPermissionError, send2trash
 
@@ -89,11 +89,11 @@ def _trash(source: FileSource) -> Outcome:
     )
 
 
-def _has_recycle_bin(path: Path) -> bool:
-    """Say whether Windows has a recycle bin there: elsewhere its shell deletes without a word."""
-    if sys.platform != "win32":
-        return True
-    import ctypes
+def _has_trash(path: Path) -> bool:
+    """Say whether trying is safe: without a recycle bin, Windows' shell deletes without a word."""
+    if sys.platform == "win32":
+        import ctypes
 
-    fixed_disk = 3
-    return ctypes.windll.kernel32.GetDriveTypeW(f"{path.drive}\\") == fixed_disk
+        fixed_disk = 3
+        return bool(ctypes.windll.kernel32.GetDriveTypeW(f"{path.drive}\\") == fixed_disk)
+    return True

@@ -41,7 +41,7 @@ _KINDS: list[type[events.FileSystemEvent]] = [
 ]
 
 
-class HintsUnavailable(Exception):  # noqa: N818 - a state of the system, not a mistake
+class HintsUnavailable(Exception):
     """The system will not tell of changes in this folder. The text says what to do."""
 
 

@@ -22,7 +22,7 @@ _WINDOWS_HIDDEN = 0x2
 _WINDOWS_JUNCTION = 0xA0000003
 
 
-class FolderAway(Exception):  # noqa: N818 - a state of the disk, not a mistake
+class FolderAway(Exception):
     """The watched folder is not there or cannot be listed. The text says what to do."""
 
 

@@ -1,0 +1,125 @@
+"""What the benchmarks share: a simulator in a process of its own, a daemon, a table.
+
+The simulator gets its own process, so that what is measured is not slowed down by what it
+is measured against. Figures are ratios of two ways of doing the same in one run: machines
+differ, ratios hardly do.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+from PIL import Image
+
+from hydrusd.daemon import LEDGER_FILE, Daemon, read_configuration
+from hydrusd.ledger import LedgerReader
+from hydrusd.model import JobState
+from hydrusd.simulator import DEFAULT_ACCESS_KEY
+
+KEY = DEFAULT_ACCESS_KEY
+
+RULES = """\
+client: {{url: "{url}", access_key: {key}}}
+rules:
+  - name: import
+    on:
+      watch_folder: {{path: inbox, settle: 100ms}}
+    do:
+      - add_file:
+"""
+
+
+@contextmanager
+def simulator(*, import_seconds: float, known_seconds: float) -> Iterator[str]:
+    """Run a simulated client as long as the block lasts; give its URL."""
+    command = [sys.executable, "-m", "hydrusd.simulator", "--port", "0", "--access-key", KEY]
+    command += ["--import-seconds", str(import_seconds), "--known-seconds", str(known_seconds)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().split()[-1]
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """Give an empty folder for as long as the block lasts."""
+    with tempfile.TemporaryDirectory(prefix="hydrusd-benchmark-") as name:
+        yield Path(name)
+
+
+def make_pictures(where: Path, count: int, *, first: int = 0) -> list[Path]:
+    """Make small PNGs, each different, 1,000 to a folder."""
+    paths = []
+    for number in range(first, first + count):
+        path = where / f"{number // 1000:04}" / f"{number:07}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        colour = (number & 255, number >> 8 & 255, number >> 16 & 255)
+        Image.new("RGB", (16, 16), colour).save(path)
+        paths.append(path)
+    return paths
+
+
+def work_off(where: Path, url: str, count: int) -> float:
+    """Run a real daemon until all files of ``where/inbox`` are done and settled; give seconds."""
+    rules = where / "rules.yaml"
+    rules.write_text(RULES.format(url=url, key=KEY), encoding="utf-8")
+    configuration = read_configuration(rules, safe_mode=True)
+
+    async def run() -> float:
+        daemon = Daemon(configuration, where / "state")
+        began = time.perf_counter()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(daemon.run)
+            while await anyio.to_thread.run_sync(_done, where / "state" / LEDGER_FILE) < count:
+                await anyio.sleep(0.05)
+            seconds = time.perf_counter() - began
+            daemon.stop()
+        return seconds
+
+    return anyio.run(run)
+
+
+def _done(path: Path) -> int:
+    if not path.is_file():
+        return 0
+    reader = LedgerReader.open(path)
+    try:
+        return sum(c.jobs for c in reader.counts() if c.state is JobState.DONE)
+    finally:
+        reader.close()
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One ratio, what it is held against, and both rates."""
+
+    name: str
+    ours: float
+    peers: float
+    unit: str
+    reach: float
+
+    @property
+    def ratio(self) -> float:
+        """Ours over the peer's."""
+        return self.ours / self.peers
+
+    def print(self) -> None:
+        """Print it for people, and as a JSON line for programs."""
+        print(
+            f"{self.name}: {self.ours:,.1f} {self.unit} against {self.peers:,.1f}: "
+            f"{self.ratio:.2f}× (to reach: {self.reach:g}×)"
+        )
+        print(json.dumps({"name": self.name, "ratio": round(self.ratio, 3), "reach": self.reach}))
