@@ -17,10 +17,14 @@ from hydrusd.redaction import redact, redact_tree
 
 
 def _redacted(_: object, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    return {key: redact_tree(value, name=key) for key, value in entry.items()}
+    # An exception stays what it is until it is rendered, and is redacted as text then.
+    return {
+        key: value if key == "exc_info" else redact_tree(value, name=key)
+        for key, value in entry.items()
+    }
 
 
-def _redacted_text(_: object, __: str, line: str) -> str:
+def _redacted_text(_: object, __: str, line: Any) -> str:
     return redact(line)
 
 
@@ -36,10 +40,16 @@ def configure(*, level: str = "info", as_json: bool = False, stream: TextIO | No
     renderer: structlog.typing.Processor
     if as_json:
         shared.append(structlog.processors.format_exc_info)
-        renderer = structlog.processors.JSONRenderer(default=str)
+        # Redacted before the quotes and backslashes in it are escaped.
+        renderer = structlog.processors.JSONRenderer(default=lambda value: redact(str(value)))
     else:
         colours = hasattr(out, "isatty") and out.isatty()
-        renderer = structlog.dev.ConsoleRenderer(colors=colours, pad_event_to=0)
+        # The usual formatter shows local variables, wrapped: no pattern would find a key there.
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=colours,
+            pad_event_to=0,
+            exception_formatter=structlog.dev.plain_traceback,
+        )
     final: list[structlog.typing.Processor] = [_redacted, renderer, _redacted_text]
     structlog.configure(
         processors=[

@@ -15,11 +15,11 @@ from collections.abc import Mapping
 
 HIDDEN = "[hidden]"
 
-# "Hydrus-Client-API-Access-Key: 0123…", "access_key=…", '"session_key": "…"'
+# As headers, query strings and JSON write it: Hydrus-Client-API-Access-Key: 0123…
 _KEYED = re.compile(
     r"(?i)((?:access|session)[-_ ]?key[\"']?\s*[:=]\s*[\"']?)[0-9a-z][0-9a-z_\-./+]{7,}"
 )
-_SECRET_NAMES = re.compile(r"(?i)access_?-?key|session_?-?key|cookie|password|secret|token")
+_SECRET_NAMES = re.compile(r"(?i)access[-_ ]?key|session[-_ ]?key|cookie|password|secret|token")
 
 _lock = threading.Lock()
 _registered: set[str] = set()
@@ -44,10 +44,13 @@ def redact(text: str) -> str:
 
 def redact_tree(value: object, *, name: str = "") -> object:
     """Give plain data (mappings, lists, strings) with the secrets in it replaced."""
-    if isinstance(value, Mapping):
-        return {key: redact_tree(item, name=str(key)) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [redact_tree(item, name=name) for item in value]
     if name and _SECRET_NAMES.search(name) and value not in (None, "", False, True):
         return HIDDEN
+    if isinstance(value, Mapping):
+        return {
+            redact(key) if isinstance(key, str) else key: redact_tree(item, name=str(key))
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [redact_tree(item, name=name) for item in value]
     return redact(value) if isinstance(value, str) else value

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -118,7 +119,7 @@ class Call(Generic[A_co]):
             raise RuntimeError(f"call of job {self.job_id} was finished twice")
         self.outcome = outcome
 
-    @property
+    @cached_property
     def source(self) -> FileSource | None:
         """The file that was noticed, where the event has one."""
         return FileSource.from_data(self.data)

@@ -13,10 +13,12 @@ import importlib.util
 import inspect
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType, ModuleType
+from typing import TypeVar
 
 import pluggy
 
@@ -28,6 +30,8 @@ from hydrusd.plugin._trigger import Trigger
 ENTRY_POINT_GROUP = "hydrusd"
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class LoadedPlugin:
     filters: list[str] = field(default_factory=list)
 
 
-class _Conflict(Exception):  # noqa: N818 - never leaves this module
+class _Conflict(Exception):
     """What a plugin registers cannot be taken."""
 
 
@@ -86,17 +90,22 @@ class PluginHost:
     def load_modules(self, modules: Iterable[ModuleType]) -> None:
         """Load modules that are imported already: the built-ins, and plugins in tests."""
         for module in modules:
-            self._load(module.__name__, module.__name__, lambda module=module: module)
+            self._load(module.__name__, module.__name__, lambda given: given, module)
 
     def load_folder(self, folder: Path) -> None:
-        """Load each ``*.py`` of a folder (not those starting with ``_``), in order of name."""
+        """Load each ``*.py`` of a folder (not those starting with ``_`` or ``.``), by name.
+
+        The latter are what macOS and editors leave beside the files that they are about.
+        """
         try:
-            files = sorted(p for p in folder.iterdir() if p.suffix == ".py" and p.name[0] != "_")
+            files = sorted(
+                p for p in folder.iterdir() if p.suffix == ".py" and p.name[0] not in "_."
+            )
         except OSError as error:
             self.faults.append(PluginFault(folder.name, str(folder), f"cannot be read: {error}"))
             return
         for file in files:
-            self._load(file.stem, str(file), lambda file=file: _import_file(file))
+            self._load(file.stem, str(file), _import_file, file)
 
     def load_entry_points(self) -> None:
         """Load the plugins that installed packages announce."""
@@ -104,22 +113,24 @@ class PluginHost:
             origin = f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
             self._load(entry.name, origin, entry.load)
 
-    def _load(self, name: str, origin: str, find: Callable[[], object]) -> None:
+    def _load(self, name: str, origin: str, find: Callable[..., object], *given: object) -> None:
         if self._manager.has_plugin(name):
             self._fault(name, origin, "another plugin has this name and was loaded first")
             return
         plugin = LoadedPlugin(name, origin)
         before = (dict(self._actions), dict(self._triggers), dict(self._filters))
+        module: object = None
         try:
-            module = find()
+            module = find(*given)
+            _check_hooks(module)
             self._manager.register(module, name)
             self._manager.check_pending()
             self._collect(module, plugin)
-        except (Exception, SystemExit) as error:  # the plugin boundary: nothing of it may pass
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the plugin boundary
             if self._manager.has_plugin(name):
                 self._manager.unregister(name=name)
             self._actions, self._triggers, self._filters = before
-            self._fault(name, origin, _reason(error))
+            self._fault(name, origin, _reason(error, getattr(module, "__file__", None) or origin))
         else:
             self.plugins.append(plugin)
 
@@ -136,6 +147,8 @@ class PluginHost:
 
         def register_trigger(trigger: type[Trigger]) -> None:
             _check_class(trigger, Trigger, getattr(trigger, "trigger", ""), "trigger")
+            if trigger.run is Trigger.run:
+                raise _Conflict(f"{trigger.__name__} has no run() of its own")
             _claim(self._triggers, trigger.trigger, trigger, "trigger")
             plugin.triggers.append(trigger.trigger)
 
@@ -167,8 +180,9 @@ class PluginHost:
             wanted = {"entry": entry} if "entry" in implementation.argnames else {}
             try:
                 implementation.function(**wanted)
-            except (Exception, SystemExit) as error:  # the plugin boundary
-                failures.append(f"plugin {implementation.plugin_name}: {_reason(error)}")
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the plugin boundary
+                file = getattr(implementation.plugin, "__file__", None) or ""
+                failures.append(f"plugin {implementation.plugin_name}: {_reason(error, file)}")
         return failures
 
 
@@ -178,20 +192,24 @@ def _import_file(file: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ImportError(f"{file} is not a Python file")
     module = importlib.util.module_from_spec(spec)
+    former = sys.modules.get(name)
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except BaseException:
-        del sys.modules[name]
+        if former is None:
+            sys.modules.pop(name, None)
+        else:
+            sys.modules[name] = former  # of another host
         raise
     return module
 
 
-def _claim(taken: dict[str, object] | dict[str, type], name: str, what: object, kind: str) -> None:
+def _claim(taken: dict[str, T], name: str, what: T, kind: str) -> None:
     if name in taken:
         owner = getattr(taken[name], "__module__", "another plugin")
         raise _Conflict(f"{kind} {name!r} is taken already, by {owner}")
-    taken[name] = what  # type: ignore[assignment]
+    taken[name] = what
 
 
 def _check_class(given: object, parent: type, name: str, kind: str) -> None:
@@ -210,6 +228,8 @@ def _check_action(given: type[AnyAction]) -> None:
     if issubclass(given, Action):
         own = given.run is not Action.run
     elif issubclass(given, SetAction):
+        if not inspect.ismethod(given.run_set):
+            raise _Conflict(f"{given.__name__}.run_set must be a classmethod")
         own = given.run_set.__func__ is not SetAction.run_set.__func__  # type: ignore[attr-defined]
     else:
         raise _Conflict(f"{given.__name__} must be a subclass of Action or SetAction")
@@ -218,20 +238,35 @@ def _check_action(given: type[AnyAction]) -> None:
         raise _Conflict(f"{given.__name__} has no {method}() of its own")
 
 
-def _reason(error: BaseException) -> str:
+def _check_hooks(plugin: object) -> None:
+    """Refuse what pluggy would take without a word and never call as it was meant."""
+    for name in dir(plugin):
+        function = getattr(plugin, name, None)
+        if not (name.startswith(f"{hookspecs.PROJECT}_") and inspect.isroutine(function)):
+            continue
+        options = getattr(function, f"{hookspecs.PROJECT}_impl", None)
+        if options is None:
+            raise _Conflict(f"{name}() lacks @hookimpl{_line_of(function)}")
+        if inspect.iscoroutinefunction(function) or options["wrapper"] or options["hookwrapper"]:
+            raise _Conflict(f"{name}() must be a plain def, no wrapper{_line_of(function)}")
+
+
+def _reason(error: BaseException, plugin_file: str) -> str:
     """Say in one line what went wrong in a plugin, and on which line of it."""
+    text = "; ".join(line.strip() for line in str(error).strip().split("\n")[:3])
     if isinstance(error, SystemExit):
-        return f"called sys.exit({error.code!r})"
-    text = str(error).strip().split("\n")[0] or type(error).__name__
-    if isinstance(error, _Conflict):
-        return text
-    place = ""
-    trace = error.__traceback__
-    while trace is not None:
-        file = Path(trace.tb_frame.f_code.co_filename)
-        if trace.tb_next is None and file.name != "host.py":
-            place = f" ({file.name}, line {trace.tb_lineno})"
-        trace = trace.tb_next
-    if isinstance(error, SyntaxError):
-        place = ""
-    return f"{type(error).__name__}: {text}{place}"
+        text = f"called sys.exit({error.code!r})"
+    elif isinstance(error, pluggy.PluginValidationError):
+        named = (getattr(error.plugin, n) for n in dir(error.plugin) if repr(n) in text)
+        return text + next(map(_line_of, named), "")
+    elif not isinstance(error, _Conflict):
+        text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    # The plugin's own last line, not one in a library that it called.
+    frames = list(traceback.walk_tb(error.__traceback__))
+    own = [line for frame, line in frames if frame.f_code.co_filename == plugin_file]
+    return f"{text} ({Path(plugin_file).name}, line {own[-1]})" if own else text
+
+
+def _line_of(function: object) -> str:
+    code = getattr(inspect.unwrap(function), "__code__", None)  # type: ignore[arg-type]
+    return f" ({Path(code.co_filename).name}, line {code.co_firstlineno})" if code else ""

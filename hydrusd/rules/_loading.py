@@ -44,7 +44,7 @@ class _Client(BaseModel):
     url: str
     access_key: str
     commit_wait: Duration = 60.0
-    timeout: Duration = 60.0
+    timeout: Duration = 120.0
 
 
 def load(

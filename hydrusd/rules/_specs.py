@@ -59,7 +59,7 @@ class ClientSpec:
     url: str
     access_key: SecretStr
     commit_wait_seconds: float = 60.0
-    timeout_seconds: float = 60.0
+    timeout_seconds: float = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,7 @@ class RuleFault:
 
 
 def _no_faults(_: RuleSpec) -> Sequence[RuleFault]:
+    """Find nothing wrong."""
     return ()
 
 

@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--api-version", type=int, choices=(95, 32, 11), default=95)
     parser.add_argument("--commit-seconds", type=float, default=30.0)
     parser.add_argument("--import-seconds", type=float, default=0.0)
+    parser.add_argument("--known-seconds", type=float, default=0.0)
     parser.add_argument("--access-key", default=DEFAULT_ACCESS_KEY, help="64 hex digits")
     parser.add_argument("--control", action="store_true", help="answer /_simulator/… too")
     given = parser.parse_args()
@@ -39,6 +40,7 @@ def main() -> None:
         state_dir=given.state_dir,
         commit_seconds=given.commit_seconds,
         import_seconds=given.import_seconds,
+        known_seconds=given.known_seconds,
         control=given.control,
     )
     run(config, port=given.port, on_ready=_announce)

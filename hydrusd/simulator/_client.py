@@ -53,11 +53,13 @@ class Client:
         A line in time, not a lock: jobs are given their end when they come, so callers of
         several event loops may share it, and a job of no cost waits only if the line is busy.
         """
+        self.store.keep_promise()
         if seconds or self._busy_until > time.monotonic():
             await self.wait_for(self.stand_in_line(seconds))
 
     def stand_in_line(self, seconds: float) -> float:
         """Give when a job that takes so long will be done if it begins as soon as it can."""
+        self.store.keep_promise()
         with self._lock:
             self._busy_until = max(self._busy_until, time.monotonic()) + seconds
             return self._busy_until

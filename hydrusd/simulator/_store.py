@@ -27,6 +27,8 @@ from hydrusd.simulator._pictures import Picture
 from hydrusd.simulator._services import ALL_LOCAL_MEDIA_KEY, FILE_STORAGE_KEY
 from hydrusd.simulator._uploads import Upload
 
+_PROMISE_SECONDS = 0.003
+
 
 class Store:
     """All that the simulated client remembers. Every method may be called from any thread."""
@@ -49,6 +51,7 @@ class Store:
         self._contents: dict[str, bytes] = {}
         self._scratch: Path | None = None
         self._timer: threading.Timer | None = None
+        self._promised = False
         self._committed = threading.Condition(self.lock)
 
     # Looking
@@ -196,6 +199,7 @@ class Store:
         """Make all that was done so far permanent."""
         with self.lock:
             self._cancel_timer()
+            self._promised = False
             if not self._before:
                 return
             commit = Commit(
@@ -216,6 +220,7 @@ class Store:
         """Forget what was not committed, as a killed client does."""
         with self.lock:
             self._cancel_timer()
+            self._promised = False
             for sha256, entry in self._before.items():
                 self._hashes.pop(self._entries[sha256].file_id)
                 if entry is None:
@@ -272,6 +277,27 @@ class Store:
             half.replace(self._disk.contents / upload.sha256)
         else:
             self._contents[upload.sha256] = upload.content
+
+    def promise_commit(self) -> None:
+        """Commit a moment after the answer, as ``force_commit`` of a real client does.
+
+        Measured (v682): the answer comes 1 to 4 ms before the commit, and a client killed in
+        between keeps nothing. Its next database job, if there is one, finds the commit done.
+        """
+        with self.lock:
+            if not self._lose_uncommitted:
+                self.commit()
+            elif not self._promised:
+                self._promised = True
+                timer = threading.Timer(_PROMISE_SECONDS, self.keep_promise)
+                timer.daemon = True
+                timer.start()
+
+    def keep_promise(self) -> None:
+        """Commit now if that was promised."""
+        with self.lock:
+            if self._promised:
+                self.commit()
 
     def _plan_commit(self) -> None:
         if not self._lose_uncommitted:

@@ -8,28 +8,33 @@ import shutil
 import sys
 import threading
 from collections import Counter
-from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 from pydantic import ValidationError
 
 from hydrusd.builtin.triggers import _hints, watch_folder
 from hydrusd.builtin.triggers._looking import Looker
 from hydrusd.builtin.triggers.watch_folder import WatchFolder
-from hydrusd.clock import SystemClock
+from hydrusd.clock import ManualClock
 
 pytestmark = pytest.mark.anyio
 
-SETTLE = "100ms"
+STEP_SECONDS = 0.25
 
 
-class RecordingClock(SystemClock):
+class RecordingClock(ManualClock):
+    """Stands still but for ``Context.until``, and keeps how long anyone wanted to sleep."""
+
     def __init__(self):
+        super().__init__()
         self.asleep = []
+        self.ever = []
 
     async def sleep(self, seconds):
         self.asleep.append(seconds)
+        self.ever.append(seconds)
         try:
             await super().sleep(seconds)
         finally:
@@ -46,45 +51,38 @@ class Context:
         self.told = []
         self.warnings = []
         self.asked = 0
-        self._changed = anyio.Event()
 
     async def emit(self, events):
         assert 0 < len(events) <= 1000
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         self.events += events
         self.known |= {event.key for event in events}
-        self._notify()
 
     async def unseen(self, keys):
         assert 0 < len(keys) <= 500
         self.asked += len(keys)
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
         return set(keys) - self.known
 
     def waiting(self, reason):
         self.told.append(("waiting", reason))
-        self._notify()
 
     def working(self, detail=""):
         self.told.append(("working", detail))
-        self._notify()
 
     def warn(self, message):
         self.warnings.append(message)
-        self._notify()
-
-    def _notify(self):
-        self._changed.set()
-        self._changed = anyio.Event()
 
     @property
     def names(self):
         return [event.data["file"]["relative"] for event in self.events]
 
     async def until(self, condition):
-        with anyio.fail_after(10):
+        """Let time pass, slowly enough for disk and threads, until something has happened."""
+        with anyio.fail_after(20):
             while not condition():
-                await self._changed.wait()
+                await self.clock.advance(STEP_SECONDS)
+                await anyio.sleep(0.002)
 
     async def until_emitted(self, *names):
         await self.until(lambda: set(names) <= set(self.names))
@@ -97,7 +95,7 @@ class Context:
 async def watching(root, context=None, **parameters):
     """Run the trigger, already through with its first scan."""
     context = context or Context()
-    trigger = WatchFolder(path=root, **{"settle": SETTLE, "scan_every": "1h", **parameters})
+    trigger = WatchFolder(path=root, **{"settle": "2s", "scan_every": "10h", **parameters})
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(trigger.run, context)
         await context.until(lambda: context.told)
@@ -143,13 +141,14 @@ async def test_file_that_is_written(root):
 
 
 async def test_file_that_is_written_slowly_is_taken_whole(root):
-    async with watching(root, settle="300ms") as context:
+    async with watching(root) as context:
         with (root / "slow.jpg").open("wb") as file:
             for _ in range(8):
                 file.write(b"x" * 1000)
                 file.flush()
-                await anyio.sleep(0.1)
-            assert context.events == []
+                for _ in range(6):
+                    await context.clock.advance(STEP_SECONDS)
+                    await anyio.sleep(0.002)
         await context.until_emitted("slow.jpg")
         assert [event.data["file"]["size"] for event in context.events] == [8000]
 
@@ -158,11 +157,11 @@ async def test_download_that_is_renamed_when_complete(root):
     async with watching(root) as context:
         part = root / "picture.jpg.part"
         part.write_bytes(b"half")
-        await anyio.sleep(0.3)
-        assert context.events == []
+        (root / "meanwhile.jpg").write_bytes(b"x")
+        await context.until_emitted("meanwhile.jpg")
         part.rename(root / "picture.jpg")
         await context.until_emitted("picture.jpg")
-        await seen_exactly(context, root, "picture.jpg")
+        await seen_exactly(context, root, "meanwhile.jpg", "picture.jpg")
 
 
 async def test_file_moved_in_from_outside(root, tmp_path):
@@ -228,16 +227,18 @@ async def test_name_that_is_no_utf8(root):
         await context.until_emitted(name)
         event = context.events[0]
         event.key.encode()
-        assert Path(event.data["file"]["path"]).read_bytes() == b"x"
+        assert event.data["file"]["path"] == str(root / name)
 
 
 # --- what becomes of it before it is stable --------------------------------------------------
 
 
 async def test_file_rewritten_in_place_before_it_is_stable(root):
-    async with watching(root, settle="300ms") as context:
+    async with watching(root) as context:
         (root / "a.jpg").write_bytes(b"first")
-        await anyio.sleep(0.15)
+        for _ in range(6):
+            await context.clock.advance(STEP_SECONDS)
+            await anyio.sleep(0.01)
         (root / "a.jpg").write_bytes(b"second")
         await context.until_emitted("a.jpg")
         assert [event.data["file"]["size"] for event in context.events] == [6]
@@ -247,7 +248,8 @@ async def test_file_rewritten_in_place_before_it_is_stable(root):
 async def test_file_deleted_before_it_is_stable(root):
     async with watching(root) as context:
         (root / "gone.jpg").write_bytes(b"x")
-        await anyio.sleep(0.02)
+        await context.clock.advance(1)
+        await anyio.sleep(0.01)
         (root / "gone.jpg").unlink()
         await seen_exactly(context, root)
 
@@ -268,14 +270,14 @@ async def test_modification_time_in_the_future_does_not_hold_a_file_back(root):
         await context.until_emitted("a.jpg")
 
 
-async def test_empty_file_waits_until_it_is_filled(root):
+async def test_empty_file_waits_for_longer(root):
+    (root / "empty.jpg").touch()
+    (root / "full.jpg").write_bytes(b"x")
     async with watching(root) as context:
-        (root / "a.jpg").touch()
-        await anyio.sleep(0.3)
-        assert context.events == []
-        (root / "a.jpg").write_bytes(b"filled")
-        await context.until_emitted("a.jpg")
-        await seen_exactly(context, root, "a.jpg")
+        await context.until_emitted("full.jpg")
+        assert context.names == ["full.jpg"]
+        await context.until_emitted("empty.jpg")
+        assert context.clock.monotonic() >= 10
 
 
 # --- what is passed over ---------------------------------------------------------------------
@@ -347,15 +349,19 @@ async def test_restart_over_known_files_looks_at_none_twice(root, monkeypatch):
     )
     async with watching(root, Context(first.known)) as second:
         await second.until_working()
-        await anyio.sleep(0.3)
-        assert (second.asked, looked, second.events) == (30, [], [])
+        assert (second.asked, looked) == (30, [])
+        await seen_exactly(second, root)
+        assert looked == ["zz-last.jpg"] * len(looked)
 
 
 async def test_idle_folder_wakes_nobody_but_for_the_scan(root):
     async with watching(root) as context:
         await seen_exactly(context, root)
+        slept = len(context.clock.ever)
+        await context.clock.advance(3600)
         await anyio.sleep(0.05)
-        assert [round(seconds) for seconds in context.clock.asleep] == [3600]
+        assert len(context.clock.ever) == slept
+        assert len(context.clock.asleep) == 1
 
 
 async def test_more_files_than_may_settle_at_once(root, monkeypatch):
@@ -365,7 +371,7 @@ async def test_more_files_than_may_settle_at_once(root, monkeypatch):
         (root / f"{n}.jpg").write_bytes(b"x")
     context = Context()
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(WatchFolder(path=root, settle="10ms").run, context)
+        tasks.start_soon(WatchFolder(path=root, settle="2s").run, context)
         await context.until(lambda: len(context.events) == 50)
         tasks.cancel_scope.cancel()
     assert len(set(context.names)) == 50
@@ -384,13 +390,10 @@ async def test_stopping_leaves_no_thread_behind(root):
 # --- what can go wrong -----------------------------------------------------------------------
 
 
-async def test_folder_that_appears_later_goes_and_comes_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(watch_folder, "AWAY_SECONDS", 0.05)
+async def test_folder_that_appears_later_goes_and_comes_again(tmp_path):
     root = tmp_path / "inbox"
     async with watching(root) as context:
-        assert context.told == [
-            ("waiting", f"{root} does not exist; create it or correct `path`")
-        ]
+        assert context.told == [("waiting", f"{root} does not exist; create it or correct `path`")]
         root.mkdir()
         (root / "a.jpg").write_bytes(b"x")
         await context.until_emitted("a.jpg")
@@ -407,13 +410,11 @@ async def test_folder_that_appears_later_goes_and_comes_again(tmp_path, monkeypa
 async def test_path_that_is_a_file(tmp_path):
     (tmp_path / "file").write_bytes(b"x")
     async with watching(tmp_path / "file") as context:
-        assert context.told == [
-            ("waiting", f"{tmp_path / 'file'} is not a folder; correct `path`")
-        ]
+        assert context.told == [("waiting", f"{tmp_path / 'file'} is not a folder; correct `path`")]
 
 
 async def test_folder_replaced_by_another_is_found_by_the_next_scan(root, tmp_path):
-    async with watching(root, scan_every="1s") as context:
+    async with watching(root, scan_every="5s") as context:
         root.rename(tmp_path / "old inbox")
         root.mkdir()
         (root / "a.jpg").write_bytes(b"x")
@@ -431,12 +432,12 @@ async def test_unreadable_folder_is_named_once_and_the_rest_goes_on(root, monkey
     scandir = os.scandir
 
     def refusing(path):
-        if Path(path).name == "locked":
+        if os.fsdecode(path) == str(root / "locked"):
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refusing)
-    async with watching(root, scan_every="1s") as context:
+    async with watching(root, scan_every="5s") as context:
         await context.until_emitted("open/a.jpg")
         await context.until(lambda: len(context.told) > 1)
         assert context.warnings == [
@@ -473,7 +474,6 @@ class _Exhausted:
 async def test_no_more_watches_is_told_once_and_scans_go_on(root, monkeypatch, number, advice):
     exhausted = _Exhausted(number)
     monkeypatch.setattr(_hints, "Observer", exhausted)
-    monkeypatch.setattr(watch_folder, "UNRELIABLE_SECONDS", 0.1)
     async with watching(root) as context:
         (root / "a.jpg").write_bytes(b"x")
         await context.until_emitted("a.jpg")
@@ -485,13 +485,12 @@ async def test_no_more_watches_is_told_once_and_scans_go_on(root, monkeypatch, n
 
 async def test_scan_finds_what_no_hint_told_and_then_looks_more_often(root, monkeypatch):
     monkeypatch.setattr(_hints, "_KINDS", [_hints.events.DirDeletedEvent])
-    monkeypatch.setattr(watch_folder, "UNRELIABLE_SECONDS", 0.25)
-    async with watching(root, scan_every="1s") as context:
+    async with watching(root, scan_every="60s") as context:
         (root / "a.jpg").write_bytes(b"x")
         await context.until_emitted("a.jpg")
         scans = len(context.told)
-        await context.until(lambda: len(context.told) > scans)
-        assert any(0 < seconds <= 0.25 for seconds in context.clock.asleep)
+        await context.until(lambda: len(context.told) > scans + 1)
+        assert 30 in context.clock.ever
 
 
 async def test_lost_hints_lead_to_a_scan_at_once(root, monkeypatch):
@@ -518,7 +517,12 @@ async def test_engine_failing_ends_the_trigger_cleanly(root):
             raise RuntimeError("the disk is full")
 
     (root / "a.jpg").write_bytes(b"x")
-    with pytest.raises(ExceptionGroup) as caught, anyio.fail_after(10):
-        await WatchFolder(path=root, settle=SETTLE).run(Failing())
+
+    async def watch():
+        async with watching(root, Failing()) as context:
+            await context.until(lambda: False)
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await watch()
     assert caught.group_contains(RuntimeError, match="the disk is full")
     assert not [t for t in threading.enumerate() if type(t).__module__.startswith("watchdog")]

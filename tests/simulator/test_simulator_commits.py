@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from hydrusd.simulator import Simulator, SimulatorConfig
+from hydrusd.simulator import Simulator, SimulatorConfig, _store
 
 NEVER = math.inf
 
@@ -44,6 +44,27 @@ def test_forced_commits_survive_a_crash(started, picture):
     assert simulator.committed_at(lost) is None
     assert [c.number for c in simulator.commits] == [1]
     assert simulator.commits[0].imported == (kept,)
+
+
+def test_a_forced_commit_is_answered_before_it_is_done(started, picture, monkeypatch):
+    monkeypatch.setattr(_store, "_PROMISE_SECONDS", 3600)
+    simulator, http = started(commit_seconds=NEVER)
+    lost = http.add(picture(1))["hash"]
+    assert http.post("/manage_database/force_commit").status_code == 200
+    assert simulator.committed_files() == set()
+    simulator.crash()
+    kept = http.add(picture(2))["hash"]
+    assert http.post("/manage_database/force_commit").status_code == 200
+    http.get("/get_files/search_files", params={"tags": '["system:everything"]'})
+    assert simulator.committed_files() == {kept} != {lost}
+
+
+def test_a_promised_commit_comes_by_itself(started, picture):
+    simulator, http = started(commit_seconds=NEVER)
+    sha256 = http.add(picture())["hash"]
+    assert http.post("/manage_database/force_commit").status_code == 200
+    assert simulator.wait_for_commit(1, 10)
+    assert simulator.committed_files() == {sha256}
 
 
 def test_the_clock_commits_too(started, picture):

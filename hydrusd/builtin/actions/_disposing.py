@@ -40,13 +40,12 @@ def source_of(call: Call[Action]) -> FileSource:
     return source
 
 
-def reason_to_stop(source: FileSource) -> Outcome | None:
-    """Look at the disk: give the outcome unless the file is still the one that was noticed.
+def reason_to_stop(state: SourceState, source: FileSource) -> Outcome | None:
+    """Give the outcome unless the file is still the one that was noticed.
 
-    A file that is gone is what was wanted, whoever took it away: after a crash nobody
-    knows whether that was the daemon itself.
+    Like ``source_outcome``, for steps that only want the file gone. If it is, whoever took
+    it away, that is done: after a crash nobody knows whether it was the daemon itself.
     """
-    state = source.state()
     if state is SourceState.GONE:
         return Outcome.done(f"{source.path} is no longer there", frees_event=True)
     return source_outcome(state, source)

@@ -25,7 +25,7 @@ from typing import BinaryIO, Literal
 
 from anyio import from_thread
 
-from hydrusd.builtin.actions._disposing import failure
+from hydrusd.builtin.actions._disposing import failure, reason_to_stop
 from hydrusd.plugin import (
     FileSource,
     Outcome,
@@ -55,6 +55,7 @@ class Move:
     name: str
     job_id: int
     on_collision: OnCollision = "rename"
+    gone_will_do: bool = False  # that the source is away is all that is wanted
     _digest: str | None = None
     _copied: bool = False
 
@@ -64,8 +65,9 @@ class Move:
         state = self.source.state()
         if state is SourceState.GONE and (arrived := self._arrived()) is not None:
             return self._moved(arrived, "had been moved to")
-        if (stop := source_outcome(state, self.source)) is not None:
-            return stop
+        stop = reason_to_stop if self.gone_will_do else source_outcome
+        if (outcome := stop(state, self.source)) is not None:
+            return outcome
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             return self._move()

@@ -32,7 +32,7 @@ class DeleteSource(Action):
 
 
 def _delete(source: FileSource) -> Outcome:
-    if (stop := reason_to_stop(source)) is not None:
+    if (stop := reason_to_stop(source.state(), source)) is not None:
         return stop
     try:
         source.path.unlink(missing_ok=True)

@@ -65,7 +65,7 @@ class TrashSource(Action):
         source = source_of(call)
         if self.folder is None:
             return await to_thread.run_sync(_trash, source)
-        move = Move(source, self.folder, source.path.name, call.job_id)
+        move = Move(source, self.folder, source.path.name, call.job_id, gone_will_do=True)
         return await to_thread.run_sync(move.run)
 
 
@@ -75,7 +75,7 @@ def _trash(source: FileSource) -> Outcome:
     from send2trash import TrashPermissionError, send2trash
 
     with _ONE_AT_A_TIME:
-        if (stop := reason_to_stop(source)) is not None:
+        if (stop := reason_to_stop(source.state(), source)) is not None:
             return stop
         try:
             send2trash(source.path)

@@ -12,6 +12,7 @@ Pure bookkeeping: the caller looks at the disk and brings the time.
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ EMPTY_SECONDS = 10.0
 @dataclass(slots=True)
 class _Candidate:
     source: FileSource
-    due: float
+    turn: tuple[float, int]
     hinted: bool
 
 
@@ -35,7 +36,8 @@ class Settling:
     def __init__(self, settle_seconds: float) -> None:
         self._settle_seconds = settle_seconds
         self._candidates: dict[Path, _Candidate] = {}
-        self._order: list[tuple[float, Path]] = []
+        self._order: list[tuple[tuple[float, int], Path]] = []
+        self._count = itertools.count()
 
     def __len__(self) -> int:
         return len(self._candidates)
@@ -44,10 +46,10 @@ class Settling:
     def next_due(self) -> float | None:
         """When the next file should be looked at again; None where none waits."""
         while self._order:
-            due, path = self._order[0]
+            turn, path = self._order[0]
             candidate = self._candidates.get(path)
-            if candidate is not None and candidate.due == due:
-                return due
+            if candidate is not None and candidate.turn == turn:
+                return turn[0]
             heapq.heappop(self._order)  # the file was seen to change, or was dropped, meanwhile
         return None
 
@@ -56,9 +58,9 @@ class Settling:
         candidate = self._candidates.get(source.path)
         if candidate is None or candidate.source != source:
             hinted = hinted or (candidate is not None and candidate.hinted)
-            due = now + self._wait_seconds(source)
-            self._candidates[source.path] = _Candidate(source, due, hinted)
-            heapq.heappush(self._order, (due, source.path))
+            turn = (now + self._wait_seconds(source), next(self._count))
+            self._candidates[source.path] = _Candidate(source, turn, hinted)
+            heapq.heappush(self._order, (turn, source.path))
         else:
             candidate.hinted |= hinted
 

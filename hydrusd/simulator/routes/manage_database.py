@@ -11,7 +11,7 @@ MANAGE_DATABASE = frozenset({6})
 
 async def _force_commit(call: Call) -> Answer:
     await call.client.turn()
-    call.client.store.commit()
+    call.client.store.promise_commit()
     return EMPTY
 
 
