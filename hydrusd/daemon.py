@@ -263,7 +263,7 @@ def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
     Plain ``signal`` handlers, because event loops offer none on Windows.
     """
     loop = asyncio.get_running_loop()
-    former: dict[int, object] = {}
+    former = {}
 
     def handle(number: int, frame: FrameType | None) -> None:
         del frame
@@ -275,5 +275,5 @@ def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
+        for caught, handler in former.items():
+            signal.signal(caught, handler)

@@ -55,6 +55,7 @@ from hydrusd.plugin import Action, AnyAction, Call, SetAction
 SET_SIZE = 256
 ONE_BY_ONE_WIDTH = 4
 FLUSH_SECONDS = 0.5
+RENEW_SECONDS = 60.0
 IDLE_SECONDS = 5.0
 """Another process may put jobs back (``retry``); so often is looked for that."""
 RULE_PARK_SECONDS = 60.0
@@ -279,11 +280,15 @@ class Lane:
         step = rule.steps[jobs[0].step]
         for item in work:
             self._prepare(item, rule, step)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._flush, work, rule, name=f"checkpoints of {step.name}")
-            await self._run_step(step, [w.call for w in work if w.call is not None])
-            tasks.cancel_scope.cancel()
-        await self._store(work, rule, jobs[0].step)
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._flush, work, rule, name=f"checkpoints of {step.name}")
+                await self._run_step(step, [w.call for w in work if w.call is not None])
+                tasks.cancel_scope.cancel()
+        finally:
+            # Also when the daemon stops in the middle: what was done by then is not forgotten.
+            with anyio.CancelScope(shield=True):
+                await self._store(work, rule, jobs[0].step)
         _log_set(rule.name, step.name, [w.result for w in work if w.result is not None])
         return True
 
@@ -357,11 +362,14 @@ class Lane:
 
     async def _flush(self, work: Sequence[_Work], rule: CompiledRule) -> None:
         """Store outcomes while the rest of the set is still under way."""
+        renewed = self._clock.monotonic()
         while True:
             await self._clock.sleep(FLUSH_SECONDS)
             with anyio.CancelScope(shield=True):
                 await self._store(work, rule, work[0].job.step)
-                await self._ledger(Ledger.renew, self._owner, self._clock.now())
+                if self._clock.monotonic() - renewed >= RENEW_SECONDS:
+                    renewed = self._clock.monotonic()
+                    await self._ledger(Ledger.renew, self._owner, self._clock.now())
 
     async def _store(self, work: Sequence[_Work], rule: CompiledRule | None, position: int) -> None:
         ready = [w for w in work if w.result is not None and not w.stored]

@@ -75,5 +75,5 @@ def judge_error(error: BaseException, *, attempt: int) -> Verdict:
 
 def backoff_seconds(attempt: int, chance: random.Random) -> float:
     """Give the wait before the next try: doubling, with jitter, at most an hour."""
-    delay = min(FIRST_DELAY_SECONDS * 2 ** (attempt - 1), LONGEST_DELAY_SECONDS)
+    delay = min(FIRST_DELAY_SECONDS * 2.0 ** (attempt - 1), LONGEST_DELAY_SECONDS)
     return delay * chance.uniform(0.75, 1.25)

@@ -373,9 +373,25 @@ class Ledger:
             return self._with_steps(connection, rows)
 
     def adopt(self, verdicts: Sequence[tuple[Job, NewJob | NotMatched]], now: datetime) -> None:
-        """Put unbegun jobs under the present revision of their rule, or drop them."""
+        """Put unbegun jobs under the present revision of their rule, or end them.
+
+        One that never ran leaves no trace but the reason; one put back by ``retry`` is skipped.
+        """
         with self._engine.begin() as connection:
             for item, verdict in verdicts:
+                if isinstance(verdict, NotMatched) and item.steps:
+                    # It has a history, which stays; there is only nothing more to do.
+                    connection.execute(
+                        update(job)
+                        .where(job.c.id == item.id, job.c.state == JobState.READY)
+                        .values(
+                            state=JobState.SKIPPED,
+                            revision=verdict.revision,
+                            detail=f"the rule as it is now does not match: {verdict.reason}",
+                            finished_at=now,
+                        )
+                    )
+                    continue
                 if isinstance(verdict, NotMatched):
                     connection.execute(
                         delete(job).where(job.c.id == item.id, job.c.state == JobState.READY)

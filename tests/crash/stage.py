@@ -175,10 +175,12 @@ class _Process:
         self._folder = folder
         self.log = folder / f"{name}.log"
         self.process: subprocess.Popen[str] | None = None
+        self._said_before = 0
 
     def _launch(self, *, stdout: int | None = None) -> subprocess.Popen[str]:
         # On Windows only a process group of its own can be sent a Ctrl-Break.
         flags = subprocess.CREATE_NEW_PROCESS_GROUP if sys.platform == "win32" else 0
+        self._said_before = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("a", encoding="utf-8") as log:
             self.process = subprocess.Popen(
                 self._command,
@@ -212,6 +214,10 @@ class _Process:
             if self.process.stdout:
                 self.process.stdout.close()
 
+    def said(self, words: str) -> bool:
+        """Say whether these words are in its log since it was last started."""
+        return words.encode() in self.log.read_bytes()[self._said_before :]
+
     def words(self) -> str:
         """Give the last lines of its log."""
         if not self.log.exists():
@@ -235,7 +241,7 @@ class DaemonProcess(_Process):
 
     def wait_until_started(self) -> None:
         """Wait until it says that it has started."""
-        wait_until(lambda: self.running() and " started " in self.words(), "the daemon started")
+        wait_until(lambda: self.running() and self.said(" started "), "the daemon started")
 
     def stop(self, number: int | None = None) -> int | None:
         """Ask it to stop; give its exit code, or None where it did not stop in 5 seconds."""

@@ -69,35 +69,34 @@ class Plan:
     api_version: int
 
     @classmethod
-    def of(cls, seed: int, usual_seconds: float) -> Plan:
-        """Draw one. ``usual_seconds`` is what a round takes in which nobody is killed."""
-        chance = random.Random(seed)
+    def of(cls, target: str, seed: int, usual_seconds: float) -> Plan:
+        """Draw one. ``usual_seconds`` is how long the daemon works when nobody is killed."""
+        chance = random.Random(f"{target} {seed}")
         # Clients without force_commit are seldom: the wait for their commits is long.
-        api_version = chance.choices((95, 32, 11), (8, 1, 1))[0]
+        api_version = chance.choices((95, 32, 11), (10, 1, 1))[0]
+        kills = chance.choices((1, 2, 3), (6, 3, 1))[0]
         return cls(
             seed=seed,
-            moments=tuple(
-                _moment(chance, usual_seconds)
-                for _ in range(chance.choices((1, 2, 3), (6, 3, 1))[0])
-            ),
+            moments=tuple(_moment(chance, usual_seconds, again=n > 0) for n in range(kills)),
             dropped_while_running=chance.random() < 0.5,
-            commit_seconds=0.5 if api_version < 95 else chance.choice((30, 30, 0.5)),
+            commit_seconds=1.5 if api_version < 95 else chance.choice((30, 30, 0.5)),
             api_version=api_version,
         )
 
 
-def _moment(chance: random.Random, usual_seconds: float) -> Moment:
+def _moment(chance: random.Random, usual_seconds: float, *, again: bool) -> Moment:
+    at_any_time = Moment("started", then_seconds=chance.uniform(0, usual_seconds))
     # Time alone would hit the short phases seldom, and on a busy machine not at all.
-    return chance.choice(
-        (
-            Moment("started", then_seconds=chance.uniform(0, usual_seconds)),
-            Moment("started", then_seconds=chance.uniform(0, usual_seconds)),
-            Moment("noticed", then_seconds=chance.uniform(0, 0.1)),
-            Moment("imported", chance.random()),
-            Moment("imported", 1, chance.uniform(0, usual_seconds / 3)),
-            Moment("disposed", chance.random()),
-        )
+    marks = (
+        at_any_time,
+        Moment("noticed", then_seconds=chance.uniform(0, 0.1)),
+        Moment("imported", chance.random()),
+        Moment("imported", 1, chance.uniform(0, usual_seconds / 4)),
+        Moment("settling", then_seconds=chance.uniform(0, 0.05)),
+        Moment("disposed", chance.random()),
     )
+    # What was once reached is reached at once after a restart; then only time tells.
+    return at_any_time if again else chance.choice((at_any_time, *marks))
 
 
 @dataclass
@@ -117,6 +116,7 @@ class Report:
     redone: int = 0
     closest_ms: float | None = None
     seconds: float = 0
+    working_seconds: float = 0
     faults: list[str] = field(default_factory=list)
 
     def line(self) -> str:
@@ -171,10 +171,11 @@ class Round:
 
     def _play(self) -> None:
         url = self._client.start()
-        self._place.write_rules(url, commit_wait_seconds=4)
+        self._place.write_rules(url, commit_wait_seconds=5)
         if not self._plan.dropped_while_running:
             self._drop()
         self._daemon.start()
+        began = time.monotonic()
         dropping = threading.Thread(target=self._drop)
         if self._plan.dropped_while_running:
             dropping.start()
@@ -184,6 +185,8 @@ class Round:
         if self._plan.dropped_while_running:
             dropping.join()
         wait_until(self._over, "all disposed of", pause=0.1)
+        self._report.working_seconds = time.monotonic() - began
+        self._daemon.wait_until_started()
         code = self._daemon.stop()
         if code != 0:
             self._fault(f"the daemon was asked to stop and ended with {code}")
@@ -210,6 +213,7 @@ class Round:
             "started": lambda: True,
             "noticed": lambda: self._place.states().total() > 0,
             "imported": lambda: len(set(self._client.acknowledged())) >= moment.share * files,
+            "settling": lambda: self._place.states()["settling"] > 0 or self._over(),
             "disposed": lambda: len(self._place.trashed()) >= moment.share * files,
         }[moment.mark]
         wait_until(reached, str(moment), pause=0.005)
@@ -374,12 +378,12 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="hydrusd-crash-"))
     originals = paint(folder / "originals", given.files)
     reports = [usual(folder / "usual", originals)]
-    seconds = reports[0].seconds
+    seconds = reports[0].working_seconds
     _say(f"{given.files} files take {seconds:.1f} s when nobody is killed")
     for target in TARGETS if given.kill == "all" else (given.kill,):
         for seed in range(given.seed, given.seed + given.rounds):
             place = folder / f"{target}-{seed}"
-            report = play(place, originals, target, Plan.of(seed, seconds))
+            report = play(place, originals, target, Plan.of(target, seed, seconds))
             reports.append(report)
             _say(report.line())
             for fault in report.faults:

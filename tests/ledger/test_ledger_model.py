@@ -327,8 +327,8 @@ def test_the_queue_does_what_its_model_does(fresh_ledger):
     run_state_machine_as_test(
         Here,
         settings=settings(
-            max_examples=40,
-            stateful_step_count=40,
+            max_examples=25,
+            stateful_step_count=30,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow],
         ),

@@ -1,0 +1,35 @@
+"""Nothing is lost, doubled or disposed of too early, whatever is killed and when.
+
+The short form. The long one, 50 rounds of 200 files for each of daemon, client and both,
+is ``python tests/crash/story.py --rounds 50``, or this file with ``HYDRUSD_LONG=1``.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from story import TARGETS, Plan, play
+
+LONG = os.environ.get("HYDRUSD_LONG") == "1"
+ROUNDS = (
+    {"daemon": 50, "simulator": 50, "both": 50}
+    if LONG
+    else {"daemon": 3, "simulator": 3, "both": 1}
+)
+
+
+def test_all_goes_well_when_nobody_is_killed(unharmed):
+    assert unharmed.faults == []
+
+
+@pytest.mark.parametrize(
+    ("target", "seed"),
+    [(target, seed) for target in TARGETS for seed in range(1, ROUNDS[target] + 1)],
+)
+def test_a_kill_at_a_random_moment_does_no_harm(target, seed, tmp_path, pictures, few, unharmed):
+    files = pictures if LONG else few
+    plan = Plan.of(target, seed, unharmed.working_seconds * len(files) / len(pictures))
+    report = play(tmp_path / "place", files, target, plan)
+    assert report.faults == [], report.line()
+    assert len(report.kills) == len(plan.moments)
