@@ -144,19 +144,20 @@ class Settling:
     async def _redo_lost(self, boot: str) -> list[JobId]:
         """Send jobs of an earlier boot back to what they lost; give those that lost nothing."""
         intact: list[JobId] = []
+        seen = JobId(0)
         while jobs := await self._ledger(
-            Ledger.unsettled_elsewhere, self._lane, boot, LOOK_UP_JOBS
+            Ledger.unsettled_elsewhere, self._lane, boot, LOOK_UP_JOBS, after=seen
         ):
+            seen = jobs[-1].id
             back: dict[JobId, tuple[int, bool] | None] = {}
             for (name, revision), group in _by_rule(jobs).items():
                 try:
                     rule = await self._rules.at(name, revision, self._ledger)
                 except (HydrusdError, KeyError):
-                    # The rule is gone from the file: nothing of it can be done again now.
-                    # Its jobs stay as they are, unproved, until it is back.
-                    back |= dict.fromkeys((job.id for job in group), None)
-                else:
-                    back |= await self._first_lost(rule, group)
+                    # The rule is gone from the file: nothing of it can be done again now. Its
+                    # jobs keep the boot they were done in, unproved, until the rule is back.
+                    continue
+                back |= await self._first_lost(rule, group)
             await self._ledger(Ledger.resettle, back, boot, self._clock.now())
             intact += [job_id for job_id, step in back.items() if step is None]
             lost = len(back) - sum(step is None for step in back.values())

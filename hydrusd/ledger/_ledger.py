@@ -28,7 +28,6 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import DBAPIError
 
 from hydrusd.errors import LedgerError, LedgerLocked
 from hydrusd.ledger._migrating import migrate
@@ -161,9 +160,6 @@ class Ledger:
             try:
                 with engine.begin() as connection:
                     migrate(connection)
-            except DBAPIError as error:
-                engine.dispose()
-                raise LedgerError(f"the ledger {path} cannot be used: {error.orig}") from error
             except BaseException:
                 engine.dispose()
                 raise
@@ -598,16 +594,21 @@ class Ledger:
                 )
         return ended
 
-    def unsettled_elsewhere(self, lane: str, boot: str, limit: int) -> list[Job]:
-        """Give settling jobs whose work was done in another boot of the client than this."""
+    def unsettled_elsewhere(
+        self, lane: str, boot: str, limit: int, *, after: JobId = JobId(0)
+    ) -> list[Job]:
+        """Give settling jobs whose work was done in another boot of the client than this.
+
+        In the order of their ids, those behind ``after``.
+        """
         statement = (
             _JOBS.where(
                 job.c.lane == lane,
                 job.c.state == JobState.SETTLING,
                 job.c.finished_at.is_(None),
                 job.c.boot != boot,
+                job.c.id > after,
             )
-            .order_by(job.c.id)
             .limit(limit)
         )
         with self._engine.connect() as connection:

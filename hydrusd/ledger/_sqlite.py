@@ -12,9 +12,8 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy import Connection, Engine, ExceptionContext, Table, create_engine, event
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import StaticPool
 
 from hydrusd.errors import LedgerError
@@ -23,7 +22,10 @@ BUSY_SECONDS = 30
 
 
 def open_engine(path: Path, *, writes: bool) -> Engine:
-    """Open the file. The engine has one connection, to be used by one thread at a time."""
+    """Open the file. The engine has one connection, to be used by one thread at a time.
+
+    Whatever SQLite says against a statement is a LedgerError.
+    """
 
     def connect() -> sqlite3.Connection:
         mode = "rwc" if writes else "ro"
@@ -50,12 +52,18 @@ def open_engine(path: Path, *, writes: bool) -> Engine:
     def _begin(connection: Connection) -> None:
         connection.exec_driver_sql(begin)
 
+    @event.listens_for(engine, "handle_error")
+    def _say_which_file(context: ExceptionContext) -> None:
+        error = context.original_exception
+        if isinstance(error, sqlite3.Error):
+            raise LedgerError(f"the ledger {path} cannot be used: {error}") from error
+
     try:
         with engine.connect() as connection:
             connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
-    except DatabaseError as error:
+    except LedgerError:
         engine.dispose()
-        raise LedgerError(f"the ledger {path} cannot be opened: {error.orig}") from error
+        raise
     return engine
 
 

@@ -34,11 +34,11 @@ class LedgerWriter:
     ) -> T:
         """Run ``method(ledger, …)`` and give its result.
 
-        A database that fails, or values that it cannot hold, are a LedgerError.
+        Values that the database cannot hold are a LedgerError, like everything it says itself.
         """
         try:
             return await to_thread.run_sync(
                 lambda: method(self._ledger, *args, **kwargs), limiter=self._limiter
             )
         except StatementError as error:
-            raise LedgerError(f"the ledger cannot be read or written: {error.orig}") from error
+            raise LedgerError(f"the ledger cannot hold this: {error.orig}") from error

@@ -9,7 +9,7 @@ did not commit, as the real one does.
 from hydrusd.simulator._config import DEFAULT_ACCESS_KEY, Permissions, Service, SimulatorConfig
 from hydrusd.simulator._disk import Commit
 from hydrusd.simulator._faults import Fault, FaultKind
-from hydrusd.simulator._serving import run
+from hydrusd.simulator._running import run
 from hydrusd.simulator._simulator import FileRecord, Simulator
 
 __all__ = [

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import uvicorn
@@ -16,11 +15,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from hydrusd.simulator._application import CUT_EXTENSION
-from hydrusd.simulator._config import SimulatorConfig
 
 _KEEP_ALIVE_SECONDS = 60
 _GRACE_SECONDS = 1
-_STARTUP_SECONDS = 10
+STARTUP_SECONDS = 10
 
 
 class _CuttableProtocol(H11Protocol):
@@ -46,7 +44,7 @@ class _CuttableProtocol(H11Protocol):
         self.app = app_with_cut
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """A uvicorn that leaves signals alone and says when it listens."""
 
     def __init__(self, app: ASGIApp, request_line_bytes: int) -> None:
@@ -96,7 +94,7 @@ class _Server(uvicorn.Server):
                 await asyncio.wait_for(self._stopping.wait(), timeout=1)
 
 
-def _bind(host: str, port: int) -> tuple[socket.socket, str]:
+def bind(host: str, port: int) -> tuple[socket.socket, str]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # The protocol is spelled out because asyncio turns Nagle's algorithm off only for sockets
     # that say they are TCP; with it, each small answer takes 40 ms.
@@ -138,17 +136,17 @@ class Serving:
         self._served = served
         self._host = host
         self._port = port
-        self._server: _Server | None = None
+        self._server: Server | None = None
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> str:
-        listener, url = _bind(self._host, self._port)
-        server = _Server(self._served.app, self._served.request_line_bytes)
+        listener, url = bind(self._host, self._port)
+        server = Server(self._served.app, self._served.request_line_bytes)
         thread = threading.Thread(
             target=server.run, args=([listener],), name="hydrus simulator", daemon=True
         )
         thread.start()
-        if not server.listening.wait(_STARTUP_SECONDS):
+        if not server.listening.wait(STARTUP_SECONDS):
             server.stop()
             raise RuntimeError("the simulator did not start to listen")
         self._server, self._thread = server, thread
@@ -165,40 +163,3 @@ class Serving:
 
     async def __aexit__(self, *_: object) -> None:
         await asyncio.to_thread(self.__exit__)
-
-
-def run(
-    config: SimulatorConfig,
-    host: str = "127.0.0.1",
-    port: int = 45869,
-    on_ready: Callable[[str], None] | None = None,
-) -> None:
-    """Run a simulator until SIGTERM or Ctrl-C (SIGBREAK on Windows), then commit and return.
-
-    ``on_ready`` is called with the URL once it listens. Call this in the main thread.
-    """
-    from hydrusd.simulator._simulator import Simulator
-
-    simulator = Simulator(config)
-    listener, url = _bind(host, port)
-    server = _Server(simulator.app, simulator.request_line_bytes)
-
-    def stop(*_: object) -> None:
-        server.stop()
-
-    async def serve() -> None:
-        serving = asyncio.create_task(server.serve(sockets=[listener]), name="hydrus simulator")
-        await asyncio.to_thread(server.listening.wait, _STARTUP_SECONDS)
-        if on_ready:
-            on_ready(url)
-        await serving
-
-    names = ("SIGINT", "SIGTERM", "SIGBREAK")
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    previous = {number: signal.signal(number, stop) for number in numbers}
-    try:
-        asyncio.run(serve())
-    finally:
-        simulator.close()
-        for number, handler in previous.items():
-            signal.signal(number, handler)

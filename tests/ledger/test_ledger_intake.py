@@ -182,7 +182,7 @@ async def test_the_writer_gives_results_and_turns_what_sql_says_into_ledger_erro
     assert await writer(Ledger.unseen, "folder", ["a", "b"], {"tag": "r1"}) == {"b"}
     with closing(sqlite3.connect(path)) as another:
         another.execute("DROP TABLE condition")
-    with pytest.raises(LedgerError, match="cannot be read or written: no such table"):
+    with pytest.raises(LedgerError, match="cannot be used: no such table"):
         await writer(Ledger.clear_conditions)
 
 

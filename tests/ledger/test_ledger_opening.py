@@ -204,7 +204,22 @@ def test_a_damaged_ledger(path):
     content = bytearray(path.read_bytes())
     content[4096:] = b"\xff" * (len(content) - 4096)
     path.write_bytes(content)
-    assert str(path) in refused(path)
+    assert f"{path} cannot be used: database disk image is malformed" in refused(path)
+
+
+def test_damage_that_shows_only_later(path):
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE step")
+    ledger = Ledger.open(path)
+    enqueue(ledger, "a")
+    with pytest.raises(LedgerError, match="cannot be used: no such table: step"):
+        claim(ledger)
+    assert rows(path, "SELECT state FROM job") == [("ready",)]
+    ledger.close()
+    reader = LedgerReader.open(path)
+    with pytest.raises(LedgerError, match="cannot be used: no such table: step"):
+        reader.jobs(1)
+    reader.close()
 
 
 @pytest.mark.parametrize("opening", [Ledger.open, LedgerReader.open])

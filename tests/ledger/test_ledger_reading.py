@@ -5,6 +5,7 @@ import threading
 import pytest
 from ledgering import NOW, claim, ended, enqueue, later, match, onward, record, settling
 
+from hydrusd.errors import LedgerError
 from hydrusd.ledger import LedgerReader, NewJob, RuleCount
 from hydrusd.model import JobState, OutcomeKind
 
@@ -99,7 +100,7 @@ def test_a_reader_keeps_nobody_from_writing(ledger, reader):
 
 
 def test_a_reader_cannot_write(reader):
-    with reader._engine.connect() as connection, pytest.raises(Exception, match="readonly"):
+    with reader._engine.connect() as connection, pytest.raises(LedgerError, match="readonly"):
         connection.exec_driver_sql("DELETE FROM event")
 
 

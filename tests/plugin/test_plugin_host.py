@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -207,8 +208,10 @@ def test_hydrusd_job_finished(folder):
     assert host.faults == []
     assert host.has_observers
     failures = host.job_finished(ENTRY)
-    line = raises.read_text(encoding="utf-8").split("\n").index(
-        '    raise ValueError(f"cannot tell of {entry.rule}")'
+    line = (
+        raises.read_text(encoding="utf-8")
+        .split("\n")
+        .index('    raise ValueError(f"cannot tell of {entry.rule}")')
     )
     assert sorted(failures) == [
         f"plugin b_raises: ValueError: cannot tell of tag (b_raises.py, line {line + 1})",
@@ -279,7 +282,7 @@ BAD = {
         "Greet.action = ''\n",
         r"Greet\.action = '': wants a name in lower case",
     ),
-    "an action with a name that YAML would show oddly": ("Greet.action = 'Add File'\n", "lower case"),
+    "an action with a name of two words": ("Greet.action = 'Add File'\n", "lower case"),
     "an action that does nothing": (
         "class Greet(Action):\n    action: ClassVar[str] = 'idle'\n",
         r"Greet has no run\(\) of its own",
@@ -289,18 +292,24 @@ BAD = {
         r"Greet has no run_set\(\) of its own",
     ),
     "a set action that forgot @classmethod": (
-        "class Greet(SetAction):\n    action: ClassVar[str] = 'idle'\n\n"
-        "    async def run_set(self, calls):\n        pass\n",
+        (
+            "class Greet(SetAction):\n    action: ClassVar[str] = 'idle'\n\n"
+            "    async def run_set(self, calls):\n        pass\n"
+        ),
         r"Greet\.run_set must be a classmethod",
     ),
     "an action of neither shape": (
-        "from hydrusd.plugin import AnyAction\n\n\n"
-        "class Greet(AnyAction):\n    action: ClassVar[str] = 'idle'\n",
+        (
+            "from hydrusd.plugin import AnyAction\n\n\n"
+            "class Greet(AnyAction):\n    action: ClassVar[str] = 'idle'\n"
+        ),
         "must be a subclass of Action or SetAction",
     ),
     "a trigger that never runs": (
-        "class Tick(Trigger):\n    trigger: ClassVar[str] = 'tick'\n\n\n"
-        "@hookimpl\ndef hydrusd_register_triggers(register):\n    register(Tick)\n",
+        (
+            "class Tick(Trigger):\n    trigger: ClassVar[str] = 'tick'\n\n\n"
+            "@hookimpl\ndef hydrusd_register_triggers(register):\n    register(Tick)\n"
+        ),
         r"Tick has no run\(\) of its own",
     ),
     "an action for a trigger": (
@@ -320,8 +329,10 @@ BAD = {
         r"action 'greet_a_good' is taken already, by hydrusd_plugin_a_good \(bad\.py, line",
     ),
     "a name that it takes twice": (
-        "@hookimpl\ndef hydrusd_register_filters(register):\n"
-        "    register('shout', len)\n    register('shout', len)\n",
+        (
+            "@hookimpl\ndef hydrusd_register_filters(register):\n"
+            "    register('shout', len)\n    register('shout', len)\n"
+        ),
         rf"filter 'shout' is taken already.*line {AFTER + 3}\)",
     ),
 }
@@ -336,8 +347,6 @@ def test_a_bad_plugin_is_named_and_the_others_work(folder, what):
     host = loaded(folder)
     [fault] = host.faults
     assert (fault.plugin, fault.origin) == ("bad", str(bad))
-    import re
-
     assert re.search(message, fault.message), fault.message
     assert "\n" not in fault.message
     # Nothing of it stays behind, not even what it registered before it failed.

@@ -1,0 +1,286 @@
+"""A rules file, a folder and a client to try them on, and what came of it.
+
+``run`` waits for facts, never for a time: it ends when every file that was dropped has been
+judged and every job has ended. Where that does not happen, the failure tells what the ledger
+knows, because "timed out" alone sends its reader back to the start.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self, TypeVar
+
+import anyio
+import pytest
+from anyio import to_thread
+
+from hydrusd.daemon import LEDGER_FILE, Configuration, Daemon, read_configuration
+from hydrusd.engine import RuleBook
+from hydrusd.errors import LedgerError
+from hydrusd.ledger import DeadLetter, JobView, LaneStatus, Ledger, LedgerReader
+from hydrusd.model import FinishedJob, JobState
+from hydrusd.plugin import FileSource
+from hydrusd.simulator import DEFAULT_ACCESS_KEY, Simulator, SimulatorConfig
+from hydrusd.testing._pictures import paint
+
+RULES_FILE = "rules.yaml"
+LOOK_EVERY_SECONDS = 0.02
+MOST_JOBS = 100_000
+MOST_JOBS_TOLD = 20
+
+T = TypeVar("T")
+
+_ENDINGS = frozenset({JobState.DONE, JobState.SKIPPED, JobState.DEAD})
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A file that has to be noticed."""
+
+    path: Path
+    keys: tuple[str, ...]
+
+
+class Project:
+    """A folder with a rules file, a simulated client that listens, and a daemon at request.
+
+    A rules file without ``client:`` is given one; one that has it may write ``{url}`` and
+    ``{access_key}`` there. Plugins in ``plugins/`` are found as in real life.
+
+    ``folder`` is where the files are, ``simulator`` the client, ``finished`` what observers
+    were told so far, ``awaited`` the files that the next ``run`` has to see judged.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        files: Mapping[str, str | bytes],
+        simulator: SimulatorConfig | None = None,
+    ) -> None:
+        self.folder = folder
+        self.finished: list[FinishedJob] = []
+        self._hashes: dict[str, str] = {}
+        self.awaited: list[Dropped] = []
+        self._closing = ExitStack()
+        self.simulator = self._closing.enter_context(Simulator(simulator))
+        self.access_key = next(iter(self.simulator.config.access_keys), DEFAULT_ACCESS_KEY)
+        self.url = self._closing.enter_context(self.simulator.serve())
+        folder.mkdir(parents=True, exist_ok=True)
+        self.write(files)
+
+    def close(self) -> None:
+        """Stop the client. What is on the disk stays."""
+        self._closing.close()
+
+    # --- what is there -------------------------------------------------------------------
+
+    def write(self, files: Mapping[str, str | bytes]) -> Self:
+        """Write files, by their paths in the folder: a rewritten rules file, a plugin."""
+        for name, content in files.items():
+            path = self.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            text = self._with_client(content) if name == RULES_FILE else content
+            path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return self
+
+    def drop(self, name: str, content: bytes | None = None, *, noticed: bool = True) -> Self:
+        """Put a file into the folder: a picture of the kind its suffix says, or ``content``.
+
+        ``noticed=False`` is for files that no trigger is to notice: ``run`` does not wait.
+        """
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if content is None:
+            content = paint(name)
+        path.write_bytes(content)
+        self._hashes[name] = hashlib.sha256(content).hexdigest()
+        if noticed:
+            source = FileSource.of(path, path.parent, path.stat())
+            # Some systems' listings show no inode; then it is no part of the key.
+            keys = (source.key, replace(source, inode=None).key)
+            self.awaited.append(Dropped(path, keys))
+        return self
+
+    def sha256(self, name: str) -> str:
+        """Give the hash of a file as it was dropped."""
+        return self._hashes[name]
+
+    def _with_client(self, content: str | bytes) -> str:
+        text = content if isinstance(content, str) else content.decode()
+        if not any(line.startswith("client:") for line in text.splitlines()):
+            text = f"client:\n  url: {{url}}\n  access_key: {{access_key}}\n\n{text}"
+        return text.replace("{url}", self.url).replace("{access_key}", self.access_key)
+
+    # --- running -------------------------------------------------------------------------
+
+    def run(
+        self,
+        *,
+        jobs: int = 0,
+        until: Callable[[Project], bool] | None = None,
+        timeout_seconds: float = 20.0,
+    ) -> Self:
+        """Run a daemon until all that was dropped was judged and all jobs have ended.
+
+        ``jobs``: there must be that many jobs, too, for triggers that notice no files.
+        ``until``: what to wait for instead; asked again and again, in a thread. A test fails
+        after ``timeout_seconds``, with all that the ledger knows. Raises what the daemon
+        raises, ConfigError for rules that cannot be used.
+        """
+        configuration = read_configuration(self.folder / RULES_FILE)
+        over = (lambda: until(self)) if until else _Watch(self, configuration, jobs).over
+        # A thread of its own: the test may be running in an event loop itself.
+        with ThreadPoolExecutor(1, "hydrusd") as thread:
+            in_time = thread.submit(
+                anyio.run, self._run, configuration, over, timeout_seconds
+            ).result()
+        if not in_time:
+            pytest.fail(f"not over within {timeout_seconds:g} s; {self.story()}", pytrace=False)
+        self.awaited.clear()
+        return self
+
+    async def _run(
+        self, configuration: Configuration, over: Callable[[], bool], timeout_seconds: float
+    ) -> bool:
+        daemon = Daemon(configuration, self.state_dir, observe=self.finished.append)
+        failures: list[Exception] = []
+        in_time = False
+        async with anyio.create_task_group() as tasks:
+
+            async def run() -> None:
+                try:
+                    await daemon.run()
+                except Exception as error:  # noqa: BLE001 - raised again below, out of the group
+                    failures.append(error)
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(run, name="the daemon")
+            with anyio.move_on_after(timeout_seconds):
+                while not in_time:
+                    await anyio.sleep(LOOK_EVERY_SECONDS)
+                    in_time = await to_thread.run_sync(over)
+            daemon.stop()
+        if failures:
+            raise failures[0]
+        return in_time
+
+    # --- what came of it -----------------------------------------------------------------
+
+    @property
+    def state_dir(self) -> Path:
+        """Where the ledger lies."""
+        return self.folder / "state"
+
+    @property
+    def jobs(self) -> list[JobView]:
+        """All jobs with their steps, oldest first."""
+        return self._read(lambda reader: reader.jobs(MOST_JOBS), [])
+
+    @property
+    def dead_letters(self) -> list[DeadLetter]:
+        """The jobs that gave up, newest first."""
+        return self._read(lambda reader: reader.dead(MOST_JOBS), [])
+
+    @property
+    def conditions(self) -> list[LaneStatus]:
+        """What client, rules and triggers are in."""
+        return self._read(lambda reader: reader.conditions(), [])
+
+    def job(self, name: str) -> JobView:
+        """Give the newest job of a file. Raises LookupError where there is none."""
+        for job in reversed(self.jobs):
+            if (source := FileSource.from_data(job.data)) and source.path == self.folder / name:
+                return job
+        raise LookupError(f"no job for {name}; {self.story()}")
+
+    def assert_success(self) -> Self:
+        """Fail unless there are jobs and all of them are done."""
+        states = {job.state for job in self.jobs}
+        if states != {JobState.DONE}:
+            pytest.fail(f"not all jobs are done; {self.story()}", pytrace=False)
+        return self
+
+    def story(self) -> str:
+        """Tell what the ledger knows, for people: conditions, jobs, steps, reasons."""
+        lines = ["the ledger knows:"]
+        lines += [f"  {c.kind} {c.name}: {c.state} {c.reason}".rstrip() for c in self.conditions]
+        jobs = self.jobs
+        details = {letter.job_id: letter.detail for letter in self.dead_letters}
+        for job in jobs[-MOST_JOBS_TOLD:]:
+            source = FileSource.from_data(job.data)
+            what = source.path.relative_to(source.root) if source else dict(job.data)
+            reason = f": {details[job.job_id]}" if not job.steps and job.job_id in details else ""
+            lines.append(f"  job {job.job_id} of '{job.rule}', {what}: {job.state}{reason}")
+            lines += [f"    {s.action}: {s.outcome} {s.detail}".rstrip() for s in job.steps]
+        if len(jobs) > MOST_JOBS_TOLD:
+            lines.insert(1, f"  {len(jobs)} jobs, of which the newest are told")
+        lines += [f"  not noticed: {dropped.path}" for dropped in self._unnoticed(jobs)]
+        return "\n".join([*lines, *([] if jobs else ["  no jobs"])])
+
+    def _unnoticed(self, jobs: Sequence[JobView]) -> list[Dropped]:
+        noticed = {s.path for job in jobs if (s := FileSource.from_data(job.data))}
+        return [dropped for dropped in self.awaited if dropped.path not in noticed]
+
+    def _read(self, what: Callable[[LedgerReader], T], nothing: T) -> T:
+        if not (self.state_dir / LEDGER_FILE).is_file():
+            return nothing
+        reader = LedgerReader.open(self.state_dir / LEDGER_FILE)
+        try:
+            return what(reader)
+        finally:
+            reader.close()
+
+
+class _Watch:
+    """Looks whether all is over: everything judged, every job ended."""
+
+    def __init__(self, project: Project, configuration: Configuration, jobs: int) -> None:
+        book = RuleBook(configuration.rules, configuration.vocabulary, configuration.expressions)
+        self._sources = book.sources()
+        self._path = project.state_dir / LEDGER_FILE
+        self._jobs = jobs
+        self._awaited = list(project.awaited)
+
+    def over(self) -> bool:
+        """Say whether it is. Called in a thread."""
+        try:
+            reader = LedgerReader.open(self._path)
+        except LedgerError:
+            return False  # the daemon has only just begun
+        try:
+            if self._awaited:
+                noticed = {_identity(job) for job in reader.jobs(MOST_JOBS)}
+                self._awaited = [d for d in self._awaited if not noticed.intersection(d.keys)]
+            if self._awaited:
+                self._awaited = self._unjudged()
+            # Counted last: what was judged by now has its jobs by now.
+            counts = reader.counts()
+        finally:
+            reader.close()
+        open_jobs = any(count.state not in _ENDINGS for count in counts)
+        enough = sum(count.jobs for count in counts) >= self._jobs
+        return enough and not self._awaited and not open_jobs
+
+    def _unjudged(self) -> list[Dropped]:
+        """Give those that await their verdict; where no rule wanted a file, it has made no job."""
+        ledger = Ledger.open(self._path, exclusive=False)
+        try:
+            return [d for d in self._awaited if not self._judged(ledger, d)]
+        finally:
+            ledger.close()
+
+    def _judged(self, ledger: Ledger, dropped: Dropped) -> bool:
+        return any(
+            len(ledger.unseen(source.name, dropped.keys, source.revisions)) < len(dropped.keys)
+            for source in self._sources
+        )
+
+
+def _identity(job: JobView) -> str:
+    source = FileSource.from_data(job.data)
+    return source.key if source else ""

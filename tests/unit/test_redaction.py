@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import assume, given, strategies as st
+
+from hydrusd import redaction
+from hydrusd.redaction import HIDDEN, redact, redact_tree, register
+
+KEY = "0123456789abcdef" * 4
+
+
+@pytest.fixture(autouse=True)
+def _own_secrets():
+    """Registered secrets are hidden for good: those of a test end with it."""
+    before = set(redaction._registered)
+    redaction._registered.clear()
+    yield
+    redaction._registered.clear()
+    redaction._registered.update(before)
+
+
+# Without the brackets of the mark itself, which stand in every redacted text.
+SECRETS = st.text(st.characters(exclude_characters="[]"), min_size=6, max_size=40).filter(
+    lambda secret: secret not in HIDDEN
+)
+WORDS = st.text(max_size=20)
+
+
+@st.composite
+def trees(draw, secret):
+    """Plain data with the secret somewhere in it."""
+    text = draw(WORDS) + secret + draw(WORDS)
+    tree = draw(st.sampled_from([text, {text: 1}, {"a": text}, [text], (1, text), {1: text}]))
+    for _ in range(draw(st.integers(0, 3))):
+        tree = draw(st.sampled_from([{"x": tree}, [None, tree], (tree,), {"y": [tree], "z": 0}]))
+    return tree
+
+
+def everything(tree) -> str:
+    """All the text of a tree, keys and all."""
+    if isinstance(tree, dict):
+        return "\n".join(f"{everything(k)}\n{everything(v)}" for k, v in tree.items())
+    if isinstance(tree, list | tuple):
+        return "\n".join(map(everything, tree))
+    return str(tree)
+
+
+@given(secret=SECRETS, parts=st.lists(WORDS, min_size=2, max_size=5))
+def test_a_registered_secret_never_survives_in_text(secret, parts):
+    register(secret)
+    assert secret not in redact(secret.join(parts))
+
+
+@given(data=st.data(), secret=SECRETS)
+def test_a_registered_secret_never_survives_in_a_tree(data, secret):
+    assume("\n" not in secret)
+    register(secret)
+    tree = data.draw(trees(secret))
+    assert secret in everything(tree)
+    assert secret not in everything(redact_tree(tree))
+
+
+@given(secrets=st.lists(SECRETS, min_size=2, max_size=4), data=st.data())
+def test_none_of_several_overlapping_secrets_survives(secrets, data):
+    secrets.append(secrets[0] + secrets[1])
+    secrets.append(secrets[0][:3] + secrets[1])
+    for secret in secrets:
+        register(secret)
+    hidden = redact("".join(data.draw(st.permutations(secrets))))
+    assert [secret for secret in secrets if secret in hidden] == []
+
+
+def test_the_longest_secret_is_hidden_as_a_whole():
+    register(KEY[:32])
+    register(KEY)
+    assert redact(f"key {KEY}.") == f"key {HIDDEN}."
+
+
+def test_what_is_too_short_to_be_a_secret_is_no_secret():
+    register("a")
+    register("")
+    register("12345")
+    assert redact("a banana, 12345 times") == "a banana, 12345 times"
+
+
+@given(text=st.text(), secret=SECRETS)
+def test_text_without_secrets_stays_as_it_is(text, secret):
+    assume(secret not in text)
+    assume(not any(word in text.lower() for word in ("access", "session")))
+    register(secret)
+    assert redact(text) == text
+
+
+KEYED = [
+    "Hydrus-Client-API-Access-Key: {}",
+    "Hydrus-Client-API-Session-Key: {}",
+    "http://localhost:45869/x?access_key={}&a=1",
+    '{{"session_key": "{}"}}',
+    "{{'access key' : '{}'}}",
+    "ACCESSKEY={}",
+    "access-key='{}'",
+]
+
+
+@pytest.mark.parametrize("form", KEYED)
+@pytest.mark.parametrize("key", [KEY, KEY.upper(), "abcdef12"])
+def test_what_stands_where_a_key_would_stand_is_hidden_unregistered(form, key):
+    redacted = redact(form.format(key))
+    assert key not in redacted
+    assert redacted == form.format(HIDDEN)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the access key is missing",
+        "session key: none",
+        "hash 0123456789abcdef0123456789abcdef",
+        "Access-Key:",
+    ],
+)
+def test_other_text_is_left_alone(text):
+    assert redact(text) == text
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "access_key",
+        "Hydrus-Client-API-Access-Key",
+        "session_key",
+        "access key",
+        "Cookie",
+        "cookies",
+        "PASSWORD",
+        "client_secret",
+        "api_token",
+    ],
+)
+@pytest.mark.parametrize("value", ["abc", 1234, ["a", "b"], {"PHPSESSID": "abc"}, [{"v": "abc"}]])
+def test_whatever_has_the_name_of_a_secret_is_hidden_whole(name, value):
+    assert redact_tree({"request": {name: value}}) == {"request": {name: HIDDEN}}
+
+
+@pytest.mark.parametrize("value", [None, "", False, True])
+def test_that_there_is_a_secret_or_none_may_be_said(value):
+    assert redact_tree({"access_key": value, "n": [1, 2.5, None]}) == {
+        "access_key": value,
+        "n": [1, 2.5, None],
+    }
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(st.characters(categories=["Lu", "Zs"])),
+        lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from("abc"), inner),
+    )
+)
+def test_plain_data_without_secrets_stays_as_it_is(tree):
+    assert redact_tree(tree) == tree
+    assert json.loads(json.dumps(redact_tree(tree))) == tree
