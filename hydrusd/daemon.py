@@ -225,8 +225,13 @@ def live_problems(rule: CompiledRule, client: HydrusClient) -> Iterator[Problem]
     """Give what the connected client shows to be wrong with a rule, with its place."""
     for step in rule.steps:
         assert isinstance(step.spec.config, AnyAction)
-        for fault in step.spec.config.preflight(client):
-            place = step.spec.position
+        place = step.spec.position
+        try:
+            faults = list(step.spec.config.preflight(client))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the plugin boundary
+            log.warning(f"{step.name} failed to look at the client: {error!r}", rule=rule.name)
+            continue
+        for fault in faults:
             try:
                 text = Path(place.file).read_text(encoding="utf-8-sig").splitlines()
                 excerpt = text[place.line - 1]

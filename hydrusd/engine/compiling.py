@@ -64,10 +64,17 @@ def _compile(value: object, expressions: Expressions) -> Render | None:
             if not any(parts) and not any(render for render, _ in keys):
                 return None
             values = list(value.values())
-            return lambda context: {
-                (render(context) if render else key): (part(context) if part else plain)
-                for (render, key), part, plain in zip(keys, parts, values, strict=True)
-            }
+
+            def render_mapping(context: Mapping[str, object]) -> object:
+                rendered: dict[object, object] = {}
+                for (render, key), part, plain in zip(keys, parts, values, strict=True):
+                    name = render(context) if render else key
+                    if name in rendered:
+                        raise ExpressionError(f"after rendering, there are two keys {name!r}")
+                    rendered[name] = part(context) if part else plain
+                return rendered
+
+            return render_mapping
         case list() | tuple():
             items = [(_compile(item, expressions), item) for item in value]
             if not any(render for render, _ in items):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import anyio
 import structlog
 
 from hydrusd.clock import Clock
@@ -41,6 +42,7 @@ class Intake:
         self._wake = wake
         self._state = ""
         self._reports: list[tuple[str, str]] = []
+        self._reported = anyio.Event()
         self.name = f"{source.name} {_describe(source)}".strip()
 
     @property
@@ -87,17 +89,30 @@ class Intake:
                 log.info("works again", trigger=self.name)
         self._state = state
         self._reports.append((state, reason))
+        self._reported.set()
 
     async def _store_reports(self) -> None:
         if self._reports:
             state, reason = self._reports[-1]
             self._reports.clear()
+            self._reported = anyio.Event()
             await self._ledger(
                 Ledger.set_condition, "trigger", self.name, state, reason, self._clock.now()
             )
 
     async def run(self) -> None:
         """Run the trigger for ever: one that fails is started again, after a while."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._tell, name=f"reports of {self.name}")
+            await self._run()
+
+    async def _tell(self) -> None:
+        """Store reports as they come: a trigger that waits may ask for nothing else for days."""
+        while True:
+            await self._reported.wait()
+            await self._store_reports()
+
+    async def _run(self) -> None:
         delay = FIRST_RESTART_SECONDS
         while True:
             began = self._clock.monotonic()
@@ -106,13 +121,12 @@ class Intake:
                 failure = "it ended by itself"
             except HydrusdError as error:
                 failure = str(error)
-            except Exception as error:  # the plugin boundary: a trigger may raise anything
+            except (Exception, SystemExit) as error:  # the plugin boundary
                 failure = f"{type(error).__name__}: {error}"
                 log.debug("trigger failed", trigger=self.name, exc_info=error)
             if self._clock.monotonic() - began > LONGEST_RESTART_SECONDS:
                 delay = FIRST_RESTART_SECONDS
             self.waiting(f"{failure}; starting again in {delay:.0f} s")
-            await self._store_reports()
             await self._clock.sleep(delay)
             delay = min(delay * 2, LONGEST_RESTART_SECONDS)
 

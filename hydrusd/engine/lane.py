@@ -27,7 +27,13 @@ from anyio.abc import TaskGroup
 from hydrusd.clock import Clock
 from hydrusd.engine.compiling import CompiledRule, CompiledStep
 from hydrusd.engine.matching import judge
-from hydrusd.engine.retrying import MAX_ATTEMPTS, backoff_seconds, judge_error
+from hydrusd.engine.retrying import (
+    LONGEST_ASKED_SECONDS,
+    MAX_ATTEMPTS,
+    backoff_seconds,
+    judge_error,
+    sound,
+)
 from hydrusd.engine.rulebook import RuleBook
 from hydrusd.engine.settling import Settling
 from hydrusd.errors import (
@@ -86,7 +92,9 @@ class _Work:
 
     @property
     def result(self) -> Outcome | None:
-        return self.call.outcome if self.call is not None else self.outcome
+        if self.outcome is None and self.call is not None and self.call.outcome is not None:
+            self.outcome = sound(self.call.outcome)
+        return self.outcome
 
 
 class Lane:
@@ -125,6 +133,7 @@ class Lane:
         self._parked_rules: dict[str, _Parked] = {}
         self._said: dict[str, str] = {}
         self._orphans: frozenset[str] = frozenset()
+        self._refused: frozenset[str] = frozenset()
         self._boot = ""
         self._settling = Settling(
             name, client, rules, ledger, clock, commit_wait_seconds=commit_wait_seconds
@@ -160,11 +169,15 @@ class Lane:
         await self._settling.begin()
         await self._adopt()
         open_rules = await self._ledger(Ledger.open_rules)
-        self._orphans = frozenset(open_rules - set(self._rules.revisions))
-        for rule in sorted(self._orphans):
-            reason = "the rule is no longer in the rules file; its jobs wait until it is back"
-            log.warning(reason, rule=rule)
-            await self._condition("rule", rule, "parked", reason)
+        for rule in sorted(open_rules - set(self._rules.revisions)):
+            await self._orphan(rule)
+
+    async def _orphan(self, rule: str) -> None:
+        """Let the jobs of a rule wait that nobody knows any more."""
+        self._orphans |= {rule}
+        reason = "the rule is no longer in the rules file; its jobs wait until it is back"
+        log.warning(reason, rule=rule)
+        await self._condition("rule", rule, "parked", reason)
 
     async def _adopt(self) -> None:
         """Put jobs that have not begun under their rule as it is now."""
@@ -230,7 +243,12 @@ class Lane:
         await self._condition("client", self.name, "connected", detail)
         self._settling.connected()
         if self._on_connected is not None:
-            for rule, reason in self._on_connected(info).items():
+            reasons = self._on_connected(info)
+            for rule in self._refused - reasons.keys():
+                self._parked_rules.pop(rule, None)
+                await self._rule_works(rule)
+            self._refused = frozenset(reasons)
+            for rule, reason in reasons.items():
                 await self._park_rule(rule, reason, for_permission=True)
 
     async def _park_rule(self, rule: str, reason: str, *, for_permission: bool = False) -> None:
@@ -240,6 +258,11 @@ class Lane:
             await self._condition("rule", rule, "parked", reason)
         until = self._clock.monotonic() + RULE_PARK_SECONDS
         self._parked_rules[rule] = _Parked(reason, until, for_permission)
+
+    async def _rule_works(self, rule: str) -> None:
+        if self._said.pop(rule, None) is not None:
+            log.info("rule works again", rule=rule)
+            await self._condition("rule", rule, "working", "")
 
     async def _unpark_rules(self) -> None:
         now = self._clock.monotonic()
@@ -263,6 +286,11 @@ class Lane:
         )
         if not jobs:
             return False
+        if jobs[0].rule not in self._rules.revisions:
+            # Put back by a person after the rule was taken out of the file.
+            await self._ledger(Ledger.release, self._clock.now(), owner=self._owner)
+            await self._orphan(jobs[0].rule)
+            return True
         if not jobs[0].revision:
             # Put back by a person: what the rule says now decides.
             await self._ledger(Ledger.release, self._clock.now(), owner=self._owner)
@@ -406,9 +434,8 @@ class Lane:
         name = work[0].job.rule
         if park_rule:
             await self._park_rule(name, park_rule, for_permission=True)
-        elif not park and self._said.pop(name, None) is not None:
-            log.info("rule works again", rule=name)
-            await self._condition("rule", name, "working", "")
+        elif not park:
+            await self._rule_works(name)
 
     def _update(self, job: Job, rule: CompiledRule | None, outcome: Outcome) -> JobUpdate:
         """Decide where a job goes from here."""
@@ -436,7 +463,7 @@ class Lane:
                 seconds = outcome.delay_seconds
                 if seconds is None:
                     seconds = backoff_seconds(job.attempt, self._chance)
-                run_at = now + timedelta(seconds=seconds)
+                run_at = now + timedelta(seconds=min(seconds, LONGEST_ASKED_SECONDS))
             case OutcomeKind.RETRY | OutcomeKind.DEAD:
                 state = JobState.DEAD
             case OutcomeKind.PARK:
@@ -470,6 +497,8 @@ class Lane:
             return False
         self._boot = self._settling.boot or self._boot
         await self._tell(settled.ended)
+        if settled.failure is not None:
+            await self._park(str(settled.failure))
         return settled.progress
 
     async def _tell(self, ids: Sequence[JobId]) -> None:
@@ -514,7 +543,9 @@ async def _one_by_one(calls: Sequence[Call[Action]]) -> None:
             except (Exception, SystemExit) as error:
                 log.debug("action failed", exc_info=error)
                 outcome = judge_error(error, attempt=call.attempt).outcome
-            call.finish(outcome)
+            # What it said first counts, should it have called ``finish`` by itself.
+            if call.outcome is None:
+                call.finish(outcome)
 
     async with anyio.create_task_group() as tasks:
         for call in calls:

@@ -6,6 +6,8 @@ Retries live in the ledger alone. Nothing below the lane repeats a request by it
 
 from __future__ import annotations
 
+import json
+import math
 import random
 from dataclasses import dataclass
 
@@ -25,6 +27,8 @@ from hydrusd.model import Outcome
 MAX_ATTEMPTS = 8
 FIRST_DELAY_SECONDS = 5.0
 LONGEST_DELAY_SECONDS = 3600.0
+LONGEST_ASKED_SECONDS = 30 * 24 * 3600.0
+"""The longest delay that an action may ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,4 +80,19 @@ def judge_error(error: BaseException, *, attempt: int) -> Verdict:
 def backoff_seconds(attempt: int, chance: random.Random) -> float:
     """Give the wait before the next try: doubling, with jitter, at most an hour."""
     delay = min(FIRST_DELAY_SECONDS * 2.0 ** (attempt - 1), LONGEST_DELAY_SECONDS)
-    return delay * chance.uniform(0.75, 1.25)
+    return min(delay * chance.uniform(0.75, 1.25), LONGEST_DELAY_SECONDS)
+
+
+def sound(outcome: object) -> Outcome:
+    """Give what an action said, as far as the ledger can keep it: actions are other people's."""
+    if not isinstance(outcome, Outcome):
+        return Outcome.retry(f"the action gave {type(outcome).__name__} for an outcome")
+    try:
+        json.dumps([outcome.values, outcome.receipt])
+        delay = outcome.delay_seconds
+        if delay is not None and not (math.isfinite(delay) and delay >= 0):
+            raise ValueError(f"a delay of {delay} s")
+        _ = outcome.detail.encode("utf-8", "backslashreplace")
+    except (AttributeError, RecursionError, TypeError, ValueError) as error:
+        return Outcome.retry(f"the action gave an outcome that cannot be kept: {error}")
+    return outcome

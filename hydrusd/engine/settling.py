@@ -24,7 +24,7 @@ import structlog
 from hydrusd.clock import Clock
 from hydrusd.engine.compiling import CompiledRule
 from hydrusd.engine.rulebook import RuleBook
-from hydrusd.errors import HydrusdError
+from hydrusd.errors import AccessDenied, HydrusdError, HydrusError, HydrusUnavailable
 from hydrusd.hydrus import HydrusClient
 from hydrusd.ledger import Ledger, LedgerWriter
 from hydrusd.model import Job, JobId, OutcomeKind
@@ -42,10 +42,11 @@ log = structlog.get_logger("hydrusd.settling")
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What a look at the settling jobs came to."""
+    """What a look at the settling jobs came to. ``failure``: the client went away meanwhile."""
 
     progress: bool = False
     ended: Sequence[JobId] = field(default_factory=tuple)
+    failure: HydrusError | None = None
 
 
 class Settling:
@@ -111,10 +112,13 @@ class Settling:
         self.boot = await self._client.boot()
         ids = [job_id for _, group in ripe for job_id in group]
         ended = await self._ledger(Ledger.settle, ids, self.boot, self._clock.now())
-        again = await self._redo_lost(self.boot)
+        try:
+            await self._redo_lost(self.boot)
+        except HydrusError as error:
+            return Settled(ended=ended, failure=error)
         for _ in ripe:
             self._entered.popleft()
-        self.entered(again)
+        self._entered = deque((since, group) for since, group in self._entered if group)
         log.info("settled", jobs=len(ids), lane=self._lane)
         return Settled(progress=True, ended=ended)
 
@@ -141,9 +145,8 @@ class Settling:
                 lane=self._lane,
             )
 
-    async def _redo_lost(self, boot: str) -> list[JobId]:
-        """Send jobs of an earlier boot back to what they lost; give those that lost nothing."""
-        intact: list[JobId] = []
+    async def _redo_lost(self, boot: str) -> None:
+        """Send jobs of an earlier boot back to what they lost; the others settle anew."""
         seen = JobId(0)
         while jobs := await self._ledger(
             Ledger.unsettled_elsewhere, self._lane, boot, LOOK_UP_JOBS, after=seen
@@ -151,22 +154,30 @@ class Settling:
             seen = jobs[-1].id
             back: dict[JobId, tuple[int, bool] | None] = {}
             for (name, revision), group in _by_rule(jobs).items():
-                try:
-                    rule = await self._rules.at(name, revision, self._ledger)
-                except (HydrusdError, KeyError):
+                if name not in self._rules.revisions:
                     # The rule is gone from the file: nothing of it can be done again now. Its
                     # jobs keep the boot they were done in, unproved, until the rule is back.
                     continue
-                back |= await self._first_lost(rule, group)
+                try:
+                    rule = await self._rules.at(name, revision, self._ledger)
+                except HydrusdError:
+                    # Can neither be proved nor done again: the lane makes dead letters of them.
+                    back |= {job.id: (job.step, True) for job in group}
+                else:
+                    back |= await self._first_lost(rule, group)
+            if not back:
+                continue
             await self._ledger(Ledger.resettle, back, boot, self._clock.now())
-            intact += [job_id for job_id, step in back.items() if step is None]
-            lost = len(back) - sum(step is None for step in back.values())
+            for _, waiting in self._entered:
+                # Or work done again would count as old as what it replaces.
+                waiting[:] = [job_id for job_id in waiting if job_id not in back]
+            intact = [job_id for job_id, step in back.items() if step is None]
+            self.entered(intact)
             log.warning(
                 "Hydrus restarted before it had committed everything: looked up what is there",
-                lost=lost,
-                there=len(back) - lost,
+                lost=len(back) - len(intact),
+                there=len(intact),
             )
-        return intact
 
     async def _first_lost(
         self, rule: CompiledRule, jobs: Sequence[Job]
@@ -177,7 +188,20 @@ class Settling:
         for position, step in enumerate(rule.steps):
             if not step.action_class.changes_client:
                 continue
-            done = [job for job in left.values() if _did(job, position)]
+            done = [job for job in left.values() if _to_prove(rule, job, position)]
+            if done:
+                for job_id in await self._lost(rule, position, done):
+                    back[job_id] = (position, step.action_class.needs_client)
+                    del left[job_id]
+        return back | dict.fromkeys(left, None)
+
+    async def _lost(
+        self, rule: CompiledRule, position: int, jobs: Sequence[Job]
+    ) -> frozenset[JobId]:
+        """Ask a step's action whose work is lost. All of it is, where that cannot be told."""
+        step = rule.steps[position]
+        everyone = frozenset(job.id for job in jobs)
+        try:
             calls: list[Call[AnyAction]] = [
                 Call(
                     action=step.action(rule.context(job.data, job.steps)),
@@ -190,18 +214,33 @@ class Settling:
                     steps=job.steps,
                     position=position,
                 )
-                for job in done
+                for job in jobs
             ]
-            if not calls:
-                continue
-            for call in await step.action_class.lost(calls):
-                back[call.job_id] = (position, step.action_class.needs_client)
-                del left[call.job_id]
-        return back | dict.fromkeys(left, None)
+            lost = await step.action_class.lost(calls)
+            return everyone.intersection(call.job_id for call in lost)
+        except (HydrusUnavailable, AccessDenied):
+            raise
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the plugin boundary
+            # Doing it again is harmless, and the step itself will say what is wrong.
+            log.warning(
+                f"{step.name} cannot look up what the restart lost, and does it again: {error}",
+                rule=rule.name,
+                jobs=len(jobs),
+            )
+            return everyone
 
 
-def _did(job: Job, position: int) -> bool:
-    return any(r.position == position and r.outcome is OutcomeKind.DONE for r in job.steps)
+def _to_prove(rule: CompiledRule, job: Job, position: int) -> bool:
+    """Say whether a job has done this step, on this way through it, and not yet proved it.
+
+    A step that disposes of the source ran only when all before it was proved.
+    """
+    steps = rule.steps[position : job.step]
+    return (
+        position < job.step
+        and not any(step.action_class.disposes for step in steps)
+        and any(r.position == position and r.outcome is OutcomeKind.DONE for r in job.steps)
+    )
 
 
 def _by_rule(jobs: Sequence[Job]) -> dict[tuple[str, str], list[Job]]:

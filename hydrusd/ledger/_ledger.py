@@ -594,23 +594,18 @@ class Ledger:
                 )
         return ended
 
-    def unsettled_elsewhere(
-        self, lane: str, boot: str, limit: int, *, after: JobId = JobId(0)
-    ) -> list[Job]:
+    def unsettled_elsewhere(self, lane: str, boot: str, limit: int, *, after: int = 0) -> list[Job]:
         """Give settling jobs whose work was done in another boot of the client than this.
 
         In the order of their ids, those behind ``after``.
         """
-        statement = (
-            _JOBS.where(
-                job.c.lane == lane,
-                job.c.state == JobState.SETTLING,
-                job.c.finished_at.is_(None),
-                job.c.boot != boot,
-                job.c.id > after,
-            )
-            .limit(limit)
-        )
+        statement = _JOBS.where(
+            job.c.lane == lane,
+            job.c.state == JobState.SETTLING,
+            job.c.finished_at.is_(None),
+            job.c.boot != boot,
+            job.c.id > after,
+        ).limit(limit)
         with self._engine.connect() as connection:
             return self._with_steps(connection, connection.execute(statement).all())
 

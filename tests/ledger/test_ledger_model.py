@@ -192,6 +192,7 @@ class Queue(RuleBasedStateMachine):
                         state=JobState.SETTLING,
                         boot=job.boot or data.draw(BOOTS),
                         ending=JobState.DONE if last else None,
+                        attempt=data.draw(st.integers(0, 3)),
                         needs_client=last,
                     )
                 case _:

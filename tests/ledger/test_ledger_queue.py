@@ -255,13 +255,13 @@ def test_thousands_settle_at_once(ledger):
     assert ledger.open_rules() == set()
 
 
-def test_what_another_boot_did_is_looked_up_and_goes_back_or_settles_again(ledger):
+def test_what_another_boot_did_is_looked_up_and_goes_back_or_settles_again(ledger, path):
     enqueue(ledger, "lost", "there", "fresh")
     lost, there, fresh = claim(ledger)
     ledger.checkpoint(
         "me",
         [
-            settling(lost, "boot 0", ending=JobState.DONE, needs_client=False),
+            settling(lost, "boot 0", ending=JobState.DONE, needs_client=False, attempt=4),
             settling(there, "boot 0", ending=JobState.DONE),
             settling(fresh, "boot 1", ending=JobState.DONE),
         ],
@@ -271,10 +271,12 @@ def test_what_another_boot_did_is_looked_up_and_goes_back_or_settles_again(ledge
     former = ledger.unsettled_elsewhere(LANE, "boot 1", 10)
     assert [(job.event_key, len(job.steps)) for job in former] == [("lost", 1), ("there", 1)]
     assert keys(ledger.unsettled_elsewhere(LANE, "boot 1", 1)) == ["lost"]
+    assert keys(ledger.unsettled_elsewhere(LANE, "boot 1", 9, after=lost.id)) == ["there"]
     assert ledger.unsettled_elsewhere("another", "boot 1", 10) == []
     ledger.resettle({lost.id: (0, True), there.id: None}, "boot 1", later(1))
     assert ledger.unsettled_elsewhere(LANE, "boot 1", 10) == []
     assert sorted(ledger.settling(LANE)) == sorted([there.id, fresh.id])
+    assert rows(path, f"SELECT ending FROM job WHERE id = {lost.id}") == [(None,)]
     [again] = claim(ledger, now=later(1))
     assert (again.id, again.step, again.attempt, again.boot) == (lost.id, 0, 1, "boot 1")
     assert sorted(ledger.settle([lost.id, there.id, fresh.id], "boot 1", later(2))) == sorted(

@@ -62,6 +62,8 @@ class AddTags(SetAction):
     def preflight(self, client: HydrusClient) -> Iterable[Fault]:
         """Name the services that the client does not have."""
         for service in self.tags:
+            if "{{" in service or "{%" in service:
+                continue  # which one it is, each file will tell
             try:
                 client.tag_service(service)
             except RequestRejected as error:

@@ -1,0 +1,32 @@
+"""The bench, set up anew for each test."""
+
+from __future__ import annotations
+
+import pytest
+from bench import Bench, Stage
+
+from hydrusd.simulator import Simulator, SimulatorConfig
+from hydrusd.simulator._serving import Serving
+
+
+@pytest.fixture(scope="session")
+def stage():
+    stage = Stage()
+    with Serving(stage, "127.0.0.1", 0) as url:
+        yield stage, url
+
+
+@pytest.fixture
+def bench(tmp_path, stage):
+    """``bench(**config)``: a folder and a listening client; the keywords are the client's."""
+    front, url = stage
+    running = []
+
+    def make(**config):
+        running.append(Simulator(SimulatorConfig(**config)))
+        front.simulator = running[-1]
+        return Bench(tmp_path, running[-1], url)
+
+    yield make
+    for simulator in running:
+        simulator.close()
