@@ -28,7 +28,16 @@ from hydrusd.ledger import Ledger, LedgerWriter
 from hydrusd.model import FinishedJob
 from hydrusd.plugin import AnyAction
 from hydrusd.plugin.host import PluginHost
-from hydrusd.rules import RuleFault, RuleSet, RuleSpec, Vocabulary, load, read_plugin_folders
+from hydrusd.rules import (
+    ClientSpec,
+    RuleFault,
+    RuleSet,
+    RuleSpec,
+    Vocabulary,
+    load,
+    read_client,
+    read_plugin_folders,
+)
 
 LANE = "hydrus"
 LEDGER_FILE = "ledger.sqlite"
@@ -93,9 +102,49 @@ def read_configuration(
         check_condition=expressions.condition,
         check_template=expressions.template,
         check_rule=check_rule,
+        check_client=check_client,
     )
     rules = load(path, vocabulary, environ=os.environ, resolve_secrets=resolve_secrets)
     return Configuration(rules, host, expressions, vocabulary)
+
+
+def read_client_only(path: Path, *, resolve_secrets: bool = True) -> ClientSpec:
+    """Read how to reach the client; what is wrong with the rules does not matter."""
+    nothing = Vocabulary({}, {}, _unchecked, _unchecked, check_client=check_client)
+    return read_client(path, nothing, environ=os.environ, resolve_secrets=resolve_secrets)
+
+
+def _unchecked(_: str) -> None:
+    """Take a text for right."""
+
+
+def make_client(spec: ClientSpec, clock: Clock | None = None) -> HydrusClient:
+    """Make the client that a rules file asks for. Raises ConfigError for what it refuses."""
+    return HydrusClient(
+        spec.url,
+        spec.access_key.get_secret_value(),
+        clock=clock,
+        timeout_seconds=spec.timeout_seconds,
+        allow_plain_http=spec.allow_plain_http,
+        tls_ca_file=spec.tls_ca_file,
+        tls_fingerprint=spec.tls_fingerprint,
+        transfer=spec.transfer,
+        path_map=spec.path_map,
+    )
+
+
+def check_client(spec: ClientSpec) -> list[RuleFault]:
+    """Find what about a client cannot work, without asking it."""
+    faults = []
+    try:
+        make_client(spec)
+    except ConfigError as error:
+        for problem in error.problems:
+            # What is wrong begins with the name of what it is wrong in; or it is the address.
+            name = problem.message.partition(" ")[0].rstrip(":")
+            place = name if name in ClientSpec.__dataclass_fields__ else "url"
+            faults.append(RuleFault((place,), problem.message, problem.hint))
+    return faults
 
 
 def check_rule(rule: RuleSpec) -> list[RuleFault]:
@@ -155,13 +204,7 @@ class Daemon:
         Raises LedgerError where the ledger cannot be had, and ConfigError where a reachable
         client shows that the rules cannot work (a service that it does not have).
         """
-        client_spec = self._configuration.rules.client
-        client = HydrusClient(
-            client_spec.url,
-            client_spec.access_key.get_secret_value(),
-            clock=self._clock,
-            timeout_seconds=client_spec.timeout_seconds,
-        )
+        client = make_client(self._configuration.rules.client, self._clock)
         ledger = Ledger.open(self._state_dir / LEDGER_FILE)
         try:
             async with client:

@@ -154,6 +154,83 @@ def simulator(
     )
 
 
+class _LateGroup(click.Group):
+    """A group whose commands are imported when one is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Give their names."""
+        from hydrusd.cli._api import COMMANDS
+
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Give one by its name."""
+        from hydrusd.cli._api import COMMANDS
+
+        del ctx
+        return COMMANDS.get(cmd_name)
+
+
+@cli.group(cls=_LateGroup, epilog=EXIT_CODES)
+def api() -> None:
+    """Ask the Hydrus client something: services, searches, tags, pages, …
+
+    Where it is stands in the rules file, or is said by --url.
+    """
+
+
+@cli.command(epilog=EXIT_CODES)
+@click.option("--url", help="Where the Client API listens; usually http://127.0.0.1:45869.")
+@click.option(
+    "--key-file",
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    help="Take the access key from this file (- is standard input) and ask Hydrus for none.",
+)
+@click.option(
+    "--store",
+    type=click.Choice(["file", "keyring", "env"]),
+    help="Where to keep the access key; env has you keep it in an environment variable.",
+)
+@click.option(
+    "--rules-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The rules file to write; one that exists is only read.",
+)
+@click.option("--allow-plain-http", is_flag=True, help="Trust the network on the way there.")
+@click.option("--tls-fingerprint", help="The SHA-256 of the client's certificate, for https.")
+@click.option("--show-key", is_flag=True, help="With --store env: print a key just made, once.")
+@click.option("--yes", is_flag=True, help="Ask nothing; take what is usual.")
+def setup(
+    url: str | None,
+    key_file: Path | None,
+    store: str | None,
+    rules_file: Path | None,
+    allow_plain_http: bool,
+    tls_fingerprint: str | None,
+    show_key: bool,
+    yes: bool,
+) -> None:
+    """Connect hydrusd to your Hydrus client and write a first rules file.
+
+    Nothing that exists is overwritten.
+    """
+    from hydrusd.cli._setup import Answers, run_setup
+
+    run_setup(
+        Answers(
+            url=url,
+            key_file=key_file,
+            store=store,
+            rules_file=rules_file,
+            allow_plain_http=allow_plain_http,
+            tls_fingerprint=tls_fingerprint,
+            show_key=show_key,
+            yes=yes,
+        )
+    )
+
+
 def main() -> None:
     """Run the command line; errors that hydrusd raises on purpose are told without a traceback."""
     from hydrusd.cli._failing import failing_plainly

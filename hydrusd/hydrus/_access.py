@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
 
-from hydrusd.errors import HydrusFailed, RequestRejected, VersionTooOld
+from pydantic import BaseModel, SecretStr
+
+from hydrusd.errors import HydrusError, HydrusFailed, RequestRejected, VersionTooOld
+from hydrusd.redaction import register
 
 from ._calls import Calls, Route
-from ._http import Request
+from ._http import Request, encode_query
 from ._models import ApiVersionAnswer, ClientInfo, ClientInfoAnswer, VerifyAnswer
 from ._permissions import Permission
 
@@ -16,14 +22,106 @@ OLDEST_API = 11  # hydrus v377; nothing older was ever tried
 API_VERSION = Route("GET", "/api_version")
 VERIFY_ACCESS_KEY = Route("GET", "/verify_access_key")
 CLIENT_INFO = Route("GET", "/client_info", since_api=92)
+REQUEST_NEW_PERMISSIONS = Route("GET", "/request_new_permissions")
+
+_EVERYTHING_SINCE_API = 71
+_DIALOG_CLOSED = re.compile(r"(?i)dialog is not open")
 
 # Before API 71 the key's name stands only in this sentence.
 _KEY_NAME = re.compile(r"API Permissions \((.*?)\): ", re.DOTALL)
 _KNOWN_PERMISSIONS = frozenset(int(permission) for permission in Permission)
 
 
+@dataclass(frozen=True, slots=True)
+class ClientRun:
+    """One run of the client: a name for it, when it began, and whether it is idle now."""
+
+    boot_id: str
+    boot_time: datetime | None
+    currently_idle: bool
+
+
+class PermissionDialogClosed(HydrusFailed):
+    """The client takes no requests for permissions until its user opens the dialog for them."""
+
+
+class NewKeyAnswer(BaseModel):
+    """GET /request_new_permissions."""
+
+    access_key: SecretStr
+
+
 class AccessRoutes(Calls):
     """Routes about the client itself and the access key."""
+
+    async def client_info(self) -> ClientRun:
+        """Ask which run of the client this is, since when, and whether its user is away.
+
+        Any access key will do. Needs Client API ≥ 92.
+        """
+        self._require(CLIENT_INFO)
+        answer = await self._ask(ClientInfoAnswer, CLIENT_INFO)
+        return ClientRun(answer.boot_id, answer.boot_time, answer.currently_idle)
+
+    async def versions(self) -> tuple[int, int | None]:
+        """Ask which Client API is spoken there, and by which Hydrus (told since API 17).
+
+        Needs no access key and no ``connect``. Raises VersionTooOld below API 11.
+        """
+        answer = await self._read_version()
+        return answer.version, answer.hydrus_version
+
+    async def request_new_permissions(
+        self,
+        name: str,
+        permissions: Iterable[Permission] = (),
+        *,
+        permits_everything: bool = False,
+    ) -> SecretStr:
+        """Ask the client's user for an access key, and give it; it works once they approve.
+
+        Needs no access key and no ``connect``. Only while the user has the dialog open:
+        raises PermissionDialogClosed otherwise. ``name`` is what they will know the key by.
+        Each call gives another key, of which the dialog shows the last. Raises VersionTooOld
+        for a permission that this client does not have, and below Client API 71 for
+        ``permits_everything``.
+        """
+        asked = sorted(set(permissions))
+        spoken = (await self._read_version()).version
+        needed = {f'the permission "{one.words(spoken)}"': one.since_api for one in asked}
+        if permits_everything:
+            needed["permission for everything"] = _EVERYTHING_SINCE_API
+        for what, since_api in needed.items():
+            if spoken < since_api:
+                raise VersionTooOld(
+                    f"{what} needs Client API ≥ {since_api}, this client speaks {spoken}: "
+                    "update Hydrus"
+                )
+        params: dict[str, object] = {"name": name, "basic_permissions": [int(one) for one in asked]}
+        if permits_everything:
+            params["permits_everything"] = True
+        request = Request(
+            REQUEST_NEW_PERMISSIONS.method,
+            REQUEST_NEW_PERMISSIONS.path,
+            query=encode_query(params),
+        )
+        answer = await self._wire.send(request)
+        try:
+            key = self._parsed(NewKeyAnswer, request, answer).access_key
+        except HydrusError as error:
+            # Old clients say so in the status that stands for a bad key elsewhere.
+            if error.status in {403, 409} and _DIALOG_CLOSED.search(error.excerpt):
+                raise PermissionDialogClosed(
+                    "the client is not asking for permissions: open services > review services "
+                    "> local > client api > add > from api request",
+                    method=error.method,
+                    path=error.path,
+                    status=error.status,
+                    excerpt=error.excerpt,
+                ) from error
+            raise
+        register(key.get_secret_value())
+        return key
 
     async def boot(self) -> str:
         """Ask the client now which of its runs this is, and give a name for that.

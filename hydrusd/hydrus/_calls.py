@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -26,8 +27,14 @@ from ._session import Session
 FILES_PER_REQUEST = 256
 
 _HASH = re.compile(r"[0-9a-f]{64}")
+_LARGEST_ID = 2**63 - 1
+_IDS_SINCE_API = 29  # file ids in place of hashes, on the routes that had only these
 
 AnswerModel = TypeVar("AnswerModel", bound=BaseModel)
+Item = TypeVar("Item")
+
+# A file by its SHA-256 in hexadecimal, or by the number which one client gave it.
+FileReference = str | int
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +111,14 @@ class Calls:
         )
         return self._parsed(model, request, await self._session.send(request))
 
-    async def _tell(self, route: Route, content: Mapping[str, object]) -> None:
-        """Post JSON to a route that answers with nothing."""
+    async def _ask_by_post(
+        self, model: type[AnswerModel], route: Route, content: Mapping[str, object]
+    ) -> AnswerModel:
+        """Post JSON and give the answer as a model. The caller has checked the gates."""
+        return await self._ask(model, route, body=to_json(content), content_type="application/json")
+
+    async def _tell(self, route: Route, content: Mapping[str, object]) -> Answer:
+        """Post JSON to a route that answers with nothing, or with what nobody needs."""
         request = Request(
             route.method, route.path, body=to_json(content), content_type="application/json"
         )
@@ -113,6 +126,30 @@ class Calls:
         self._succeeded(request, answer)
         if answer.body and not answer.content_type.startswith("application/json"):
             raise nonsense(request, answer, "nothing or JSON is due")
+        return answer
+
+    async def _tell_of(
+        self, route: Route, files: Sequence[FileReference], content: Mapping[str, object]
+    ) -> None:
+        """Post the same JSON for many files, 256 at a time in their order."""
+        for some in self._requests_for(files, f"{route.method} {route.path}"):
+            await self._tell(route, {**some, **content})
+
+    def _requests_for(
+        self, files: Sequence[FileReference], what: str
+    ) -> list[dict[str, list[FileReference]]]:
+        """Give the parameters that name the files, for as many requests as they need.
+
+        All are checked before the first is given. Hashes and ids do not go into one request:
+        a client puts those in an order of its own.
+        """
+        requests = []
+        for kind, run in groupby(checked_files(files), key=type):
+            if kind is int:
+                self._require_api(_IDS_SINCE_API, f"{what} by file id")
+            name = "file_ids" if kind is int else "hashes"
+            requests += [{name: list(some)} for some in in_requests(list(run))]
+        return requests
 
     def _parsed(self, model: type[AnswerModel], request: Request, answer: Answer) -> AnswerModel:
         self._succeeded(request, answer)
@@ -121,8 +158,9 @@ class Calls:
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
             place = ".".join(str(part) for part in first["loc"]) or "the whole"
-            # Not chained: pydantic shows the input, which may hold what nobody should see.
-            raise nonsense(request, answer, f"{place}: {first['msg']}") from None
+            why = f"{place}: {first['msg']}"
+        # Outside, to be chained to nothing: pydantic shows what nobody should see.
+        raise nonsense(request, answer, why)
 
     def _succeeded(self, request: Request, answer: Answer) -> None:
         if answer.status != 200:
@@ -139,7 +177,23 @@ def checked_hashes(hashes: Iterable[str]) -> list[str]:
     return distinct
 
 
-def in_requests(hashes: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Split hashes into as many as go into one request."""
-    for start in range(0, len(hashes), FILES_PER_REQUEST):
-        yield hashes[start : start + FILES_PER_REQUEST]
+def checked_files(files: Iterable[FileReference]) -> list[FileReference]:
+    """Give the files in their order, each once, hashes in lower case.
+
+    Raises RequestRejected for what is neither a hash nor the number of a file.
+    """
+    if isinstance(files, str):
+        raise RequestRejected("one file was given where a list of files is due")
+    distinct = list(dict.fromkeys(one.lower() if isinstance(one, str) else one for one in files))
+    for one in distinct:
+        if isinstance(one, str):
+            checked_hashes([one])
+        elif isinstance(one, bool) or not isinstance(one, int) or not 0 < one <= _LARGEST_ID:
+            raise RequestRejected(f"not the id of a file: {one!r}")
+    return distinct
+
+
+def in_requests(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """Split hashes, or whatever else, into as many as go into one request."""
+    for start in range(0, len(items), FILES_PER_REQUEST):
+        yield items[start : start + FILES_PER_REQUEST]

@@ -2,24 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from hydrusd.clock import Clock, SystemClock
 
 from ._access import AccessRoutes
+from ._cookies import CookieRoutes
 from ._database import DatabaseRoutes
+from ._downloads import DownloadRoutes
 from ._files import FileRoutes
+from ._headers import HeaderRoutes
 from ._http import Transport, Wire
 from ._models import ClientInfo
+from ._notes import NoteRoutes
+from ._pending import PendingRoutes
+from ._popups import PopupRoutes
+from ._ratings import RatingRoutes
+from ._relationships import RelationshipRoutes
 from ._search import SearchRoutes
 from ._services import ServiceRoutes
 from ._session import Session
 from ._tags import TagRoutes
+from ._times import TimeRoutes
+from ._tls import Security
+from ._transfer import Transfer, TransferMode
+from ._urls import UrlRoutes
 
 
 class HydrusClient(
-    AccessRoutes, FileRoutes, TagRoutes, SearchRoutes, DatabaseRoutes, ServiceRoutes
+    AccessRoutes,
+    FileRoutes,
+    TagRoutes,
+    RatingRoutes,
+    TimeRoutes,
+    NoteRoutes,
+    RelationshipRoutes,
+    DownloadRoutes,
+    SearchRoutes,
+    UrlRoutes,
+    CookieRoutes,
+    HeaderRoutes,
+    PopupRoutes,
+    PendingRoutes,
+    DatabaseRoutes,
+    ServiceRoutes,
 ):
     """One Hydrus client, reached over its Client API (version 11 and later).
 
@@ -30,6 +59,20 @@ class HydrusClient(
     hexadecimal digits; it is sent only to open a session and appears in no text.
     ``timeout_seconds`` is the longest silence while waiting for an answer: a client busy
     with its database blocks for minutes. Raises ValueError for what is no address.
+
+    Plain http to another machine is refused unless ``allow_plain_http``. For https, the
+    certificate must be signed by an authority that is known, or by one in ``tls_ca_file``,
+    or be the very one whose SHA-256 ``tls_fingerprint`` gives (hexadecimal, colons allowed),
+    which is what the self-signed certificate of a Hydrus client needs.
+
+    ``transfer`` says how ``add_file`` hands a file over: ``bytes`` sends it; ``path`` has the
+    client open it by itself; ``auto`` tries that once after each ``connect``, where the client
+    is on this machine or ``path_map`` covers the file, and sends bytes from then on if it did
+    not work. ``path_map`` lists pairs of folders, as this machine and as the client calls
+    them, for a client in a container or beside the same network storage; each side is
+    written as its own system does. With a map, no path is told that it does not cover.
+
+    Raises ConfigError for settings that cannot be used.
 
     Every call raises a HydrusError where it did not end well: HydrusUnavailable (away,
     busy, cut off), AccessDenied (the key), PermissionMissing, VersionTooOld (both before
@@ -44,8 +87,19 @@ class HydrusClient(
         clock: Clock | None = None,
         timeout_seconds: float = 120,
         transport: Transport | None = None,
+        allow_plain_http: bool = False,
+        tls_ca_file: Path | None = None,
+        tls_fingerprint: str | None = None,
+        transfer: TransferMode = "bytes",
+        path_map: Sequence[tuple[str, str]] = (),
     ) -> None:
-        self._wire = Wire(url, timeout_seconds=timeout_seconds, transport=transport)
+        self._wire = Wire(
+            url,
+            timeout_seconds=timeout_seconds,
+            transport=transport,
+            security=Security(allow_plain_http, tls_ca_file, tls_fingerprint),
+        )
+        self._transfer = Transfer(transfer, path_map, this_machine=self._wire.is_this_machine)
         self._session = Session(self._wire, access_key, clock or SystemClock())
 
     def __repr__(self) -> str:
@@ -82,4 +136,5 @@ class HydrusClient(
         except BaseException:
             self._info = before
             raise
+        self._transfer.begin()
         return self._info

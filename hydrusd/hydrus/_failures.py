@@ -100,6 +100,8 @@ def _forbidden(said: str, api_version: int, details: dict[str, Any]) -> HydrusEr
             permission=words,
             **details,
         )
+    if "disabled file viewing statistics" in said:
+        return RequestRejected("the client keeps no viewing statistics, by its options", **details)
     message = _NOT_LOCAL if "local access" in said.lower() else _DENIED[403]
     return AccessDenied(message, **details)
 

@@ -5,6 +5,8 @@ adds is unwanted here: cookies, redirects (a redirected POST is a lost POST), pr
 the environment, a second parse of every URL. What is left is faster, and the request
 target goes out byte for byte as built, which the double decoding of Hydrus asks for.
 
+A file that is fetched goes to a ``Sink`` piece by piece, so that its size does not matter.
+
 A failure on the way becomes ``HydrusUnavailable``, with ``outcome_unknown`` where a write
 may have been carried out although nobody said so.
 """
@@ -12,7 +14,6 @@ may have been carried out although nobody said so.
 from __future__ import annotations
 
 import json
-import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -25,11 +26,18 @@ from hydrusd import __version__
 from hydrusd.errors import HydrusFailed, HydrusUnavailable, RequestRejected
 from hydrusd.redaction import redact, register
 
+from ._tls import Security, is_this_machine
+
 # Tests put an httpx transport of their own here; everyone else leaves it None.
 Transport = httpx.AsyncBaseTransport
 
 MAX_CONNECTIONS = 8
 CONNECT_TIMEOUT_SECONDS = 10.0
+
+_HOW_TO_TRUST = (
+    "; a Hydrus client makes its own certificate, which nobody has signed: give its SHA-256 "
+    "fingerprint as tls_fingerprint, or its authority's file as tls_ca_file"
+)
 
 # Failures before a single byte of the request left this machine.
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
@@ -45,6 +53,18 @@ class Body(Protocol):
         ...
 
 
+class Sink(Protocol):
+    """Where the body of a success goes that is too large to hold."""
+
+    async def begin(self, answer: Answer) -> None:
+        """Begin anew: here is all but the body. A request may have to be repeated."""
+        ...
+
+    async def take(self, piece: bytes) -> None:
+        """Take the next piece of the body."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One HTTP request, without the address of the client it goes to."""
@@ -56,19 +76,28 @@ class Request:
     content_type: str = ""
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     extra_seconds: float = 0.0
+    sink: Sink | None = None
 
     def with_header(self, name: str, value: str) -> Request:
         """Give the same request with one header more."""
         return replace(self, headers=(*self.headers, (name, value)))
 
+    def into(self, sink: Sink) -> Request:
+        """Give the same request with the body of a success going to ``sink``."""
+        return replace(self, sink=sink)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back: never partial, never interpreted. Not shown, it may hold a session key."""
+    """What came back: never partial, never interpreted. Not shown, it may hold a session key.
+
+    ``body`` is empty where a sink took it.
+    """
 
     status: int
     content_type: str
     body: bytes = field(repr=False)
+    content_range: str = ""
 
 
 def encode_query(params: Mapping[str, object]) -> str:
@@ -108,16 +137,26 @@ class Wire:
 
     ``url`` is http or https, host, port, and perhaps a path before which a proxy put it.
     ``timeout_seconds`` is the longest silence while an answer is awaited: a busy client
-    simply blocks, so it is long.
+    simply blocks, so it is long. Raises ValueError for what is no address, and ConfigError
+    for one that ``security`` forbids.
     """
 
-    def __init__(self, url: str, *, timeout_seconds: float, transport: Transport | None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_seconds: float,
+        transport: Transport | None,
+        security: Security,
+    ) -> None:
         parts = urlsplit(url.strip())
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError(f"not the address of a Hydrus client: {redact(url)!r}")
         if parts.username is not None or parts.password is not None:
             register(parts.password or "")
             raise ValueError("an address with a user name or password in it is not supported")
+        context = security.checked(parts.scheme, parts.hostname)
+        self.is_this_machine = is_this_machine(parts.hostname)
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         self.address = f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")
         self._url = httpx.URL(self.address)
@@ -131,8 +170,7 @@ class Wire:
         # httpx hands out connections in quadratic time when many wait: let them wait here.
         self._turns = anyio.Semaphore(MAX_CONNECTIONS, fast_acquire=True)
         self._transport = transport or httpx.AsyncHTTPTransport(
-            # A context for https takes 20 ms to build; for http an empty one does.
-            verify=True if parts.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+            verify=True if context is None else context,
             trust_env=False,
             limits=httpx.Limits(
                 max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS
@@ -152,7 +190,7 @@ class Wire:
             try:
                 response = await self._transport.handle_async_request(self._build(request))
                 try:
-                    body = await response.aread()
+                    answer = await _received(response, request.sink)
                 finally:
                     await response.aclose()
             except httpx.LocalProtocolError as error:
@@ -163,7 +201,7 @@ class Wire:
                 ) from error
             except httpx.RequestError as error:
                 raise self._unavailable(request, error) from error
-        return Answer(response.status_code, response.headers.get("content-type", ""), body)
+        return answer
 
     def _build(self, request: Request) -> httpx.Request:
         headers = list(self._headers)
@@ -199,6 +237,8 @@ class Wire:
             what = f"no connection to {self.address} within {CONNECT_TIMEOUT_SECONDS:g} s"
         elif isinstance(error, httpx.ConnectError):
             what = f"cannot connect to {self.address}: {error}"
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                what += _HOW_TO_TRUST
         elif isinstance(error, httpx.ReadTimeout):
             waited = self._timeout_seconds + request.extra_seconds
             what = f"no answer from {self.address} within {waited:g} s"
@@ -212,6 +252,21 @@ class Wire:
             method=request.method,
             path=request.path,
         )
+
+
+async def _received(response: httpx.Response, sink: Sink | None) -> Answer:
+    head = Answer(
+        response.status_code,
+        response.headers.get("content-type", ""),
+        b"",
+        response.headers.get("content-range", ""),
+    )
+    if sink is None or response.status_code not in {200, 206}:
+        return replace(head, body=await response.aread())
+    await sink.begin(head)
+    async for piece in response.aiter_bytes():
+        await sink.take(piece)
+    return head
 
 
 class _Stream(httpx.AsyncByteStream):

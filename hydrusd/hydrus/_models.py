@@ -8,11 +8,26 @@ The others are what callers get: plain, frozen, the same for every API version.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import IntEnum
+from typing import Annotated
 
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator
 
 from ._permissions import Permission
+
+
+def _moment(stamp: object) -> object:
+    if not isinstance(stamp, int | float) or not stamp:
+        return None
+    try:
+        return datetime.fromtimestamp(stamp, UTC)
+    except (OverflowError, ValueError, OSError):
+        return None  # beyond what a date can say, which is no reason to lose the rest
+
+
+# A time in seconds since 1970, on the wire; 0 is how Hydrus says never.
+Moment = Annotated[datetime | None, BeforeValidator(_moment)]
 
 
 class ImportStatus(IntEnum):
@@ -41,12 +56,16 @@ class ServiceType(IntEnum):
     FILE_REPOSITORY = 1
     LOCAL_FILE_DOMAIN = 2
     LOCAL_TAG_DOMAIN = 5
+    NUMERICAL_RATING = 6
+    LIKE_RATING = 7
     ALL_KNOWN_TAGS = 10
     ALL_KNOWN_FILES = 11
+    IPFS = 13
     TRASH = 14
     LOCAL_FILE_STORAGE = 15
     REPOSITORY_UPDATES = 20
     COMBINED_LOCAL_FILE_DOMAINS = 21
+    COUNTING_RATING = 22
 
 
 TAG_SERVICE_TYPES = frozenset({ServiceType.TAG_REPOSITORY, ServiceType.LOCAL_TAG_DOMAIN})
@@ -106,6 +125,68 @@ class AddFileResult:
     note: str
 
 
+@dataclass(frozen=True, slots=True)
+class GeneratedHashes:
+    """The hashes of a file, all in hexadecimal.
+
+    ``hash`` is its SHA-256. Only pictures and videos have ``perceptual_hashes``, only pictures
+    a ``pixel_hash``: the SHA-256 of what they show.
+    """
+
+    hash: str
+    perceptual_hashes: tuple[str, ...]
+    pixel_hash: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FilePath:
+    """Where the client keeps a file, its type and its size in bytes (these since API 73)."""
+
+    path: str
+    filetype: str | None
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ThumbnailPath:
+    """Where the client keeps a thumbnail, and its type where that was asked for."""
+
+    path: str
+    filetype: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StorageLocation:
+    """One folder that a client spreads its files over.
+
+    ``prefixes`` name the subfolders that are there: ``f`` for files, ``t`` for thumbnails, and
+    the first two digits of the hash. ``max_bytes`` is None where the user set no limit.
+    """
+
+    path: str
+    ideal_weight: int
+    max_bytes: int | None
+    prefixes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TagCount:
+    """A tag, and on how many files it is."""
+
+    tag: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class TagRelations:
+    """What a tag is to others in one service; read-only in the API."""
+
+    ideal_tag: str
+    siblings: frozenset[str]
+    descendants: frozenset[str]
+    ancestors: frozenset[str]
+
+
 class ApiVersionAnswer(BaseModel):
     """GET /api_version."""
 
@@ -126,6 +207,8 @@ class ClientInfoAnswer(BaseModel):
     """GET /client_info."""
 
     boot_id: str
+    boot_time: Moment = None
+    currently_idle: bool = False
 
 
 class ServiceEntry(BaseModel):
@@ -134,6 +217,20 @@ class ServiceEntry(BaseModel):
     name: str
     service_key: str | None = None
     type: int | None = None
+
+
+class NamedService(BaseModel):
+    """The service of GET /get_service."""
+
+    name: str
+    service_key: str
+    type: int
+
+
+class ServiceAnswer(BaseModel):
+    """GET /get_service."""
+
+    service: NamedService
 
 
 class ServicesAnswer(BaseModel):
@@ -168,10 +265,31 @@ class AddFileAnswer(BaseModel):
     note: str = ""
 
 
+class GeneratedHashesAnswer(BaseModel):
+    """POST /add_files/generate_hashes."""
+
+    hash: str
+    perceptual_hashes: list[str] = []
+    pixel_hash: str | None = None
+
+
 class SearchAnswer(BaseModel):
     """GET /get_files/search_files with return_hashes."""
 
     hashes: list[str]
+
+
+class FoundAnswer(BaseModel):
+    """GET /get_files/search_files."""
+
+    file_ids: list[int] | None = None
+    hashes: list[str] | None = None
+
+
+class FileHashesAnswer(BaseModel):
+    """GET /get_files/file_hashes: what is unknown is left out."""
+
+    hashes: dict[str, str]
 
 
 class ServiceTags(BaseModel):
@@ -201,3 +319,73 @@ class CleanTagsAnswer(BaseModel):
     """GET /add_tags/clean_tags: sorted and without doubles, so not in the order asked."""
 
     tags: list[str]
+
+
+class FilePathAnswer(BaseModel):
+    """GET /get_files/file_path."""
+
+    path: str
+    filetype: str | None = None
+    size: int | None = None
+
+
+class ThumbnailPathAnswer(BaseModel):
+    """GET /get_files/thumbnail_path."""
+
+    path: str
+    filetype: str | None = None
+
+
+class StorageLocationEntry(BaseModel):
+    """One of the client's folders."""
+
+    path: str
+    ideal_weight: int
+    max_num_bytes: int | None = None
+    prefixes: list[str]
+
+
+class StorageLocationsAnswer(BaseModel):
+    """GET /get_files/local_file_storage_locations."""
+
+    locations: list[StorageLocationEntry]
+
+
+class FoundTag(BaseModel):
+    """One tag that begins with what was searched for."""
+
+    value: str
+    count: int
+
+
+class SearchTagsAnswer(BaseModel):
+    """GET /add_tags/search_tags."""
+
+    tags: list[FoundTag]
+
+
+class TagRelationsEntry(BaseModel):
+    """One tag in one service."""
+
+    ideal_tag: str
+    siblings: frozenset[str]
+    descendants: frozenset[str]
+    ancestors: frozenset[str]
+
+
+class TagRelationsAnswer(BaseModel):
+    """GET /add_tags/get_siblings_and_parents."""
+
+    tags: dict[str, dict[str, TagRelationsEntry]]
+
+
+class FavouriteTagsAnswer(BaseModel):
+    """GET /add_tags/get_favourite_tags, POST /add_tags/set_favourite_tags."""
+
+    favourite_tags: list[str]
+
+
+class NotesAnswer(BaseModel):
+    """POST /add_notes/set_notes; before API 38 nothing is answered."""
+
+    notes: dict[str, str]

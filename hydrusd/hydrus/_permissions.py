@@ -34,6 +34,22 @@ class Permission(IntEnum):
                 return renamed[self]
         return _WORDS[self]
 
+    @property
+    def since_api(self) -> int:
+        """Which API version brought the box."""
+        return _SINCE_API.get(self, 0)
+
+
+_SINCE_API = {
+    Permission.MANAGE_DATABASE: 17,
+    Permission.EDIT_NOTES: 27,
+    Permission.EDIT_RELATIONSHIPS: 40,
+    Permission.EDIT_RATINGS: 48,
+    Permission.MANAGE_POPUPS: 57,
+    Permission.EDIT_TIMES: 59,
+    Permission.COMMIT_PENDING: 66,
+    Permission.SEE_LOCAL_PATHS: 71,
+}
 
 _WORDS = {
     Permission.IMPORT_URLS: "import and edit urls",

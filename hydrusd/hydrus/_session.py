@@ -8,6 +8,7 @@ acknowledged, so each session has a ``token`` that changes with it.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 
@@ -57,6 +58,12 @@ class Session:
             answer = await self._send(request, await self._opened(instead_of=used))
         return answer
 
+    async def send_with_access_key(self, request: Request) -> Answer:
+        """Send a request without a session: to open one, or where none can be had."""
+        return await self._wire.send(
+            request.with_header("Hydrus-Client-API-Access-Key", self._checked_access_key())
+        )
+
     async def _send(self, request: Request, key: SecretStr) -> Answer:
         self._used_at = self._clock.monotonic()
         return await self._wire.send(
@@ -68,23 +75,25 @@ class Session:
             if self._key is not None and self._key is not instead_of:
                 return self._key  # another task met the dead session first
             self._key = None
-            access_key = self._access_key.get_secret_value()
-            if not _KEY.fullmatch(access_key):
-                raise AccessDenied(
-                    "this is no Hydrus access key: it has 64 hexadecimal digits, and this has "
-                    f"{len(access_key)} characters; copy it again {WHERE_TO_LOOK}"
-                )
-            request = Request("GET", "/session_key").with_header(
-                "Hydrus-Client-API-Access-Key", access_key
-            )
-            answer = await self._wire.send(request)
+            request = Request("GET", "/session_key")
+            answer = await self.send_with_access_key(request)
             if answer.status != 200:
                 raise failure(request, answer, api_version=0)
-            try:
+            key = None
+            with contextlib.suppress(ValueError):
                 key = _SessionAnswer.model_validate_json(answer.body).session_key
-            except ValueError:
-                raise nonsense(request, answer, "no session key") from None
+            if key is None:
+                raise nonsense(request, answer, "no session key")
             register(key.get_secret_value())
             self.token = secrets.token_hex(16)
             self._key = key
             return key
+
+    def _checked_access_key(self) -> str:
+        access_key = self._access_key.get_secret_value()
+        if not _KEY.fullmatch(access_key):
+            raise AccessDenied(
+                "this is no Hydrus access key: it has 64 hexadecimal digits, and this has "
+                f"{len(access_key)} characters; copy it again {WHERE_TO_LOOK}"
+            )
+        return access_key

@@ -9,7 +9,14 @@ from hydrusd.errors import (
     TemporaryError,
     VersionTooOld,
 )
-from hydrusd.hydrus import HydrusClient, ImportStatus, Permission, TagStatus, clean_tag
+from hydrusd.hydrus import (
+    FileChangedError,
+    HydrusClient,
+    ImportStatus,
+    Permission,
+    TagStatus,
+    clean_tag,
+)
 from hydrusd.model import Event, FinishedJob, Outcome, StepRecord
 from hydrusd.plugin._action import Action, AnyAction, Call, Fault, SetAction, source_outcome
 from hydrusd.plugin._source import FileSource, SourceState
@@ -25,6 +32,7 @@ __all__ = [
     "Duration",
     "Event",
     "Fault",
+    "FileChangedError",
     "FileSource",
     "FinishedJob",
     "FolderPath",

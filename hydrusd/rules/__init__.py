@@ -8,7 +8,13 @@ accept comes from the caller as pydantic models, after the plugins are loaded.
 
 from __future__ import annotations
 
-from hydrusd.rules._loading import load, parse, read_plugin_folders, rule_from_definition
+from hydrusd.rules._loading import (
+    load,
+    parse,
+    read_client,
+    read_plugin_folders,
+    rule_from_definition,
+)
 from hydrusd.rules._specs import (
     ClientSpec,
     Position,
@@ -34,6 +40,7 @@ __all__ = [
     "Vocabulary",
     "load",
     "parse",
+    "read_client",
     "read_plugin_folders",
     "rule_from_definition",
 ]

@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict, SecretStr, StrictBool
 
 from hydrusd.errors import ConfigError, ExpressionError
 from hydrusd.rules import _yaml
@@ -28,7 +28,7 @@ from hydrusd.rules._specs import (
     StepSpec,
     Vocabulary,
 )
-from hydrusd.rules._units import Duration, resolve_path
+from hydrusd.rules._units import Duration, FilePath, FolderPath, resolve_path
 from hydrusd.rules._wording import validate
 from hydrusd.rules._yaml import Document, Path as DataPath
 
@@ -38,6 +38,13 @@ _URL_HINT = "as in http://127.0.0.1:45869"
 MAX_NAME = 200
 
 
+class _Folders(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    here: FolderPath
+    there: str
+
+
 class _Client(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -45,6 +52,11 @@ class _Client(BaseModel):
     access_key: str
     commit_wait: Duration = 60.0
     timeout: Duration = 120.0
+    transfer: Literal["auto", "bytes", "path"] = "bytes"
+    path_map: list[_Folders] = []
+    allow_plain_http: StrictBool = False
+    tls_ca_file: FilePath | None = None
+    tls_fingerprint: str | None = None
 
 
 def load(
@@ -63,6 +75,25 @@ def load(
         environ=environ,
         resolve_secrets=resolve_secrets,
     )
+
+
+def read_client(
+    path: Path, vocabulary: Vocabulary, *, environ: Mapping[str, str], resolve_secrets: bool = True
+) -> ClientSpec:
+    """Read how to reach the client, and nothing of the rules, which may be wrong or half done.
+
+    Raises ConfigError with every problem of that part.
+    """
+    text = _read_file(path)
+    problems = Problems(str(path), text)
+    document = _yaml.read(text, problems)
+    problems.raise_if_any()
+    assert document is not None
+    reading = _Reading(document, problems, vocabulary, path.parent.absolute())
+    client = reading.client_only(environ, resolve_secrets=resolve_secrets)
+    problems.raise_if_any()
+    assert client is not None
+    return client
 
 
 def parse(
@@ -219,6 +250,17 @@ class _Reading:
             return None
         return RuleSet(client, rules, folders, Path(self._problems.file))
 
+    def client_only(
+        self, environ: Mapping[str, str], *, resolve_secrets: bool
+    ) -> ClientSpec | None:
+        """Read the part about the client; None where there were problems."""
+        self._cover_secrets()
+        data = self._document.data
+        if not isinstance(data, dict):
+            self._problem_at((), "a rules file is a mapping", "it needs 'client:' and 'rules:'")
+            return None
+        return self._client(data, environ, resolve_secrets=resolve_secrets)
+
     def _cover_secrets(self) -> None:
         node = self._document.scalars.get(("client", "access_key"))
         if node is not None and not str(node.value).strip().startswith("${"):
@@ -250,10 +292,41 @@ class _Reading:
         key = self._access_key(text, environ, resolve_secrets) if isinstance(text, str) else None
         if not isinstance(client, _Client):
             return None
+        before = len(self._problems)
         url = self._url(client.url)
-        if url is None or key is None:
+        path_map = self._path_map(client)
+        if url is None or key is None or len(self._problems) > before:
             return None
-        return ClientSpec(url, SecretStr(key), client.commit_wait, client.timeout)
+        spec = ClientSpec(
+            url,
+            SecretStr(key),
+            client.commit_wait,
+            client.timeout,
+            client.transfer,
+            path_map,
+            client.allow_plain_http,
+            client.tls_ca_file,
+            client.tls_fingerprint,
+        )
+        for fault in self._vocabulary.check_client(spec):
+            self._problem_at((*path, *fault.path), fault.message, fault.hint)
+        return spec
+
+    def _path_map(self, client: _Client) -> tuple[tuple[str, str], ...]:
+        path = ("client", "path_map")
+        if client.path_map and client.transfer == "bytes":
+            hint = "write 'transfer: auto', or 'transfer: path' to send no bytes ever"
+            self._problem_at(path, "'path_map' has no effect while files go as bytes", hint)
+        for index, pair in enumerate(client.path_map):
+            there = (PurePosixPath(pair.there), PureWindowsPath(pair.there))
+            if not any(form.is_absolute() for form in there):
+                hint = "as the client's own system writes it: /data/pictures, C:\\data, \\\\nas\\a"
+                self._problem_at((*path, index, "there"), "this is not an absolute folder", hint)
+            for name, parts in (("here", pair.here.parts), ("there", there[1].parts)):
+                if ".." in parts:
+                    message = "a folder with '..' in it is not what it looks like beyond a link"
+                    self._problem_at((*path, index, name), message)
+        return tuple((str(pair.here), pair.there) for pair in client.path_map)
 
     def _access_key(self, text: str, environ: Mapping[str, str], resolve: bool) -> str | None:
         folder = self._folder or Path()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, SecretStr
 
@@ -54,12 +55,19 @@ class ClientSpec:
 
     ``access_key`` is empty where ``resolve_secrets`` was False.
     ``commit_wait_seconds`` is how long to wait for a client that cannot be told to commit.
+    ``transfer`` says how files are handed over, ``path_map`` gives pairs of folders as this
+    machine and as the client call them; the rest is about a client on another machine.
     """
 
     url: str
     access_key: SecretStr
     commit_wait_seconds: float = 60.0
     timeout_seconds: float = 120.0
+    transfer: Literal["auto", "bytes", "path"] = "bytes"
+    path_map: tuple[tuple[str, str], ...] = ()
+    allow_plain_http: bool = False
+    tls_ca_file: Path | None = None
+    tls_fingerprint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +82,9 @@ class RuleSet:
 
 @dataclass(frozen=True, slots=True)
 class RuleFault:
-    """What the caller found wrong with a rule that is well-formed.
+    """What the caller found wrong with a rule, or with ``client``, that is well-formed.
 
-    ``path`` leads to it from the rule: ``("do", 2)``, ``("on",)``, ``("do", 1, "add_tags")``.
+    ``path`` leads to it from there: ``("do", 2)``, ``("on",)``, ``("do", 1, "add_tags")``.
     """
 
     path: tuple[str | int, ...]
@@ -84,7 +92,7 @@ class RuleFault:
     hint: str = ""
 
 
-def _no_faults(_: RuleSpec) -> Sequence[RuleFault]:
+def _no_faults(_: object) -> Sequence[RuleFault]:
     """Find nothing wrong."""
     return ()
 
@@ -95,7 +103,8 @@ class Vocabulary:
 
     ``check_condition`` and ``check_template`` raise an ExpressionError, which may carry
     ``line`` and ``column`` within the text, ``message`` and ``hint``.
-    ``check_rule`` looks at a whole rule that has no other problems.
+    ``check_rule`` looks at a whole rule that has no other problems, ``check_client`` at such
+    a client.
     """
 
     triggers: Mapping[str, type[BaseModel]]
@@ -103,3 +112,4 @@ class Vocabulary:
     check_condition: Callable[[str], object]
     check_template: Callable[[str], object]
     check_rule: Callable[[RuleSpec], Sequence[RuleFault]] = _no_faults
+    check_client: Callable[[ClientSpec], Sequence[RuleFault]] = _no_faults

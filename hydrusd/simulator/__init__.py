@@ -6,7 +6,13 @@ API, so that a misreading cannot hide by being made twice. It forgets what it
 did not commit, as the real one does.
 """
 
-from hydrusd.simulator._config import DEFAULT_ACCESS_KEY, Permissions, Service, SimulatorConfig
+from hydrusd.simulator._config import (
+    DEFAULT_ACCESS_KEY,
+    Permissions,
+    Service,
+    SimulatorConfig,
+    TagRules,
+)
 from hydrusd.simulator._disk import Commit
 from hydrusd.simulator._faults import Fault, FaultKind
 from hydrusd.simulator._running import run
@@ -22,5 +28,6 @@ __all__ = [
     "Service",
     "Simulator",
     "SimulatorConfig",
+    "TagRules",
     "run",
 ]

@@ -44,7 +44,14 @@ JSONS = frozenset({
 HEX_LISTS = frozenset({"hashes", "file_service_keys", "deleted_file_service_keys"})
 
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2})+\Z")
-_TYPE_NAMES = {str: "str", int: "int", bool: "bool", list: "list", dict: "dict", float: "float"}
+_TYPE_NAMES = {
+    str: "string",
+    int: "integer",
+    bool: "boolean",
+    list: "list",
+    dict: "object/dict",
+    float: "float",
+}
 
 
 def is_hex(text: object) -> bool:
@@ -139,12 +146,26 @@ class Arguments:
     """The arguments of one request, by name and with their types checked on the way out."""
 
     def __init__(self, values: dict[str, Any], *, null_is_absent: bool = True) -> None:
+        self._sent = frozenset(values)
         if null_is_absent:
             values = {name: value for name, value in values.items() if value is not None}
         self._values = values
 
     def __contains__(self, name: str) -> bool:
         return name in self._values
+
+    def sent(self, name: str) -> bool:
+        """Say whether a name was sent at all, be it with null."""
+        return name in self._sent
+
+    def value(self, name: str) -> Any:
+        """Give a value of whatever type; None for null and for what was not sent."""
+        return self._values.get(name)
+
+    def fraction(self, name: str, default: float | None = None) -> float:
+        """Give a number, whole or not."""
+        value = self._values.get(name)
+        return value if isinstance(value, int) else float(self._typed(name, float, default))
 
     def text(self, name: str, default: str | None = None) -> str:
         """Give a text; without a default it is required."""
@@ -190,6 +211,14 @@ def texts_of(name: str, values: Iterable[object]) -> list[str]:
     checked = []
     for value in values:
         if not isinstance(value, str):
-            raise wrong_type(name, value, str)
+            raise wrong_item(f'The list parameter "{name}" held an item', value, str)
         checked.append(value)
     return checked
+
+
+def wrong_item(where: str, item: object, expected: type) -> Refusal:
+    """Give the 400 of a value of the wrong type inside a list or an object."""
+    return bad_request(
+        f'{where}, "{item}" that was {type(item)} and not the expected type: '
+        f"{_TYPE_NAMES[expected]}!"
+    )

@@ -9,8 +9,14 @@ import time
 
 from hydrusd.simulator._access import Access
 from hydrusd.simulator._config import SimulatorConfig
+from hydrusd.simulator._display import Display
+from hydrusd.simulator._downloads import Downloads
 from hydrusd.simulator._eras import ERAS
 from hydrusd.simulator._errors import Refusal
+from hydrusd.simulator._network import Network
+from hydrusd.simulator._pages import Pages
+from hydrusd.simulator._popups import Popups
+from hydrusd.simulator._saving import Saving
 from hydrusd.simulator._services import Services
 from hydrusd.simulator._store import Store
 
@@ -27,11 +33,19 @@ class Client:
         self.config = config
         self.era = ERAS[config.api_version]
         self.services = Services(self.era, config.extra_services)
+        self.display = Display(config.tag_rules)
         self.access = Access(self.era, config.access_keys)
         self.store = Store(
             state_dir=config.state_dir,
             commit_seconds=config.commit_seconds,
             lose_uncommitted=config.lose_uncommitted,
+        )
+        self.saving = Saving(self.store)
+        self.network = Network(self.era, self.store, self.saving)
+        self.pages = Pages(self.era, self.store, self.saving)
+        self.popups = Popups()
+        self.downloads = Downloads(
+            config, self.era, self.services, self.store, self.pages, self.network
         )
         self.locked = False
         self.idle = False
@@ -40,12 +54,18 @@ class Client:
         self.boot()
 
     def boot(self) -> None:
-        """Start anew: another boot id, no sessions, no database lock."""
+        """Start anew: another boot id, no sessions, no database lock, pages under new keys."""
         self.boot_id = secrets.token_hex(32)
         self.boot_time = round(time.time(), 3)
         self.store.boot_id = self.boot_id
         self.access.forget_sessions()
         self.locked = False
+        with self.store.lock:
+            self.saving.forget()
+            self.popups.clear()
+            self.network.boot()
+            self.pages.boot()
+            self.downloads.boot()
 
     async def turn(self, seconds: float = 0.0) -> None:
         """Wait for this job's end in the one line in which all database jobs stand.

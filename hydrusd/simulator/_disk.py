@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hydrusd.simulator._entries import Entry
 
@@ -31,6 +32,7 @@ CREATE TABLE IF NOT EXISTS commits (
     imported TEXT NOT NULL,
     changed TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS documents (name TEXT PRIMARY KEY, document TEXT NOT NULL);
 """
 
 
@@ -68,6 +70,11 @@ class Disk:
             for sha256, document in rows:
                 yield sha256, Entry.from_json(json.loads(document))
 
+    def documents(self) -> dict[str, Any]:
+        """Give all committed documents by name."""
+        with closing(self._db.execute("SELECT name, document FROM documents")) as rows:
+            return {name: json.loads(document) for name, document in rows}
+
     def commits(self) -> list[Commit]:
         """Give the journal, oldest first."""
         query = "SELECT number, time, boot_id, imported, changed FROM commits ORDER BY number"
@@ -77,9 +84,15 @@ class Disk:
                 for number, time, boot_id, done, changed in rows
             ]
 
-    def write(self, commit: Commit, changed: Mapping[str, Entry]) -> None:
+    def write(
+        self, commit: Commit, changed: Mapping[str, Entry], documents: Mapping[str, Any]
+    ) -> None:
         """Make a commit durable, all of it or nothing."""
         with self._db:
+            self._db.executemany(
+                "INSERT OR REPLACE INTO documents (name, document) VALUES (?, ?)",
+                [(name, json.dumps(document)) for name, document in documents.items()],
+            )
             self._db.executemany(
                 "INSERT OR REPLACE INTO entries (hash, document) VALUES (?, ?)",
                 [(sha256, json.dumps(entry.to_json())) for sha256, entry in changed.items()],

@@ -7,7 +7,7 @@ store takes one before each first uncommitted change) copies little more than ta
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 CURRENT = 0
@@ -16,6 +16,17 @@ DELETED = 2
 PETITIONED = 3
 
 Statuses = dict[int, set[str]]
+
+
+Rating = bool | int
+
+
+class Viewing(NamedTuple):
+    """How often and how long a file was looked at in one kind of viewer, and when last."""
+
+    views: int = 0
+    seconds: float = 0.0
+    last: float | None = None
 
 
 class Removal(NamedTuple):
@@ -29,7 +40,8 @@ class Removal(NamedTuple):
 class StoredFile:
     """A file that was imported once, wherever it is now. Times are seconds since the epoch.
 
-    ``domains``: local file domain to time of import. ``on_disk`` is False once it was
+    ``domains``: local file domain to time of import; ``imported_at`` is that of all of them
+    together and ``stored_at`` that of the file storage. ``on_disk`` is False once it was
     physically deleted; on disk but in no domain means in the trash.
     """
 
@@ -49,7 +61,9 @@ class StoredFile:
     modified_at: float
     domains: Mapping[str, float]
     removals: Mapping[str, Removal] = field(default_factory=dict)
+    stored_at: float
     inbox: bool = True
+    archived_at: float | None = None
     on_disk: bool = True
     delete_reason: str = ""
     deleted_at: float | None = None
@@ -67,12 +81,21 @@ class StoredFile:
 
 @dataclass(slots=True)
 class Entry:
-    """All that a client knows about one hash. ``tags``: service key to status to tags."""
+    """All that a client knows about one hash. ``tags``: service key to status to tags.
+
+    ``reasons``: service key to petitioned tag to why. ``ratings``: by service key. ``notes``: by
+    name. ``site_times``: web domain to the time of modification it told. ``viewings``: by canvas.
+    """
 
     file_id: int
     file: StoredFile | None = None
     tags: dict[str, Statuses] = field(default_factory=dict)
     known_urls: tuple[str, ...] = ()
+    reasons: dict[str, dict[str, str]] = field(default_factory=dict)
+    ratings: dict[str, Rating] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    site_times: dict[str, float] = field(default_factory=dict)
+    viewings: dict[int, Viewing] = field(default_factory=dict)
 
     def copy(self) -> Entry:
         """Give a copy that later changes of this entry do not touch."""
@@ -80,7 +103,15 @@ class Entry:
             key: {status: set(of_status) for status, of_status in statuses.items()}
             for key, statuses in self.tags.items()
         }
-        return Entry(self.file_id, self.file, tags, self.known_urls)
+        return replace(
+            self,
+            tags=tags,
+            reasons={key: dict(of_tag) for key, of_tag in self.reasons.items()},
+            ratings=dict(self.ratings),
+            notes=dict(self.notes),
+            site_times=dict(self.site_times),
+            viewings=dict(self.viewings),
+        )
 
     def statuses(self, service_key: str) -> Statuses:
         """Give a tag service's statuses, to be changed in place."""
@@ -96,20 +127,35 @@ class Entry:
                 for key, statuses in self.tags.items()
             },
             "known_urls": list(self.known_urls),
+            "reasons": self.reasons,
+            "ratings": self.ratings,
+            "notes": self.notes,
+            "site_times": self.site_times,
+            "viewings": {str(canvas): viewing for canvas, viewing in self.viewings.items()},
         }
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Entry:
         """Give back what ``to_json`` made."""
-        file = document["file"]
-        if file:
-            removals = {key: Removal(*pair) for key, pair in file.pop("removals").items()}
-            file = StoredFile(**file, removals=removals)
+        file = None
+        if kept := document["file"]:
+            removals = {key: Removal(*pair) for key, pair in kept.pop("removals").items()}
+            file = StoredFile(**kept, removals=removals)
         tags = {
             key: {int(status): set(of_status) for status, of_status in statuses.items()}
             for key, statuses in document["tags"].items()
         }
-        return cls(document["file_id"], file, tags, tuple(document["known_urls"]))
+        return cls(
+            document["file_id"],
+            file,
+            tags,
+            tuple(document["known_urls"]),
+            document["reasons"],
+            document["ratings"],
+            document["notes"],
+            document["site_times"],
+            {int(canvas): Viewing(*viewing) for canvas, viewing in document["viewings"].items()},
+        )
 
 
 def visible_statuses(statuses: Statuses) -> dict[str, list[str]]:

@@ -11,7 +11,7 @@ EXCEPTION_NAMES = {
     409: "ConflictException",
     416: "RangeNotSatisfiableException",
     419: "SessionException",
-    422: "UnprocessableEntityException",
+    422: "UnprocessableEntity",
     426: "NetworkVersionException",
     500: "ServerException",
     503: "ServerBusyException",

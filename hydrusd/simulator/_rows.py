@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from hydrusd.simulator._client import Client
 from hydrusd.simulator._entries import (
     CURRENT,
+    PENDING,
     Entry,
     Statuses,
     StoredFile,
+    Viewing,
     visible_statuses,
 )
 from hydrusd.simulator._services import (
     ALL_KNOWN_TAGS_KEY,
     ALL_LOCAL_MEDIA_KEY,
+    COUNTING_RATING,
+    DELETED_ANYWHERE,
+    DELETED_ANYWHERE_KEY,
     FILE_STORAGE_KEY,
     TRASH_KEY,
 )
@@ -24,6 +30,11 @@ from hydrusd.simulator._services import (
 _BASE83 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz#$%*+,-.:;=?@[]^_{|}~"
 _CANVASES = ((0, "media viewer"), (1, "preview viewer"), (4, "client api viewer"))
 _UNKNOWN_FILETYPE = 101
+_DELETED_ANYWHERE = {
+    "name": "deleted from anywhere",
+    "type": DELETED_ANYWHERE,
+    "type_pretty": "virtual deleted file service",
+}
 _THUMBNAIL_PIXELS = 200
 
 Row = dict[str, Any]
@@ -94,12 +105,18 @@ class Rows:
         era, file = self._era, entry.file
         row: Row = {}
         if self._wishes.notes and era.has("notes"):
-            row["notes"] = {}
+            row["notes"] = dict(entry.notes)
         if era.has("file_services"):
             row["file_services"] = self._file_services(file)
-            row["time_modified"] = self._time(file.modified_at) if file else None
+        times = {site: self._time(when) for site, when in entry.site_times.items()}
+        if file:
+            times["local"] = self._time(file.modified_at)
+        if era.has("file_services"):
+            row["time_modified"] = min(times.values(), default=None)
         if era.has("filetype_names"):
-            row["time_modified_details"] = {"local": self._time(file.modified_at)} if file else {}
+            row["time_modified_details"] = times
+        if era.has("time_archived") and file and file.archived_at is not None:
+            row["time_archived"] = self._time(file.archived_at)
         if era.has("file_status_flags"):
             row["is_inbox"] = bool(file and file.is_current and file.inbox)
             row["is_local"] = bool(file and file.on_disk)
@@ -115,16 +132,20 @@ class Rows:
                 "has_software_source": False,
                 "has_icc_profile": bool(file and file.has_icc_profile),
                 "ipfs_multihashes": {},
-                "ratings": {s.key: None for s in self._client.services.rating_services},
+                "ratings": {
+                    s.key: entry.ratings.get(s.key, 0 if s.type == COUNTING_RATING else None)
+                    for s in self._client.services.rating_services
+                },
                 "file_viewing_statistics": [
                     {
                         "canvas_type": number,
                         "canvas_type_pretty": pretty,
-                        "views": 0,
-                        "viewtime": 0.0,
-                        "last_viewed_timestamp": None,
+                        "views": viewing.views,
+                        "viewtime": viewing.seconds,
+                        "last_viewed_timestamp": viewing.last,
                     }
                     for number, pretty in _CANVASES
+                    for viewing in (entry.viewings.get(number, Viewing()),)
                 ],
             }
         row["known_urls"] = list(entry.known_urls)
@@ -148,9 +169,13 @@ class Rows:
         if file.is_current:
             current[ALL_LOCAL_MEDIA_KEY] = file.imported_at
         if file.on_disk:
-            current[FILE_STORAGE_KEY] = file.imported_at
+            current[FILE_STORAGE_KEY] = file.stored_at
         if file.is_trashed and file.deleted_at is not None:
             current[TRASH_KEY] = file.deleted_at
+        if file.removals and self._era.has("service_types"):
+            current[DELETED_ANYWHERE_KEY] = max(
+                gone.time_deleted for gone in file.removals.values()
+            )
         return {
             "current": {
                 key: self._service(key) | {"time_imported": self._time(when)}
@@ -171,28 +196,50 @@ class Rows:
         services = self._client.services
         of_service = {s.key: entry.tags.get(s.key, {}) for s in services.tag_services}
         of_service[ALL_KNOWN_TAGS_KEY] = _union(of_service.values())
-        shown = {key: visible_statuses(statuses) for key, statuses in of_service.items()}
+        stored = {key: visible_statuses(statuses) for key, statuses in of_service.items()}
+        shown = self._display_tags(of_service) or stored
         if self._era.has("tags_object"):
             return {
                 "tags": {
-                    key: self._service(key) | {"storage_tags": tags, "display_tags": tags}
-                    for key, tags in shown.items()
+                    key: self._service(key) | {"storage_tags": tags, "display_tags": shown[key]}
+                    for key, tags in stored.items()
                 }
             }
-        by_key = {key: tags for key, tags in shown.items() if tags}
+        by_key = {key: tags for key, tags in stored.items() if tags}
         by_name = {services.by_key[key].name: tags for key, tags in by_key.items()}
+        shown_by_key = {key: tags for key, tags in shown.items() if tags}
+        shown_by_name = {services.by_key[key].name: tags for key, tags in shown_by_key.items()}
         row: Row = {"service_names_to_statuses_to_tags": by_name}
         if self._era.has("service_keys"):
             row |= {
                 "service_keys_to_statuses_to_tags": by_key,
-                "service_names_to_statuses_to_display_tags": by_name,
-                "service_keys_to_statuses_to_display_tags": by_key,
+                "service_names_to_statuses_to_display_tags": shown_by_name,
+                "service_keys_to_statuses_to_display_tags": shown_by_key,
             }
         return row
+
+    def _display_tags(self, of_service: Mapping[str, Statuses]) -> dict[str, Row]:
+        """Give the tags as siblings and parents show them; empty if that changes nothing."""
+        display = self._client.display
+        if all(display.is_plain(key) for key in of_service):
+            return {}
+        shown = {
+            key: {
+                # What was deleted and what shall go is shown as it is.
+                status: display.shown(key, tags) if status in {CURRENT, PENDING} else tags
+                for status, tags in statuses.items()
+            }
+            for key, statuses in of_service.items()
+            if key != ALL_KNOWN_TAGS_KEY
+        }
+        shown[ALL_KNOWN_TAGS_KEY] = _union(shown.values())
+        return {key: visible_statuses(statuses) for key, statuses in shown.items()}
 
     def _service(self, key: str) -> Row:
         if not self._era.has("service_types"):
             return {}
+        if key == DELETED_ANYWHERE_KEY:
+            return _DELETED_ANYWHERE
         described = self._client.services.described[key]
         return {name: described[name] for name in ("name", "type", "type_pretty")}
 

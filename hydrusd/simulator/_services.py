@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from hydrusd.simulator._config import Service
@@ -13,25 +14,29 @@ TAG_REPOSITORY = 0
 FILE_REPOSITORY = 1
 LOCAL_FILES = 2
 LOCAL_TAGS = 5
+NUMERICAL_RATING = 6
 LIKE_RATING = 7
 ALL_KNOWN_TAGS = 10
 ALL_KNOWN_FILES = 11
 TRASH = 14
 FILE_STORAGE = 15
+DELETED_ANYWHERE = 19
 UPDATES = 20
 ALL_LOCAL_MEDIA = 21
+COUNTING_RATING = 22
 
 FILE_TYPES = frozenset({
     FILE_REPOSITORY, LOCAL_FILES, ALL_KNOWN_FILES, TRASH, FILE_STORAGE, UPDATES, ALL_LOCAL_MEDIA
 })  # fmt: skip
 REAL_TAG_TYPES = frozenset({TAG_REPOSITORY, LOCAL_TAGS})
+RATING_TYPES = frozenset({NUMERICAL_RATING, LIKE_RATING, COUNTING_RATING})
 
 _TYPES_PRETTY = {
     TAG_REPOSITORY: "hydrus tag repository",
     FILE_REPOSITORY: "hydrus file repository",
     LOCAL_FILES: "local file domain",
     LOCAL_TAGS: "local tag domain",
-    6: "local numerical rating service",
+    NUMERICAL_RATING: "local numerical rating service",
     LIKE_RATING: "local like/dislike rating service",
     ALL_KNOWN_TAGS: "virtual combined tag domain",
     ALL_KNOWN_FILES: "virtual combined file domain",
@@ -39,7 +44,7 @@ _TYPES_PRETTY = {
     FILE_STORAGE: "virtual combined local file domain",
     UPDATES: "local update file domain",
     ALL_LOCAL_MEDIA: "virtual combined local media domain",
-    22: "local inc/dec rating service",
+    COUNTING_RATING: "local inc/dec rating service",
 }
 
 # In the order of the lists in /get_services; the last ones have no list of their own there.
@@ -55,19 +60,9 @@ _LISTS = {
     "all_known_tags": ALL_KNOWN_TAGS,
     "trash": TRASH,
 }
-_ORDER = (*(kind for kind in _LISTS.values() if kind != TRASH), 6, LIKE_RATING, 22, TRASH)
+_ORDER = (*(kind for kind in _LISTS.values() if kind != TRASH), *sorted(RATING_TYPES), TRASH)
 
-_RATING_DETAILS = {
-    "show_in_thumbnail": False,
-    "show_in_thumbnail_even_when_null": False,
-    "star_shape": "fat star",
-    "colours": {
-        state: {"pen": "#000000", "brush": brush}
-        for state, brush in (
-            ("like", "#F0F041"), ("dislike", "#C85078"), ("null", "#BFBFBF"), ("mixed", "#5F5F5F")
-        )
-    },
-}  # fmt: skip
+_COLOURS = {"like": "#F0F041", "dislike": "#C85078", "null": "#BFBFBF", "mixed": "#5F5F5F"}
 
 Shown = dict[str, Any]
 
@@ -83,6 +78,7 @@ FILE_STORAGE_KEY = _hex("all local files")
 ALL_KNOWN_FILES_KEY = _hex("all known files")
 ALL_KNOWN_TAGS_KEY = _hex("all known tags")
 TRASH_KEY = _hex("trash")
+DELETED_ANYWHERE_KEY = _hex("all deleted files")
 
 
 def _defaults(era: Era) -> Iterator[Service]:
@@ -109,10 +105,9 @@ class Services:
         made = [
             service
             if service.key
-            else Service(
-                service.name,
-                service.type,
-                hashlib.sha256(f"{place} {service.type} {service.name}".encode()).hexdigest(),
+            else replace(
+                service,
+                key=hashlib.sha256(f"{place} {service.type} {service.name}".encode()).hexdigest(),
             )
             for place, service in enumerate(extra)
         ]
@@ -123,7 +118,7 @@ class Services:
         if len(self.by_key) != len(everyone):
             raise ValueError("two services have the same key")
         self.tag_services = [s for s in everyone if s.type in REAL_TAG_TYPES]
-        self.rating_services = [s for s in everyone if s.type in {6, LIKE_RATING, 22}]
+        self.rating_services = [s for s in everyone if s.type in RATING_TYPES]
         self.described = {service.key: self._describe(service) for service in everyone}
         self.lists: dict[str, list[Shown]] = {
             name: [
@@ -162,5 +157,18 @@ class Services:
         return {"name": service.name, "type": service.type, "type_pretty": pretty}
 
     def _describe(self, service: Service) -> Shown:
-        details = _RATING_DETAILS if service.type == LIKE_RATING else {}
-        return {**self._brief(service), **details}
+        shown = self._brief(service)
+        if service.type not in RATING_TYPES:
+            return shown
+        states = ("like", "mixed") if service.type == COUNTING_RATING else tuple(_COLOURS)
+        shown |= {"show_in_thumbnail": False, "show_in_thumbnail_even_when_null": False}
+        if service.type != COUNTING_RATING:
+            shown["star_shape"] = "fat star"
+        shown["colours"] = {state: {"pen": "#000000", "brush": _COLOURS[state]} for state in states}
+        if service.type == NUMERICAL_RATING:
+            shown |= {
+                "allows_zero": service.allows_zero,
+                "min_stars": 0 if service.allows_zero else 1,
+                "max_stars": service.stars,
+            }
+        return shown

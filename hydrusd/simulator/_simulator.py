@@ -17,6 +17,7 @@ from hydrusd.simulator._control import Control, State
 from hydrusd.simulator._disk import Commit
 from hydrusd.simulator._entries import Entry
 from hydrusd.simulator._faults import Fault, Faults
+from hydrusd.simulator._relationships import DOCUMENT as RELATIONSHIPS, Relationships
 from hydrusd.simulator._serving import Serving
 
 
@@ -97,12 +98,16 @@ class Simulator:
     def shut_down(self) -> None:
         """Commit and start anew, as a client that the user closes and opens."""
         with self._store.lock:
+            self._client.saving.save_all()
             self._store.commit()
             self._client.boot()
 
     def close(self) -> None:
         """Commit, and let go of everything. The simulator cannot be used afterwards."""
-        self._store.close()
+        with self._store.lock:
+            self._client.saving.save_all()
+            self._client.downloads.close()
+            self._store.close()
 
     # Making it suffer
 
@@ -139,6 +144,15 @@ class Simulator:
         """Say what ``/client_info`` tells of the user's presence."""
         self._client.idle = idle
 
+    def add_potential_duplicates(
+        self, one: str, other: str, distance: int = 0, *, same_pixels: bool = False
+    ) -> None:
+        """Let the client find that two files may be duplicates, ``distance`` bits apart."""
+        with self._store.lock:
+            known = Relationships(self._store.document(RELATIONSHIPS))
+            known.add_potential(one, other, distance, same_pixels=same_pixels)
+            self._store.put_document(RELATIONSHIPS, known.tables)
+
     # Looking inside
 
     @property
@@ -162,6 +176,13 @@ class Simulator:
         """Give a file's tags in one service: status (0 current, 1 pending, 2 deleted) to tags."""
         with self._store.lock:
             return self._tags(self._store.entries.get(sha256), service_name)
+
+    def petition_reasons(self, sha256: str, service_name: str) -> dict[str, str]:
+        """Give why tags of a file shall go from a repository: tag to reason."""
+        with self._store.lock:
+            entry = self._store.entries.get(sha256)
+            key = self._service_key(service_name)
+            return dict(entry.reasons.get(key, {})) if entry else {}
 
     def committed_tags(self, sha256: str, service_name: str = "my tags") -> dict[int, set[str]]:
         """Give a file's tags in one service as the last commit left them."""
@@ -231,11 +252,15 @@ class Simulator:
             }
 
     def _tags(self, entry: Entry | None, service_name: str) -> dict[int, set[str]]:
-        service = self._client.services.named(service_name)
-        if service is None:
-            raise LookupError(f"no service is named {service_name}")
-        statuses = entry.tags.get(service.key, {}) if entry else {}
+        key = self._service_key(service_name)
+        statuses = entry.tags.get(key, {}) if entry else {}
         return {status: set(tags) for status, tags in statuses.items() if tags}
+
+    def _service_key(self, name: str) -> str:
+        service = self._client.services.named(name)
+        if service is None:
+            raise LookupError(f"no service is named {name}")
+        return service.key
 
 
 def _record(sha256: str, entry: Entry, times: int, committed: int) -> FileRecord:

@@ -9,25 +9,30 @@ puts them back.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import shutil
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from hydrusd.simulator._disk import Commit, Disk
 from hydrusd.simulator._entries import Entry, Removal, StoredFile
 from hydrusd.simulator._pictures import Picture
 from hydrusd.simulator._services import ALL_LOCAL_MEDIA_KEY, FILE_STORAGE_KEY
-from hydrusd.simulator._uploads import Upload
+from hydrusd.simulator._uploads import CHUNK_BYTES, Upload
 
 _PROMISE_SECONDS = 0.003
+
+Digests = Mapping[str, str]
+_DIGESTS = ("sha256", "md5", "sha1", "sha512")
 
 
 class Store:
@@ -44,7 +49,10 @@ class Store:
         self._entries: dict[str, Entry] = dict(self._disk.entries()) if self._disk else {}
         self._hashes: dict[int, str] = {e.file_id: h for h, e in self._entries.items()}
         self._next_id = max(self._hashes, default=0) + 1
+        self._by_url = self._index_of_urls()
         self._before: dict[str, Entry | None] = {}
+        self._documents: dict[str, Any] = self._disk.documents() if self._disk else {}
+        self._documents_before: dict[str, Any] = {}
         self._imported: list[str] = []
         self._journal = self._disk.commits() if self._disk else []
         self._acknowledged = self._disk.acknowledged() if self._disk else Counter()
@@ -52,6 +60,8 @@ class Store:
         self._scratch: Path | None = None
         self._timer: threading.Timer | None = None
         self._promised = False
+        self._background: set[threading.Timer] = set()
+        self._digests: dict[str, Digests] = {}
         self._committed = threading.Condition(self.lock)
 
     # Looking
@@ -64,6 +74,16 @@ class Store:
     def hash_of(self, file_id: int) -> str | None:
         """Give the hash behind a file id."""
         return self._hashes.get(file_id)
+
+    def hashes_with_url(self, urls: Iterable[str]) -> list[str]:
+        """Give all hashes that are known under any of the URLs."""
+        with self.lock:
+            return list(dict.fromkeys(h for url in urls for h in self._by_url.get(url, ())))
+
+    def document(self, name: str) -> Any:
+        """Give what was put under a name (see ``put_document``), or None. Not to be changed."""
+        with self.lock:
+            return self._documents.get(name)
 
     def committed(self, sha256: str) -> Entry | None:
         """Give an entry as the last commit left it."""
@@ -93,6 +113,36 @@ class Store:
             path = self._content_path(sha256)
             return path if path is not None and path.exists() else None
 
+    def digests(self, sha256: str) -> Digests:
+        """Give the other hashes of a file, by name; empty for one that was never here."""
+        with self.lock:
+            content = self.content(sha256)
+            if content is None:
+                return {}
+            if sha256 not in self._digests:
+                self._digests[sha256] = _digests_of(content)
+            return self._digests[sha256]
+
+    @property
+    def files_root(self) -> Path:
+        """The folder that callers are told the files lie in."""
+        folder = self._disk.contents.parent if self._disk else self.scratch()
+        return folder / "client_files"
+
+    def lay_out(self, subfolder: str, name: str, content: bytes | Path) -> Path:
+        """Put a file where callers are told it lies; only when somebody asks."""
+        path = self.files_root / subfolder / name
+        with self.lock:
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                half = path.with_suffix(".half")
+                if isinstance(content, Path):
+                    shutil.copyfile(content, half)
+                else:
+                    half.write_bytes(content)
+                half.replace(path)
+        return path
+
     # Changing
 
     @contextmanager
@@ -102,7 +152,7 @@ class Store:
             try:
                 yield
             finally:
-                if self._before:
+                if self._before or self._documents_before:
                     self._plan_commit()
 
     def touch(self, sha256: str) -> Entry:
@@ -115,6 +165,21 @@ class Store:
             self._hashes[self._next_id] = sha256
             self._next_id += 1
         return entry
+
+    def set_urls(self, sha256: str, urls: Iterable[str]) -> None:
+        """Say under which URLs a hash is known, each once. Only inside ``writing``."""
+        entry = self.touch(sha256)
+        for url in entry.known_urls:
+            self._by_url[url].pop(sha256)
+        entry.known_urls = tuple(dict.fromkeys(urls))
+        for url in entry.known_urls:
+            self._by_url.setdefault(url, {})[sha256] = None
+
+    def put_document(self, name: str, document: Any) -> None:
+        """Keep something that JSON can hold and that is about no file; it waits for its commit."""
+        with self.writing():
+            self._documents_before.setdefault(name, self._documents.get(name))
+            self._documents[name] = document
 
     def add_file(self, upload: Upload, picture: Picture, domains: list[str]) -> None:
         """Import a file that is new here."""
@@ -135,6 +200,7 @@ class Store:
                 has_exif=picture.has_exif,
                 has_icc_profile=picture.has_icc_profile,
                 imported_at=now,
+                stored_at=now,
                 modified_at=now,
                 domains=dict.fromkeys(domains, now),
             )
@@ -168,6 +234,7 @@ class Store:
         with self.writing():
             now = time.time()
             removals = {**file.removals, FILE_STORAGE_KEY: Removal(now, file.imported_at)}
+            (self.files_root / f"f{sha256[:2]}" / (sha256 + file.ext)).unlink(missing_ok=True)
             self.touch(sha256).file = replace(
                 file, on_disk=False, removals=removals, deleted_at=now, delete_reason=reason
             )
@@ -193,6 +260,58 @@ class Store:
                 delete_reason="",
             )
 
+    def put_into(self, hashes: Iterable[str], domains: set[str]) -> None:
+        """Copy files that are in some local file domain into others too."""
+        with self.writing():
+            now = time.time()
+            for sha256 in hashes:
+                file = self._file(sha256)
+                if file is None or not file.domains or not (new := domains - file.domains.keys()):
+                    continue
+                removals = {key: gone for key, gone in file.removals.items() if key not in new}
+                self.touch(sha256).file = replace(
+                    file, domains={**file.domains, **dict.fromkeys(new, now)}, removals=removals
+                )
+
+    def archive(self, hashes: Iterable[str], *, archived: bool) -> None:
+        """Archive files, or put them back into the inbox. Passes over those not on disk."""
+        with self.writing():
+            now = time.time()
+            for sha256 in hashes:
+                file = self._file(sha256)
+                if file is not None and file.on_disk and file.inbox == archived:
+                    self.touch(sha256).file = replace(
+                        file, inbox=not archived, archived_at=now if archived else None
+                    )
+
+    def forget_removals(self, hashes: Iterable[str]) -> None:
+        """Forget that files were physically deleted, so that they can be imported again.
+
+        That they left all local domains together stays on record (v682).
+        """
+        with self.writing():
+            for sha256 in hashes:
+                file = self._file(sha256)
+                if file is not None and FILE_STORAGE_KEY in file.removals:
+                    kept = {k: r for k, r in file.removals.items() if k == ALL_LOCAL_MEDIA_KEY}
+                    self.touch(sha256).file = replace(file, removals=kept)
+
+    def do_later(self, seconds: float, work: Callable[[], None]) -> None:
+        """Do some work in a moment, unless the client crashes before."""
+        boot_id = self.boot_id
+
+        def run() -> None:
+            with self.lock:
+                if timer in self._background and self.boot_id == boot_id:
+                    work()
+                self._background.discard(timer)
+
+        timer = threading.Timer(seconds, run)
+        timer.daemon = True
+        with self.lock:
+            self._background.add(timer)
+        timer.start()
+
     # Committing
 
     def commit(self) -> None:
@@ -200,7 +319,7 @@ class Store:
         with self.lock:
             self._cancel_timer()
             self._promised = False
-            if not self._before:
+            if not self._before and not self._documents_before:
                 return
             commit = Commit(
                 number=self._journal[-1].number + 1 if self._journal else 1,
@@ -210,15 +329,21 @@ class Store:
                 changed=tuple(self._before),
             )
             if self._disk:
-                self._disk.write(commit, {h: self._entries[h] for h in self._before})
+                self._disk.write(
+                    commit,
+                    {h: self._entries[h] for h in self._before},
+                    {name: self._documents[name] for name in self._documents_before},
+                )
             self._journal.append(commit)
             self._before.clear()
+            self._documents_before.clear()
             self._imported.clear()
             self._committed.notify_all()
 
     def crash(self) -> None:
         """Forget what was not committed, as a killed client does."""
         with self.lock:
+            self._drop_background()
             self._cancel_timer()
             self._promised = False
             for sha256, entry in self._before.items():
@@ -230,9 +355,17 @@ class Store:
                     self._hashes[entry.file_id] = sha256
                 if entry is None or entry.file is None:
                     self._contents.pop(sha256, None)
+            self._documents.update(self._documents_before)
             self._before.clear()
+            self._documents_before.clear()
             self._imported.clear()
             self._next_id = max(self._hashes, default=0) + 1
+            self._by_url = self._index_of_urls()
+
+    @property
+    def commits_each_write(self) -> bool:
+        """Whether nothing is ever held back."""
+        return not self._lose_uncommitted
 
     def wait_for_commit(self, number: int, timeout_seconds: float) -> bool:
         """Wait until commit ``number`` is done; False if it was not within the time."""
@@ -245,6 +378,7 @@ class Store:
     def close(self) -> None:
         """Commit, and let go of files and threads."""
         with self.lock:
+            self._drop_background()
             self.commit()
             if self._disk:
                 self._disk.close()
@@ -259,6 +393,13 @@ class Store:
             if self._scratch is None:
                 self._scratch = Path(tempfile.mkdtemp(prefix="hydrusd-simulator-"))
             return self._scratch
+
+    def _index_of_urls(self) -> dict[str, dict[str, None]]:
+        index: dict[str, dict[str, None]] = {}
+        for sha256, entry in self._entries.items():
+            for url in entry.known_urls:
+                index.setdefault(url, {})[sha256] = None
+        return index
 
     def _file(self, sha256: str) -> StoredFile | None:
         entry = self._entries.get(sha256)
@@ -315,7 +456,26 @@ class Store:
             if self._timer is timer:
                 self.commit()
 
+    def _drop_background(self) -> None:
+        for timer in self._background:
+            timer.cancel()
+        self._background.clear()
+
     def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _digests_of(content: bytes | Path) -> Digests:
+    # Names for files, as the real client makes them; nothing is kept secret by them.
+    digests = {name: hashlib.new(name, usedforsecurity=False) for name in _DIGESTS}
+    if isinstance(content, bytes):
+        for digest in digests.values():
+            digest.update(content)
+    else:
+        with content.open("rb") as stream:
+            while piece := stream.read(CHUNK_BYTES):
+                for digest in digests.values():
+                    digest.update(piece)
+    return {name: digest.hexdigest() for name, digest in digests.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 
 from hydrusd.clock import ManualClock
 from hydrusd.hydrus import HydrusClient
+
+pytest.register_assert_rewrite("files_behaviour")
 
 ACCESS_KEY = "0123456789abcdef" * 4
 RECORDED = Path(__file__).parent / "recorded"
@@ -50,8 +53,11 @@ class Reply:
 
 
 def recorded(era):
-    entries = json.loads((RECORDED / f"v{era}.json").read_text("utf-8"))
-    return {entry["name"]: entry for entry in entries}
+    return {
+        entry["name"]: entry
+        for path in sorted(RECORDED.glob(f"v{era}*.json"))
+        for entry in json.loads(path.read_text("utf-8"))
+    }
 
 
 def reply_of(entry):
@@ -142,3 +148,38 @@ def access_key():
 @pytest.fixture(params=ERAS, ids=lambda era: f"api{era}")
 def era(request):
     return request.param
+
+
+@pytest.fixture
+async def speaking(client_of):
+    """Connect to a client that speaks a version of the API; gives our client and the network."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def connect(version):
+            era = 11 if version < 17 else 32 if version < 41 else 95
+            network = Network(era)
+            network.says("/api_version", Reply(body={"version": version}))
+            client = await stack.enter_async_context(client_of(network))
+            await client.connect()
+            network.asked.clear()
+            return client, network
+
+        yield connect
+
+
+@pytest.fixture
+async def limited(client_of):
+    """Connect with an access key of these permissions; gives our client and the network."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def connect(*permissions, version=95):
+            network = Network(95)
+            network.says("/api_version", Reply(body={"version": version}))
+            verified = {"basic_permissions": list(permissions), "name": "some"}
+            network.says("/verify_access_key", Reply(body=verified))
+            client = await stack.enter_async_context(client_of(network))
+            await client.connect()
+            network.asked.clear()
+            return client, network
+
+        yield connect

@@ -240,7 +240,9 @@ async def test_nobody_listens(access_key):
 
 
 async def test_no_such_host(access_key):
-    async with HydrusClient("http://nowhere.invalid:45869", access_key) as client:
+    async with HydrusClient(
+        "http://nowhere.invalid:45869", access_key, allow_plain_http=True
+    ) as client:
         with pytest.raises(HydrusUnavailable, match="cannot connect"):
             await client.connect()
 
@@ -293,7 +295,7 @@ def test_an_address_with_a_password_is_refused_without_telling_it(access_key):
 )
 async def test_addresses(network, reply, access_key, url, address, target):
     network.says(target, reply(503, "busy"))
-    async with HydrusClient(url, access_key, transport=network) as client:
+    async with HydrusClient(url, access_key, transport=network, allow_plain_http=True) as client:
         assert address in repr(client)
         with pytest.raises(HydrusUnavailable):
             await client.connect()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.server
 import io
 import random
+import threading
 
 import httpx
 import pytest
@@ -101,3 +103,62 @@ def picture():
         return buffer.getvalue()
 
     return make
+
+
+class Site:
+    """A web server on this machine. ``pages``: path to body, or to a whole answer.
+
+    An answer is (status, headers, body). Paths that are held answer once they are let go.
+    ``asked`` lists the requests: path and headers.
+    """
+
+    modified = "Mon, 01 Jan 2024 00:00:00 GMT"
+
+    def __init__(self):
+        self.pages = {}
+        self.asked = []
+        self._held = {}
+        site = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                site.asked.append((self.path, dict(self.headers)))
+                if self.path in site._held:
+                    site._held[self.path].wait(20)
+                page = site.pages.get(self.path, (404, {}, b"not here"))
+                if isinstance(page, bytes):
+                    page = (200, {"Last-Modified": site.modified}, page)
+                status, headers, body = page
+                self.send_response(status)
+                for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args):
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def hold(self, paths):
+        self._held |= {path: threading.Event() for path in paths}
+
+    def let_go(self, paths):
+        for path in paths:
+            self._held[path].set()
+
+    def close(self):
+        self.let_go(self._held)
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.fixture
+def site():
+    site = Site()
+    yield site
+    site.close()

@@ -95,7 +95,7 @@ def test_orders_can_be_turned_round(library, sort_type):
     "params",
     [
         {"tags": ["system:nonsense"]},
-        {"tags": ["red", 1]},
+        {"tags": ["red", " "]},
         {"tags": ["red"], "file_sort_type": 99},
         {"tags": ["red"], "file_service_key": "00ff"},
         {"tags": ["red"], "tag_service_key": "00ff"},

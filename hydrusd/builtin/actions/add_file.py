@@ -6,6 +6,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,6 +16,7 @@ from anyio import to_thread
 from hydrusd.plugin import (
     AnyAction,
     Call,
+    FileChangedError,
     FileSource,
     HydrusClient,
     HydrusUnavailable,
@@ -22,6 +24,7 @@ from hydrusd.plugin import (
     Outcome,
     Permission,
     PermissionMissing,
+    RequestRejected,
     SetAction,
     SourceState,
     VersionTooOld,
@@ -42,7 +45,8 @@ class AddFile(SetAction):
     Files that the client has already are recognised by their hash, 256 at a time, and not
     sent again; later steps (tags) apply to them all the same. A file that was deleted in
     Hydrus before stays deleted: the job ends there and the source is left untouched. One that
-    Hydrus refuses becomes a dead letter, with its words.
+    Hydrus refuses becomes a dead letter, with its words. Whether bytes are sent or a path is
+    told is what `client: transfer` says.
 
     Later steps see `steps.add_file.hash` and `steps.add_file.status`
     (`imported` or `already there`).
@@ -173,12 +177,18 @@ async def _upload(call: Call[SetAction], file_hash: str) -> Outcome:
     source = call.source
     assert source is not None
     try:
-        result = await call.client.add_file(source.path)
+        result = await call.client.add_file(source.path, sha256=file_hash)
+    except RequestRejected as error:
+        # This file only: a name that the client's system cannot have, a path it does not see.
+        return Outcome.dead(str(error))
     except OSError as error:
         state = await to_thread.run_sync(source.state)
-        return source_outcome(state, source) or Outcome.retry(
+        outcome = source_outcome(state, source) or Outcome.retry(
             f"{source.path} cannot be read: {error.strerror or error}"
         )
+        if isinstance(error, FileChangedError):  # the client may have taken what it was meanwhile
+            return replace(outcome, detail=f"{outcome.detail} ({error})")
+        return outcome
     if result.hash is not None and result.hash != file_hash:
         # What was sent is not what was hashed: someone wrote to it in between.
         return source_outcome(SourceState.CHANGED, source) or Outcome.retry("the file changed")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from hydrusd.simulator._answers import Answer
-from hydrusd.simulator._config import Permissions
-from hydrusd.simulator._errors import Refusal, bad_request, missing_parameter
+from hydrusd.simulator._config import Permissions, Service
+from hydrusd.simulator._errors import Refusal, bad_request
 from hydrusd.simulator._routing import ANY_KEY, Call, Route
+from hydrusd.simulator._services import LIKE_RATING, NUMERICAL_RATING
 
 _SERVICE_READERS = frozenset({1, 2, 3, 4, 7, 8, 9})
 
@@ -64,6 +65,23 @@ async def _get_services(call: Call) -> Answer:
 
 
 async def _get_service(call: Call) -> Answer:
+    key = _asked_service(call).key
+    return call.json({"service": {**call.client.services.described[key], "service_key": key}})
+
+
+async def _get_service_rating_svg(call: Call) -> Answer:
+    by_name = "service_key" not in call.arguments
+    service = _asked_service(call)
+    if service.type not in {LIKE_RATING, NUMERICAL_RATING}:
+        if by_name:  # names are looked up among the services that could have one
+            raise Refusal(404, call.era.words["service_name_missing"].format(name=service.name))
+        raise bad_request("Sorry, that service is not a like/dislike or numerical one!")
+    if not service.svg:
+        raise Refusal(404, f'Rating service "{service.name}" does not use a SVG icon!')
+    return Answer(body=service.svg.encode(), content_type="image/svg+xml")
+
+
+def _asked_service(call: Call) -> Service:
     services, arguments = call.client.services, call.arguments
     if "service_key" in arguments:
         key = arguments.text("service_key")
@@ -72,10 +90,8 @@ async def _get_service(call: Call) -> Answer:
     elif "service_name" in arguments:
         key = call.service_key_of_name(arguments.text("service_name"))
     else:
-        raise missing_parameter("service_name")
-    if key not in services.described:
-        raise bad_request("Sorry, that kind of service is not shown!")
-    return call.json({"service": {**services.described[key], "service_key": key}})
+        raise bad_request("Sorry, you need to give a service_key or service_name!")
+    return services.by_key[key]
 
 
 ROUTES = (
@@ -103,5 +119,12 @@ ROUTES = (
         permissions=_SERVICE_READERS,
         handler=_get_service,
         since=41,
+    ),
+    Route(
+        method="GET",
+        path="/get_service_rating_svg",
+        permissions=_SERVICE_READERS,
+        handler=_get_service_rating_svg,
+        since=83,
     ),
 )

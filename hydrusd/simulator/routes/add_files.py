@@ -8,12 +8,13 @@ from pathlib import Path
 
 from hydrusd.simulator._answers import EMPTY, Answer
 from hydrusd.simulator._entries import StoredFile
-from hydrusd.simulator._errors import bad_request
-from hydrusd.simulator._pictures import Picture, Unimportable, identify
+from hydrusd.simulator._errors import Refusal, Unforeseen, bad_request
+from hydrusd.simulator._pictures import Picture, Unimportable, identify, looks_of
 from hydrusd.simulator._routing import Call, Route
 from hydrusd.simulator._services import (
     ALL_LOCAL_MEDIA,
     FILE_STORAGE,
+    FILE_STORAGE_KEY,
     LOCAL_FILES,
     MY_FILES_KEY,
 )
@@ -32,12 +33,7 @@ async def _add_file(call: Call) -> Answer:
     source: Path | None = None
     upload = call.upload
     if upload is None:
-        given = call.arguments.text("path")
-        source = Path(given)
-        if not source.exists():
-            raise bad_request(f'Path "{given}" does not exist!')
-        if not source.is_file():
-            raise bad_request(f'Path "{given}" is not a file!')
+        source = _given_path(call)
         upload = await asyncio.to_thread(upload_from, source, call.client.store.scratch)
     try:
         status, note, traceback = await _import(call, upload, _destinations(call))
@@ -58,13 +54,29 @@ async def _add_file(call: Call) -> Answer:
     return call.json(body)
 
 
+def _given_path(call: Call) -> Path:
+    given = call.arguments.text("path")
+    path = Path(given)
+    if not path.exists():
+        raise bad_request(f'Path "{given}" does not exist!')
+    if not path.is_file():
+        raise bad_request(f'Path "{given}" is not a file!')
+    return path
+
+
 def _destinations(call: Call) -> list[str]:
     if not call.era.has("add_file_domains"):
         return [MY_FILES_KEY]
+    return sorted(_local_domains(call)) or [MY_FILES_KEY]
+
+
+def _local_domains(call: Call) -> set[str]:
     domains = call.file_domains()
     if any(call.client.services.kind(key) != LOCAL_FILES for key in domains):
-        raise bad_request("Sorry, a file can only be imported to local file domains!")
-    return sorted(domains) or [MY_FILES_KEY]
+        raise bad_request(
+            "Sorry, any custom file domain here must only declare local file domains."
+        )
+    return domains
 
 
 async def _import(call: Call, upload: Upload, domains: list[str]) -> tuple[int, str, str]:
@@ -120,6 +132,8 @@ def _known_as(call: Call, sha256: str) -> tuple[int, str] | None:
     if file.is_current:
         when = _when(call, file.imported_at)
         return _ALREADY_THERE, f"file recognised: Imported at {when} before this check."
+    if not file.is_trashed and FILE_STORAGE_KEY not in file.removals:
+        return None  # its deletion record was cleared
     return _DELETED_BEFORE, f"file recognised: {_removal(call, file)} before this check."
 
 
@@ -147,6 +161,8 @@ async def _delete_files(call: Call) -> Answer:
     everywhere = not asked or ALL_LOCAL_MEDIA in kinds
     await client.turn()
     with client.store.writing():
+        if FILE_STORAGE in kinds:
+            _refuse_locked(call, hashes)
         for sha256 in hashes:
             entry = client.store.entries.get(sha256)
             if entry is None or entry.file is None:
@@ -159,6 +175,23 @@ async def _delete_files(call: Call) -> Answer:
     return EMPTY
 
 
+def _refuse_locked(call: Call, hashes: list[str]) -> None:
+    if not (call.client.config.archived_files_delete_locked and call.era.has("delete_lock")):
+        return
+    entries = call.client.store.entries
+    locked = sorted(
+        sha256
+        for sha256 in hashes
+        if (entry := entries.get(sha256)) and entry.file and not entry.file.inbox
+    )
+    if locked:
+        raise Refusal(
+            409,
+            "Sorry, some of the files you selected are currently delete locked. "
+            "Their hashes are:\n\n" + "\n".join(locked),
+        )
+
+
 async def _undelete_files(call: Call) -> Answer:
     hashes = call.hashes()
     kind = call.client.services.kind
@@ -168,6 +201,59 @@ async def _undelete_files(call: Call) -> Answer:
         for sha256 in hashes:
             call.client.store.restore_file(sha256, domains or None)
     return EMPTY
+
+
+async def _archive_files(call: Call) -> Answer:
+    return await _set_archived(call, archived=True)
+
+
+async def _unarchive_files(call: Call) -> Answer:
+    return await _set_archived(call, archived=False)
+
+
+async def _set_archived(call: Call, *, archived: bool) -> Answer:
+    hashes = call.hashes()
+    await call.client.turn()
+    call.client.store.archive(hashes, archived=archived)
+    return EMPTY
+
+
+async def _clear_file_deletion_record(call: Call) -> Answer:
+    hashes = call.hashes()
+    await call.client.turn()
+    call.client.store.forget_removals(hashes)
+    return EMPTY
+
+
+async def _migrate_files(call: Call) -> Answer:
+    client, hashes = call.client, call.hashes()
+    if not (domains := _local_domains(call)):
+        raise bad_request("Sorry, you need to set a destination for the migration!")
+    await client.turn()
+    with client.store.lock:
+        for sha256 in hashes:
+            entry = client.store.entries.get(sha256)
+            if entry is None or entry.file is None or not entry.file.is_current:
+                raise bad_request(
+                    f'The file "{sha256} is not in any local file domains, so I cannot copy!'
+                )
+    client.store.do_later(
+        client.config.migrate_seconds, lambda: client.store.put_into(hashes, domains)
+    )
+    return EMPTY
+
+
+async def _generate_hashes(call: Call) -> Answer:
+    upload = call.upload
+    if upload is None:
+        upload = await asyncio.to_thread(upload_from, _given_path(call), call.client.store.scratch)
+    try:
+        if not upload.size:
+            raise Unforeseen("ZeroSizeFileException", call.era.import_errors["empty"])
+        body: dict[str, object] = {"hash": upload.sha256}
+        return call.json(body | await asyncio.to_thread(looks_of, upload.content))
+    finally:
+        upload.discard()
 
 
 ROUTES = (
@@ -185,5 +271,40 @@ ROUTES = (
         permissions=IMPORT_FILES,
         handler=_undelete_files,
         since=15,
+    ),
+    Route(
+        method="POST",
+        path="/add_files/archive_files",
+        permissions=IMPORT_FILES,
+        handler=_archive_files,
+        since=15,
+    ),
+    Route(
+        method="POST",
+        path="/add_files/unarchive_files",
+        permissions=IMPORT_FILES,
+        handler=_unarchive_files,
+        since=15,
+    ),
+    Route(
+        method="POST",
+        path="/add_files/clear_file_deletion_record",
+        permissions=IMPORT_FILES,
+        handler=_clear_file_deletion_record,
+        since=63,
+    ),
+    Route(
+        method="POST",
+        path="/add_files/migrate_files",
+        permissions=IMPORT_FILES,
+        handler=_migrate_files,
+        since=68,
+    ),
+    Route(
+        method="POST",
+        path="/add_files/generate_hashes",
+        permissions=IMPORT_FILES,
+        handler=_generate_hashes,
+        since=55,
     ),
 )

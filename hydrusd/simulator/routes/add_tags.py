@@ -8,17 +8,19 @@ from typing import Any
 
 from hydrusd.simulator._answers import EMPTY, Answer
 from hydrusd.simulator._arguments import texts_of, wrong_type
-from hydrusd.simulator._entries import CURRENT, DELETED, PENDING, PETITIONED, Statuses
-from hydrusd.simulator._errors import Refusal, Unforeseen, bad_request
+from hydrusd.simulator._entries import CURRENT, DELETED, PENDING, PETITIONED, Entry, Statuses
+from hydrusd.simulator._errors import Unforeseen, bad_request
 from hydrusd.simulator._routing import Call, Route
-from hydrusd.simulator._services import LOCAL_TAGS, REAL_TAG_TYPES, TAG_REPOSITORY
+from hydrusd.simulator._services import TAG_REPOSITORY
 from hydrusd.simulator._tags import clean_tag, clean_tags
 
 EDIT_TAGS = frozenset({2})
 
 _ADD = 0
+_DELETE = 1
 _PEND = 2
-_ALLOWED = {LOCAL_TAGS: frozenset({0, 1}), TAG_REPOSITORY: frozenset({2, 3, 4, 5})}
+_PETITION = 4
+_NO_REASON = "Petitioned from API"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +31,11 @@ class _Flags:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
+    """One action on one service: the tags, each with the reason that a petition gives."""
+
     service_key: str
     action: int
-    tags: list[str]
+    tags: dict[str, str]
 
 
 def _add(statuses: Statuses, tag: str, flags: _Flags) -> None:
@@ -51,7 +55,7 @@ def _delete(statuses: Statuses, tag: str, flags: _Flags) -> None:
 
 
 def _pend(statuses: Statuses, tag: str, flags: _Flags) -> None:
-    if tag in statuses.get(CURRENT, ()):
+    if tag in statuses.get(CURRENT, ()) or tag in statuses.get(PETITIONED, ()):
         return
     if tag not in statuses.get(DELETED, ()) or flags.override_deleted:
         statuses.setdefault(PENDING, set()).add(tag)
@@ -61,8 +65,11 @@ def _rescind_pend(statuses: Statuses, tag: str, _: _Flags) -> None:
     statuses.get(PENDING, set()).discard(tag)
 
 
-def _petition(statuses: Statuses, tag: str, _: _Flags) -> None:
-    if tag in statuses.get(CURRENT, ()):
+def _petition(statuses: Statuses, tag: str, flags: _Flags) -> None:
+    # A tag need not be there to be petitioned, but it must not be pending.
+    if tag in statuses.get(PENDING, ()):
+        return
+    if tag in statuses.get(CURRENT, ()) or flags.record_deletions:
         statuses.setdefault(PETITIONED, set()).add(tag)
 
 
@@ -80,6 +87,21 @@ _ACTIONS: dict[int, Callable[[Statuses, str, _Flags], None]] = {
 }
 
 
+def _apply(entry: Entry, change: _Change, flags: _Flags) -> None:
+    statuses = entry.statuses(change.service_key)
+    act = _ACTIONS[change.action]
+    for tag in change.tags:
+        act(statuses, tag, flags)
+    petitioned = statuses.get(PETITIONED, set())
+    reasons = entry.reasons.get(change.service_key, {})
+    if petitioned or reasons:
+        if change.action == _PETITION:
+            reasons = change.tags | reasons  # who petitions again changes no reason
+        entry.reasons[change.service_key] = {
+            tag: why for tag, why in reasons.items() if tag in petitioned
+        }
+
+
 async def _add_tags(call: Call) -> Answer:
     hashes = call.hashes()
     changes = _changes(call)
@@ -95,10 +117,7 @@ async def _add_tags(call: Call) -> Answer:
         for sha256 in hashes:
             entry = store.touch(sha256)
             for change in changes:
-                statuses = entry.statuses(change.service_key)
-                act = _ACTIONS[change.action]
-                for tag in change.tags:
-                    act(statuses, tag, flags)
+                _apply(entry, change, flags)
     return EMPTY
 
 
@@ -108,17 +127,18 @@ def _changes(call: Call) -> list[_Change]:
         changes = []
         for key, tags_of_action in actions.items():
             if not isinstance(tags_of_action, dict):
-                raise wrong_type(key, tags_of_action, dict)
+                raise wrong_type("actions_to_tags", tags_of_action, dict)
             for action, tags in tags_of_action.items():
                 changes += _checked(call, key, action, tags)
         return changes
     if (plain := _by_service(call, "tags")) is not None:
-        return [
-            change
-            for key, tags in plain.items()
-            for change in _checked(call, key, _plain_action(call, key), tags)
-        ]
-    raise bad_request("Need some tags in the request: service_keys_to_tags or …_actions_to_tags!")
+        changes = []
+        for key, tags in plain.items():
+            if isinstance(tags, list):
+                texts_of("tags in service_keys_to_tags", tags)
+            changes += _checked(call, key, _plain_action(call, key), tags)
+        return changes
+    raise bad_request("Need a service_keys_to_tags or service_keys_to_actions_to_tags parameter!")
 
 
 def _by_service(call: Call, what: str) -> dict[str, Any] | None:
@@ -133,8 +153,7 @@ def _by_service(call: Call, what: str) -> dict[str, Any] | None:
             **{call.service_key_of_name(name): value for name, value in named.items()},
         }
     for key in found or {}:
-        if call.client.services.kind(key) not in REAL_TAG_TYPES:
-            raise Refusal(400, call.era.words["service_key_missing"].format(key=key))
+        call.check_tag_service(key)
     return found
 
 
@@ -143,21 +162,45 @@ def _plain_action(call: Call, key: str) -> int:
 
 
 def _checked(call: Call, key: str, action: str | int, tags: object) -> list[_Change]:
-    if not isinstance(tags, list):
-        raise wrong_type(key, tags, list)
     try:
         number = int(action)
     except ValueError as error:
-        raise bad_request(f'The content action "{action}" was not an integer!') from error
-    if number not in _ALLOWED[call.client.services.kind(key) or TAG_REPOSITORY]:
-        if call.era.has("disallowed_actions_rejected"):
-            raise bad_request(f"The content action {number} is not allowed for that service!")
-        return []
+        raise bad_request(f'Sorry, got an action, "{action}", that was not an integer!') from error
+    is_repository = call.client.services.kind(key) == TAG_REPOSITORY
+    if (number in {_ADD, _DELETE}) == is_repository:
+        if not call.era.has("disallowed_actions_rejected"):
+            return []
+        raise bad_request(
+            f'Sorry, you submitted a content action of "{action}" for service "{key}", but you '
+            + (
+                "cannot add/delete on a remote tag repository!"
+                if is_repository
+                else "can only add/delete on a local tag domain!"
+            )
+        )
+    if not isinstance(tags, list):
+        name = (
+            "tags in service_keys_to_tags" if isinstance(action, int) else "tags in actions_to_tags"
+        )
+        raise wrong_type(name, tags, list)
     if not tags and not call.era.has("empty_tag_lists"):
         raise Unforeseen("IndexError", "IndexError: list index out of range")
-    texts = [tag[0] if isinstance(tag, list) and tag else tag for tag in tags]
-    cleaned = [clean_tag(text) for text in texts if isinstance(text, str)]
-    return [_Change(key, number, [tag for tag in cleaned if tag])]
+    if number not in _ACTIONS:
+        return []
+    with_reasons = (_with_reason(item) for item in tags)
+    cleaned = {clean_tag(tag): reason for tag, reason in with_reasons}
+    return [_Change(key, number, {tag: reason for tag, reason in cleaned.items() if tag})]
+
+
+def _with_reason(item: object) -> tuple[str, str]:
+    """Give a tag and the reason given with it; no tag for what is neither."""
+    match item:
+        case str(tag):
+            return tag, _NO_REASON
+        case [str(tag), str(reason)]:
+            return tag, reason
+        case _:
+            return "", ""
 
 
 async def _clean_tags(call: Call) -> Answer:
