@@ -197,7 +197,9 @@ class Daemon:
             for source in book.sources():
                 intake = Intake(source, lane.name, writer, self._clock, lane.wake)
                 tasks.start_soon(intake.run, name=f"trigger {intake.name}")
-            log.info("started", rules=len(list(book)), ledger=str(self._state_dir / LEDGER_FILE))
+            path, count = str(self._state_dir / LEDGER_FILE), len(list(book))
+            rules = f"{count} rule{'s' if count != 1 else ''}"
+            log.info(f"started with {rules}; ledger {path}", rules=count, ledger=path)
             await self._stopped.wait()
             log.info("stopping")
             tasks.cancel_scope.cancel()

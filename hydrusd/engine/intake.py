@@ -61,7 +61,12 @@ class Intake:
             Ledger.take_in, self._source.name, self._lane, pending, self._clock.now()
         )
         if taken.jobs:
-            log.info("noticed", trigger=self.name, events=taken.events, jobs=taken.jobs)
+            log.info(
+                f"{self.name}: noticed {_some(taken.events, 'event')}, {_some(taken.jobs, 'job')}",
+                trigger=self.name,
+                events=taken.events,
+                jobs=taken.jobs,
+            )
             self._wake()
 
     async def unseen(self, keys: Sequence[str]) -> set[str]:
@@ -79,14 +84,16 @@ class Intake:
 
     def warn(self, message: str) -> None:
         """Say something that does not stop the trigger."""
-        log.warning(message, trigger=self.name)
+        log.warning(f"{self._source.name}: {message}", trigger=self.name)
 
     def _report(self, state: str, reason: str) -> None:
         if state != self._state or reason:
             if state == "waiting":
-                log.warning(reason, trigger=self.name)
+                log.warning(f"{self._source.name}: {reason}", trigger=self.name)
             elif self._state == "waiting":
-                log.info("works again", trigger=self.name)
+                log.info(f"{self.name} works again", trigger=self.name)
+            elif self._state != state:
+                log.info(f"{self._source.name}: {reason or state}", trigger=self.name)
         self._state = state
         self._reports.append((state, reason))
         self._reported.set()
@@ -129,6 +136,10 @@ class Intake:
             self.waiting(f"{failure}; starting again in {delay:.0f} s")
             await self._clock.sleep(delay)
             delay = min(delay * 2, LONGEST_RESTART_SECONDS)
+
+
+def _some(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' if count != 1 else ''}"
 
 
 def _describe(source: Source) -> str:

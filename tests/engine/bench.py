@@ -141,9 +141,8 @@ class Bench:
 
     async def rest(self):
         """Wait until the lane has done all that it can do now."""
-        await anyio.sleep(0)
         with anyio.fail_after(PATIENCE_SECONDS):
-            while not self.clock.lane_rests:
+            while not self.clock.lane_rests or self.lane._woken.is_set():
                 await anyio.sleep(0.002)
 
     async def passes(self, seconds):
@@ -154,6 +153,13 @@ class Bench:
             self.clock.move(due)
             await self.rest()
         self.clock.move(end)
+
+    async def skip(self, hours=1, times=1):
+        """Let hours pass at a stroke, so often: whatever is due then is done then."""
+        for _ in range(times):
+            await self.rest()
+            self.clock.move(self.clock.elapsed + 3600 * hours)
+        await self.rest()
 
     async def wait(self, condition):
         """Wait, in real time, for something that happens while the lane is at work."""
@@ -185,7 +191,6 @@ class Bench:
         for source in self._book.sources():
             intake = Intake(source, "hydrus", self._writer, self.clock, self.lane.wake)
             await intake.emit(events)
-        await anyio.sleep(0)
 
     async def retry(self):
         return await self._writer(Ledger.retry, self.clock.now())
