@@ -10,7 +10,7 @@ import importlib
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -32,6 +32,8 @@ from hydrusd.rules import RuleFault, RuleSet, RuleSpec, Vocabulary, load, read_p
 
 LANE = "hydrus"
 LEDGER_FILE = "ledger.sqlite"
+FIRST_LOOK_SECONDS = 10.0
+"""How long a client may take to answer before the daemon starts without having asked it."""
 
 log = structlog.get_logger("hydrusd.daemon")
 
@@ -175,24 +177,32 @@ class Daemon:
             self._configuration.vocabulary,
             self._configuration.expressions,
         )
-        await self._look_first(client, book)
-        await writer(
-            Ledger.remember_rules,
-            [(rule.name, rule.revision, rule.spec.definition) for rule in book],
-            self._clock.now(),
-        )
-        await writer(Ledger.clear_conditions)
-        lane = Lane(
-            LANE,
-            client,
-            book,
-            writer,
-            self._clock,
-            commit_wait_seconds=self._configuration.rules.client.commit_wait_seconds,
-            observe=self._observe,
-            on_connected=lambda info: reasons_to_park(book, client, info),
-        )
         async with anyio.create_task_group() as tasks:
+
+            async def stop() -> None:
+                await self._stopped.wait()
+                log.info("stopping")
+                tasks.cancel_scope.cancel()
+
+            # From the first moment on: a busy client may not answer for minutes.
+            tasks.start_soon(stop, name="stopping")
+            await self._look_first(client, book)
+            await writer(
+                Ledger.remember_rules,
+                [(rule.name, rule.revision, rule.spec.definition) for rule in book],
+                self._clock.now(),
+            )
+            await writer(Ledger.clear_conditions)
+            lane = Lane(
+                LANE,
+                client,
+                book,
+                writer,
+                self._clock,
+                commit_wait_seconds=self._configuration.rules.client.commit_wait_seconds,
+                observe=self._observe,
+                on_connected=lambda info: reasons_to_park(book, client, info),
+            )
             tasks.start_soon(lane.run, name=f"lane {lane.name}")
             for source in book.sources():
                 intake = Intake(source, lane.name, writer, self._clock, lane.wake)
@@ -200,17 +210,16 @@ class Daemon:
             path, count = str(self._state_dir / LEDGER_FILE), len(list(book))
             rules = f"{count} rule{'s' if count != 1 else ''}"
             log.info(f"started with {rules}; ledger {path}", rules=count, ledger=path)
-            await self._stopped.wait()
-            log.info("stopping")
-            tasks.cancel_scope.cancel()
         log.info("stopped")
 
     async def _look_first(self, client: HydrusClient, book: RuleBook) -> None:
         """Refuse to start on rules that the client, if it is there, shows to be wrong."""
-        try:
+        connected = False
+        with anyio.move_on_after(FIRST_LOOK_SECONDS), suppress(HydrusError):
             await client.connect()
-        except HydrusError:
-            return  # the lane says so, and waits
+            connected = True
+        if not connected:
+            return  # the lane says why, and waits
         problems = [problem for rule in book for problem in live_problems(rule, client)]
         if problems:
             raise ConfigError(problems)

@@ -285,8 +285,7 @@ def _show(result: _Result, console: Console) -> None:
     if len(result.jobs) > ROWS_SHOWN:
         console.print(f"… and {len(result.jobs) - ROWS_SHOWN} more (--json lists all)")
     console.print(
-        f"\n{len(result.jobs)} files in {result.seconds:.1f} s, "
-        f"imported, tagged, committed by the client ({result.committed}), and only then their "
-        f"sources moved to the trash ({result.trashed}). "
+        f"\n{len(result.jobs)} files in {result.seconds:.1f} s: imported, tagged, committed by "
+        f"the client ({result.committed}),\nand only then moved to the trash ({result.trashed}). "
         f"Left in the folder: {', '.join(result.left) or 'nothing'}."
     )

@@ -27,8 +27,10 @@ def failing_plainly() -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:  # noqa: BLE001 - the last boundary: nothing is hidden here
+    except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - the last boundary
         errors = list(_leaves(error))
+        if any(isinstance(e, (SystemExit, KeyboardInterrupt)) for e in errors):
+            sys.exit(EXIT_FAILED)  # nobody reads any more, or Ctrl-C before there was a handler
         problems = [p for e in errors if isinstance(e, ConfigError) for p in e.problems]
         if problems:
             print_problems(problems)

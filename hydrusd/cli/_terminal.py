@@ -129,7 +129,7 @@ def _for_people(entry: Mapping[str, Any]) -> dict[str, Any]:
         elif key != "event":
             text = plain(str(value))
             # A number is only said where what it counts is said, too.
-            needed = _words(text) if isinstance(value, str) else _words(text) | {key}
+            needed = _words(text if isinstance(value, str) else f"{key} {text}")
             if not needed <= said:
                 shown[key] = text if isinstance(value, str) else value
     shown["event"] = sentence
@@ -142,4 +142,5 @@ def is_said(text: str, sentence: str) -> bool:
 
 
 def _words(text: str) -> set[str]:
-    return {word.strip(_PUNCTUATION).casefold() for word in text.split()} - {""}
+    # One rule, two rules: the same word.
+    return {word.strip(_PUNCTUATION).casefold().rstrip("s") for word in text.split()} - {""}

@@ -6,7 +6,8 @@ Events go in through the real intake, so nothing but the watching of folders is 
 from __future__ import annotations
 
 import random
-from contextlib import asynccontextmanager
+import sqlite3
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 
 import anyio
@@ -17,7 +18,7 @@ from hydrusd.hydrus import HydrusClient
 from hydrusd.ledger import Ledger, LedgerReader, LedgerWriter
 from hydrusd.model import Event
 from hydrusd.plugin import FileSource
-from hydrusd.simulator import DEFAULT_ACCESS_KEY, Permissions, Simulator, SimulatorConfig
+from hydrusd.simulator import DEFAULT_ACCESS_KEY, Permissions
 from hydrusd.testing import paint
 
 PATIENCE_SECONDS = 20
@@ -248,15 +249,19 @@ class Bench:
 
     def attempts(self, name):
         """Tries of the present step that were counted."""
-        import sqlite3  # the reader shows them for dead letters only
+        return self._column("attempt", name)
 
-        connection = sqlite3.connect(self.ledger_path)
-        try:
+    def waits(self, name):
+        """Seconds until the next try."""
+        due = datetime.fromisoformat(self._column("run_at", name))
+        return (due - self.clock.now()).total_seconds()
+
+    def _column(self, column, name):
+        # The reader shows these for dead letters only.
+        with closing(sqlite3.connect(self.ledger_path)) as connection:
             [row] = connection.execute(
-                "SELECT attempt FROM job WHERE id = ?", [self.job(name).job_id]
+                f"SELECT {column} FROM job WHERE id = ?", [self.job(name).job_id]
             ).fetchall()
-        finally:
-            connection.close()
         return row[0]
 
     def is_there(self, name):
