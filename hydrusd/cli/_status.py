@@ -142,7 +142,9 @@ def retry_jobs(
             # One by one, to be able to say which of them were none.
             revived = {job: ledger.retry(now, ids=[job]) for job in dict.fromkeys(jobs)}
         else:
-            revived = {0: ledger.retry(now, rule=rule)}
+            # A command line may hold what is no Unicode; no rule is called so.
+            name = rule if rule is None else rule.encode(errors="replace").decode()
+            revived = {0: ledger.retry(now, rule=name)}
     finally:
         ledger.close()
     count = sum(revived.values())

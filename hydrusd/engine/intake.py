@@ -7,6 +7,7 @@ before it the trigger has to notice again, after it the job will be done.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeGuard
 
 import anyio
 import structlog
@@ -15,7 +16,7 @@ from hydrusd.clock import Clock
 from hydrusd.engine.matching import judge
 from hydrusd.engine.rulebook import Source
 from hydrusd.errors import HydrusdError
-from hydrusd.ledger import Ledger, LedgerWriter, PendingEvent
+from hydrusd.ledger import Ledger, LedgerWriter, NewJob, NotMatched, PendingEvent
 from hydrusd.model import Event
 
 FIRST_RESTART_SECONDS = 5.0
@@ -67,6 +68,9 @@ class Intake:
                 events=taken.events,
                 jobs=taken.jobs,
             )
+            failed = {v.rule: v.failure for p in pending for v in p.verdicts if _failed(v)}
+            for rule, failure in failed.items():
+                log.warning(f"rule {rule!r} gave up at once: {failure}", rule=rule)
             self._wake()
 
     async def unseen(self, keys: Sequence[str]) -> set[str]:
@@ -136,6 +140,10 @@ class Intake:
             self.waiting(f"{failure}; starting again in {delay:.0f} s")
             await self._clock.sleep(delay)
             delay = min(delay * 2, LONGEST_RESTART_SECONDS)
+
+
+def _failed(verdict: NewJob | NotMatched) -> TypeGuard[NewJob]:
+    return isinstance(verdict, NewJob) and bool(verdict.failure)
 
 
 def _some(count: int, noun: str) -> str:

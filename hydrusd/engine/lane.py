@@ -16,7 +16,7 @@ import random
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import cast
 
 import anyio
@@ -138,7 +138,13 @@ class Lane:
         self._refused: frozenset[str] = frozenset()
         self._boot = ""
         self._settling = Settling(
-            name, client, rules, ledger, clock, commit_wait_seconds=commit_wait_seconds
+            name,
+            client,
+            rules,
+            ledger,
+            clock,
+            commit_wait_seconds=commit_wait_seconds,
+            tell=self._tell,
         )
 
     def wake(self) -> None:
@@ -406,6 +412,7 @@ class Lane:
         ready = [w for w in work if w.result is not None and not w.stored]
         if not ready:
             return
+        now = self._clock.now()
         updates: list[JobUpdate] = []
         steps: list[StepUpdate] = []
         park = ""
@@ -413,7 +420,7 @@ class Lane:
         for item in ready:
             outcome = item.result
             assert outcome is not None
-            update = self._update(item.job, rule, outcome)
+            update = self._update(item.job, rule, outcome, now)
             updates.append(update)
             if outcome.kind is OutcomeKind.PARK:
                 if outcome.scope is ParkScope.LANE:
@@ -427,7 +434,7 @@ class Lane:
                 position, name, kind, outcome.detail, outcome.values, outcome.receipt
             )
             steps.append(StepUpdate(item.job.id, record))
-        await self._ledger(Ledger.checkpoint, self._owner, updates, steps, self._clock.now())
+        await self._ledger(Ledger.checkpoint, self._owner, updates, steps, now)
         for item in ready:
             item.stored = True
         self._settling.entered([u.job_id for u in updates if u.state is JobState.SETTLING])
@@ -440,9 +447,10 @@ class Lane:
         elif not park:
             await self._rule_works(name)
 
-    def _update(self, job: Job, rule: CompiledRule | None, outcome: Outcome) -> JobUpdate:
+    def _update(
+        self, job: Job, rule: CompiledRule | None, outcome: Outcome, now: datetime
+    ) -> JobUpdate:
         """Decide where a job goes from here."""
-        now = self._clock.now()
         state, step, attempt, run_at = JobState.READY, job.step, job.attempt, now
         needs_client = True if rule is None else rule.steps[job.step].action_class.needs_client
         boot = job.boot
@@ -494,15 +502,12 @@ class Lane:
 
     async def _settle(self, *, idle: bool) -> bool:
         try:
-            settled = await self._settling.settle(idle=idle)
+            progress = await self._settling.settle(idle=idle)
         except HydrusError as error:
             await self._park(str(error))
             return False
         self._boot = self._settling.boot or self._boot
-        await self._tell(settled.ended)
-        if settled.failure is not None:
-            await self._park(str(settled.failure))
-        return settled.progress
+        return progress
 
     async def _tell(self, ids: Sequence[JobId]) -> None:
         if ids and self._observe is not None:
@@ -575,7 +580,7 @@ def _log_set(rule: str, step: str, work: Sequence[_Work]) -> None:
         elif kind is OutcomeKind.RETRY:
             why = why or f", because {outcome.detail}"
     if counts:
-        ended = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+        ended = ", ".join(f"{counts[kind]} {kind}" for kind in OutcomeKind if kind in counts)
         log.info(f"rule {rule!r}: {step}: {ended}{why}", rule=rule, step=step, **counts)
     for job, detail in dead[:DEAD_TOLD]:
         text = f"rule {rule!r}: {step} gave up on {_subject(job)}: {detail}"

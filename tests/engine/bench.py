@@ -143,7 +143,7 @@ class Bench:
     async def rest(self):
         """Wait until the lane has done all that it can do now."""
         with anyio.fail_after(PATIENCE_SECONDS):
-            while not self.clock.lane_rests or self.lane._woken.is_set():
+            while not self.clock.lane_rests or self.lane._woken.is_set():  # noqa: ASYNC110 - no event
                 await anyio.sleep(0.002)
 
     async def passes(self, seconds):
@@ -165,7 +165,7 @@ class Bench:
     async def wait(self, condition):
         """Wait, in real time, for something that happens while the lane is at work."""
         with anyio.fail_after(PATIENCE_SECONDS):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 - any condition, known to no event
                 await anyio.sleep(0.002)
 
     # --- what goes in --------------------------------------------------------------------

@@ -427,7 +427,8 @@ async def test_500_is_tried_again_ever_later_and_then_given_up(bench):
             await at.rest()
         assert len(waits) == MAX_ATTEMPTS - 1
         assert waits == sorted(waits)
-        assert waits[0] < 10 < 200 < waits[-1]
+        assert waits[0] < 10
+        assert waits[-1] > 200
     assert at.simulator.requests[ADD_FILE] == MAX_ATTEMPTS
     assert "disk I/O error" in at.dead["a.jpg"].detail
     assert at.dead["a.jpg"].attempts == MAX_ATTEMPTS
@@ -720,7 +721,6 @@ ODD = """
 """
 
 
-@pytest.mark.parametrize("define", ["def", "async def"])
 @pytest.mark.parametrize(
     ("body", "state", "told"),
     [
@@ -741,8 +741,10 @@ ODD = """
         ("raise BaseExceptionGroup('many', [ValueError('one')])", "ready", "many"),
     ],
 )
-async def test_an_odd_action_harms_nothing_but_its_item(bench, define, body, state, told):
+async def test_an_odd_action_harms_nothing_but_its_item(bench, body, state, told):
     at = bench()
+    # Every other one in a thread: what is raised there has a longer way.
+    define = "def" if len(body) % 2 else "async def"
     plugin(at, SINGLE.format(define=define, body=body))
     async with at.running(ODD):
         await at.notice("a.png", "odd.png", "z.png")
@@ -790,7 +792,7 @@ async def test_an_action_that_sees_the_client_go_stops_its_whole_set_at_no_cost(
 
 async def test_outcomes_are_stored_while_the_set_is_still_under_way(bench):
     at = bench()
-    body = "await anyio.to_thread.run_sync(__import__('pathlib').Path(call.source.root / '..' / 'go').exists)\n            while not (call.source.root.parent / 'go').exists(): await anyio.sleep(0.01)"
+    body = "while not (call.source.root.parent / 'go').exists(): await anyio.sleep(0.01)"
     plugin(at, SINGLE.format(define="async def", body=body))
     async with at.running(ODD):
         await at.rest()
