@@ -58,20 +58,21 @@ class Running:
     def output(self):
         return self._log.read_text(encoding="utf-8")
 
+    def wait_until(self, condition):
+        """Wait until it is so; fail with the output when it cannot become so any more."""
+        end = time.monotonic() + DEADLINE_SECONDS
+        while not condition():
+            ended = self.process.poll() is not None or time.monotonic() > end
+            assert not ended or condition(), self.output
+            time.sleep(0.05)
+
     def wait_for(self, *texts):
         """Wait until every text stands in the output."""
-        wait_until(
-            lambda: all(text in self.output for text in texts) or self.process.poll() is not None
-        )
-        for text in texts:
-            assert text in self.output, self.output
-
-    def tell_to_stop(self):
-        self.process.send_signal(signal.CTRL_BREAK_EVENT if ON_WINDOWS else signal.SIGTERM)
+        self.wait_until(lambda: all(text in self.output for text in texts))
 
     def stop(self):
         """Tell it to stop as a service manager does; give its exit code."""
-        self.tell_to_stop()
+        self.process.send_signal(signal.CTRL_BREAK_EVENT if ON_WINDOWS else signal.SIGTERM)
         return self.process.wait(STOP_SECONDS)
 
 
@@ -139,13 +140,6 @@ def kill_jobs(ledger, *paths, rule="import all", reason="it was garbage"):
         for path in paths
     ]
     ledger.take_in("watch_folder", "hydrus", pending, now)
-
-
-def wait_until(condition):
-    end = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < end, "it did not come true"
-        time.sleep(0.05)
 
 
 def everything_in(folder: Path) -> bytes:

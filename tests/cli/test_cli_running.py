@@ -8,7 +8,7 @@ import signal
 import socket
 
 import pytest
-from terminals import ON_WINDOWS, STOP_SECONDS, everything_in, wait_until
+from terminals import ON_WINDOWS, STOP_SECONDS, everything_in
 
 from hydrusd.simulator import DEFAULT_ACCESS_KEY, Permissions, Service, Simulator, SimulatorConfig
 
@@ -38,7 +38,7 @@ def test_client_and_folder_that_come_later_are_found_and_nothing_is_lost(termina
     assert "client hydrus: waiting since " in waiting
     assert f"cannot connect to {url}" in waiting
     with a_client() as client, client.serve(port=free_port):
-        wait_until(lambda: len(terminal.trashed()) == 5)
+        running.wait_until(lambda: len(terminal.trashed()) == 5)
         assert len(client.committed_files()) == 5
         assert running.stop() == 0
     assert "connected to Hydrus" in running.output
@@ -133,8 +133,8 @@ def test_what_hydrus_refuses_waits_for_a_person_who_puts_it_back(terminal):
     with a_client() as client, client.serve() as url:
         terminal.write_rules(url)
         running = terminal.start("run")
-        wait_until(lambda: len(terminal.trashed()) == 3)
-        wait_until(lambda: running.output.count("gave up on") == len(names))
+        running.wait_until(lambda: len(terminal.trashed()) == 3)
+        running.wait_until(lambda: running.output.count("gave up on") == len(names))
 
         status = terminal.run("status", COLUMNS="80").stdout
         assert f"Dead letters: {len(names)} " in status
@@ -149,7 +149,7 @@ def test_what_hydrus_refuses_waits_for_a_person_who_puts_it_back(terminal):
 
         put_back = terminal.run("retry", "--all")
         assert put_back.stdout == f"{len(names)} jobs put back to work\n"
-        wait_until(lambda: running.output.count("gave up on") == 2 * len(names))
+        running.wait_until(lambda: running.output.count("gave up on") == 2 * len(names))
         assert running.stop() == 0
     assert all(c == "\n" or c.isprintable() for c in running.output + status)
     assert "Traceback" not in running.output
