@@ -5,15 +5,12 @@ Everything that is wired is wired here; no other module knows all the others.
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 import anyio
 import structlog
@@ -226,8 +223,8 @@ class Daemon:
         with anyio.move_on_after(FIRST_LOOK_SECONDS), suppress(HydrusError):
             await client.connect()
             connected = True
-        if not connected:
-            return  # the lane says why, and waits
+        if not connected or not client.services:
+            return  # away, or the key may not even see services: the lane says why, and waits
         problems = [problem for rule in book for problem in live_problems(rule, client)]
         if problems:
             raise ConfigError(problems)
@@ -283,26 +280,3 @@ def reasons_to_park(book: RuleBook, client: HydrusClient, info: ClientInfo) -> d
         elif problems := list(live_problems(rule, client)):
             reasons[rule.name] = "; ".join(f"{p.place}: {p.message}" for p in problems)
     return reasons
-
-
-@contextmanager
-def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Call ``stop`` on the event loop at SIGINT or SIGTERM; a second one ends at once.
-
-    Plain ``signal`` handlers, because event loops offer none on Windows.
-    """
-    loop = asyncio.get_running_loop()
-    former = {}
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        del frame
-        signal.signal(number, signal.SIG_DFL)
-        loop.call_soon_threadsafe(stop)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        former[number] = signal.signal(number, handle)
-    try:
-        yield
-    finally:
-        for caught, handler in former.items():
-            signal.signal(caught, handler)

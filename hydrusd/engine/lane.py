@@ -248,6 +248,12 @@ class Lane:
         hydrus = f" (v{info.hydrus_version})" if info.hydrus_version else ""
         detail = f"Client API {info.api_version}{hydrus}, key {info.key_name!r}"
         log.info(f"connected to Hydrus: {detail}", lane=self.name, client=detail)
+        if not self._client.can_look_up_files:
+            log.warning(
+                "this access key may not search (or the client is too old for it): files that "
+                "Hydrus has already cannot be recognised before they are sent, which is slow",
+                lane=self.name,
+            )
         await self._condition("client", self.name, "connected", detail)
         self._settling.connected()
         if self._on_connected is not None:
@@ -481,7 +487,10 @@ class Lane:
                 attempt = job.attempt - 1
         if ending is not None and boot:
             state = JobState.SETTLING
-        file_hash = outcome.values.get("hash", job.file_hash)
+        file_hash: object = job.file_hash
+        if rule is not None and rule.steps[job.step].action_class.imports:
+            # Only what imports knows the file's own hash; another's may be of anything.
+            file_hash = outcome.values.get("hash", file_hash)
         return JobUpdate(
             job_id=job.id,
             event_id=job.event_id,

@@ -109,10 +109,13 @@ class Settling:
         with anyio.CancelScope(shield=True):
             await self._tell(await self._ledger(Ledger.settle, ids, self.boot, self._clock.now()))
         await self._redo_lost(self.boot)
+        settled = sum(len(group) for _, group in ripe)  # those of another boot have left them
         for _ in ripe:
             self._entered.popleft()
         self._entered = deque((since, group) for since, group in self._entered if group)
-        log.info("settled", jobs=len(ids), lane=self._lane)
+        if settled:
+            what = f"{settled} job{'s' if settled != 1 else ''}"
+            log.info(f"settled {what}: Hydrus has committed them", jobs=settled, lane=self._lane)
         return True
 
     def _ripe(self, *, idle: bool) -> list[tuple[float, list[JobId]]]:
