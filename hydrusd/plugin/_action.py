@@ -115,8 +115,6 @@ class Call(Generic[A_co]):
 
     def finish(self, outcome: Outcome) -> None:
         """Say how this call ended. Once only."""
-        if not isinstance(outcome, Outcome):
-            raise TypeError(f"finish() takes an Outcome, not {outcome!r}")
         if self.outcome is not None:
             raise RuntimeError(f"call of job {self.job_id} was finished twice")
         self.outcome = outcome

@@ -79,7 +79,7 @@ def test_a_log_line_says_nothing_twice(hydrusd, capsys):
         "started with 1 rule",
         "page 3 fetched failures=3",
         "settled jobs=30",
-        "[warning  ] watch_folder: /in box does not exist",
+        "[warning] watch_folder: /in box does not exist",
         "looked files=['a'] found=None",
     ]
 
