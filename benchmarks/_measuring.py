@@ -86,7 +86,7 @@ def work_off(where: Path, url: str, count: int) -> float:
             tasks.start_soon(daemon.run)
             done = 0
             while done < count:  # as an onlooker in another process would
-                await anyio.sleep(0.05)  # noqa: ASYNC110 - the ledger gives no signals
+                await anyio.sleep(0.05)
                 done = await anyio.to_thread.run_sync(_done, where / "state" / LEDGER_FILE)
             seconds = time.perf_counter() - began
             daemon.stop()

@@ -5,15 +5,12 @@ Everything that is wired is wired here; no other module knows all the others.
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 import anyio
 import structlog
@@ -21,7 +18,7 @@ import structlog
 from hydrusd import builtin
 from hydrusd.clock import Clock, SystemClock
 from hydrusd.engine import CompiledRule, Intake, Lane, RuleBook
-from hydrusd.errors import ConfigError, HydrusError, Problem
+from hydrusd.errors import ConfigError, HydrusdError, HydrusError, Problem
 from hydrusd.expressions import Expressions
 from hydrusd.hydrus import ClientInfo, HydrusClient
 from hydrusd.ledger import Ledger, LedgerWriter
@@ -41,6 +38,8 @@ from hydrusd.rules import (
 
 LANE = "hydrus"
 LEDGER_FILE = "ledger.sqlite"
+FIRST_LOOK_SECONDS = 10.0
+"""How long a client may take to answer before the daemon starts without having asked it."""
 
 log = structlog.get_logger("hydrusd.daemon")
 
@@ -209,6 +208,14 @@ class Daemon:
         try:
             async with client:
                 await self._run(client, LedgerWriter(ledger))
+        except BaseExceptionGroup as group:
+            # What runs in task groups arrives in groups, mostly of one.
+            only: BaseException = group
+            while isinstance(only, BaseExceptionGroup) and len(only.exceptions) == 1:
+                only = only.exceptions[0]
+            if isinstance(only, HydrusdError):
+                raise only from only.__cause__
+            raise
         finally:
             ledger.close()
 
@@ -218,43 +225,57 @@ class Daemon:
             self._configuration.vocabulary,
             self._configuration.expressions,
         )
-        await self._look_first(client, book)
-        await writer(
-            Ledger.remember_rules,
-            [(rule.name, rule.revision, rule.spec.definition) for rule in book],
-            self._clock.now(),
-        )
-        await writer(Ledger.clear_conditions)
-        lane = Lane(
-            LANE,
-            client,
-            book,
-            writer,
-            self._clock,
-            commit_wait_seconds=self._configuration.rules.client.commit_wait_seconds,
-            observe=self._observe,
-            on_connected=lambda info: reasons_to_park(book, client, info),
-        )
         async with anyio.create_task_group() as tasks:
+
+            async def stop() -> None:
+                await self._stopped.wait()
+                log.info("stopping")
+                tasks.cancel_scope.cancel()
+
+            # From the first moment on: a busy client may not answer for minutes.
+            tasks.start_soon(stop, name="stopping")
+            await self._look_first(client, book)
+            await writer(
+                Ledger.remember_rules,
+                [(rule.name, rule.revision, rule.spec.definition) for rule in book],
+                self._clock.now(),
+            )
+            await writer(Ledger.clear_conditions)
+            lane = Lane(
+                LANE,
+                client,
+                book,
+                writer,
+                self._clock,
+                commit_wait_seconds=self._configuration.rules.client.commit_wait_seconds,
+                observe=self._observe if self._is_observed else None,
+                on_connected=lambda info: reasons_to_park(book, client, info),
+            )
             tasks.start_soon(lane.run, name=f"lane {lane.name}")
             for source in book.sources():
                 intake = Intake(source, lane.name, writer, self._clock, lane.wake)
                 tasks.start_soon(intake.run, name=f"trigger {intake.name}")
-            log.info("started", rules=len(list(book)), ledger=str(self._state_dir / LEDGER_FILE))
-            await self._stopped.wait()
-            log.info("stopping")
-            tasks.cancel_scope.cancel()
+            path, count = str(self._state_dir / LEDGER_FILE), len(list(book))
+            rules = f"{count} rule{'s' if count != 1 else ''}"
+            log.info(f"started with {rules}; ledger {path}", rules=count, ledger=path)
         log.info("stopped")
 
     async def _look_first(self, client: HydrusClient, book: RuleBook) -> None:
         """Refuse to start on rules that the client, if it is there, shows to be wrong."""
-        try:
+        connected = False
+        with anyio.move_on_after(FIRST_LOOK_SECONDS), suppress(HydrusError):
             await client.connect()
-        except HydrusError:
-            return  # the lane says so, and waits
+            connected = True
+        if not connected or not client.services:
+            return  # away, or the key may not even see services: the lane says why, and waits
         problems = [problem for rule in book for problem in live_problems(rule, client)]
         if problems:
             raise ConfigError(problems)
+
+    @property
+    def _is_observed(self) -> bool:
+        # Describing finished jobs for nobody would cost a tenth of the time.
+        return self._observe_also is not None or self._configuration.host.has_observers
 
     def _observe(self, entry: FinishedJob) -> None:
         if self._observe_also is not None:
@@ -302,26 +323,3 @@ def reasons_to_park(book: RuleBook, client: HydrusClient, info: ClientInfo) -> d
         elif problems := list(live_problems(rule, client)):
             reasons[rule.name] = "; ".join(f"{p.place}: {p.message}" for p in problems)
     return reasons
-
-
-@contextmanager
-def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Call ``stop`` on the event loop at SIGINT or SIGTERM; a second one ends at once.
-
-    Plain ``signal`` handlers, because event loops offer none on Windows.
-    """
-    loop = asyncio.get_running_loop()
-    former = {}
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        del frame
-        signal.signal(number, signal.SIG_DFL)
-        loop.call_soon_threadsafe(stop)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        former[number] = signal.signal(number, handle)
-    try:
-        yield
-    finally:
-        for caught, handler in former.items():
-            signal.signal(caught, handler)

@@ -7,6 +7,7 @@ nothing can be written that was not redacted.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import MutableMapping
 from typing import Any, TextIO
@@ -43,11 +44,12 @@ def configure(*, level: str = "info", as_json: bool = False, stream: TextIO | No
         # Redacted before the quotes and backslashes in it are escaped.
         renderer = structlog.processors.JSONRenderer(default=lambda value: redact(str(value)))
     else:
-        colours = hasattr(out, "isatty") and out.isatty()
+        colours = hasattr(out, "isatty") and out.isatty() and not os.environ.get("NO_COLOR")
         # The usual formatter shows local variables, wrapped: no pattern would find a key there.
         renderer = structlog.dev.ConsoleRenderer(
             colors=colours,
             pad_event_to=0,
+            pad_level=False,
             exception_formatter=structlog.dev.plain_traceback,
         )
     final: list[structlog.typing.Processor] = [_redacted, renderer, _redacted_text]

@@ -77,9 +77,7 @@ class Outcome:
         frees_event: bool = False,
     ) -> Outcome:
         """Say that the step did its work; the job goes on to the next one."""
-        return cls(
-            OutcomeKind.DONE, detail, values or {}, receipt=receipt, frees_event=frees_event
-        )
+        return cls(OutcomeKind.DONE, detail, values or {}, receipt=receipt, frees_event=frees_event)
 
     @classmethod
     def skipped(

@@ -6,7 +6,6 @@ Only click is imported here. Each command imports what it needs when it runs, so
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
@@ -50,6 +49,7 @@ def cli() -> None:
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
     show_default=True,
+    help="How much to tell.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Write the log as JSON lines.")
 def run(
@@ -83,7 +83,7 @@ def status(state_dir: Path | None, as_json: bool) -> None:
 
 
 @cli.command(epilog=EXIT_CODES)
-@click.argument("jobs", nargs=-1, type=int, metavar="[JOB]...")
+@click.argument("jobs", nargs=-1, type=click.IntRange(1, 2**63 - 1), metavar="[JOB]...")
 @click.option("--rule", help="All dead letters of this rule.")
 @click.option("--all", "everything", is_flag=True, help="All dead letters.")
 @STATE_DIR
@@ -112,10 +112,20 @@ def demo(pictures: int, as_json: bool) -> None:
 
 
 @cli.command(epilog=EXIT_CODES)
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=click.IntRange(0, 65535), default=45869, show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option(
-    "--api-version", type=click.Choice(["95", "32", "11"]), default="95", show_default=True
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=45869,
+    show_default=True,
+    help="Where to listen; 0 takes a free one.",
+)
+@click.option(
+    "--api-version",
+    type=click.Choice(["95", "32", "11"]),
+    default="95",
+    show_default=True,
+    help="Which client to be: Hydrus v682, v500 or v377.",
 )
 @click.option("--access-key", help="64 hexadecimal digits. Default: a fixed one, which is printed.")
 @click.option(
@@ -123,10 +133,16 @@ def demo(pictures: int, as_json: bool) -> None:
     type=click.Path(path_type=Path, file_okay=False),
     help="Keep the collection here. Default: in memory only.",
 )
-@click.option("--commit-seconds", type=float, default=30.0, show_default=True)
+@click.option(
+    "--commit-seconds",
+    type=click.FloatRange(0),
+    default=30.0,
+    show_default=True,
+    help="How long it keeps what it was sent before it commits.",
+)
 @click.option(
     "--import-seconds",
-    type=float,
+    type=click.FloatRange(0),
     default=0.0,
     show_default=True,
     help="How long an import takes; a real client needs 0.06.",
@@ -234,10 +250,12 @@ def setup(
 def main() -> None:
     """Run the command line; errors that hydrusd raises on purpose are told without a traceback."""
     from hydrusd.cli._failing import failing_plainly
+    from hydrusd.cli._terminal import write_what_can_be_written
 
+    write_what_can_be_written()
     with failing_plainly():
         cli(prog_name="hydrusd")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import click
 
-from hydrusd import logs
 from hydrusd.cli._failing import EXIT_RULES, print_problems
 from hydrusd.cli._paths import rules_path
+from hydrusd.cli._terminal import configure_logs, plain
 from hydrusd.daemon import read_configuration
 from hydrusd.errors import ConfigError
 
 
 def check_rules(rules: Path | None, *, safe_mode: bool, as_json: bool) -> None:
     """Print all problems, or that there are none."""
-    logs.configure(level="warning", as_json=as_json)
+    configure_logs(level="warning", as_json=as_json)
     try:
         path = rules_path(rules)
         found = read_configuration(path, safe_mode=safe_mode, resolve_secrets=False)
@@ -32,8 +32,8 @@ def check_rules(rules: Path | None, *, safe_mode: bool, as_json: bool) -> None:
         click.echo("[]")
         return
     count = len(found.rules.rules)
-    click.echo(f"{path}: {count} rule{'s' if count != 1 else ''}, no problems")
+    click.echo(plain(f"{path}: {count} rule{'s' if count != 1 else ''}, no problems"))
     for rule in found.rules.rules:
         off = "" if rule.enabled else " (not enabled)"
         steps = " → ".join(step.action for step in rule.steps)
-        click.echo(f"  {rule.name}: {rule.trigger} → {steps}{off}")
+        click.echo(plain(f"  {rule.name}: {rule.trigger} → {steps}{off}"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import colorsys
 import json
 import tempfile
-from collections import Counter
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +23,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from hydrusd import logs
-from hydrusd.daemon import LEDGER_FILE, Daemon, read_configuration, stopping_on_signals
+from hydrusd.cli._stopping import stopping_on_signals
+from hydrusd.cli._terminal import configure_logs, make_console, plain, shorten
+from hydrusd.daemon import LEDGER_FILE, Daemon, read_configuration
 from hydrusd.errors import HydrusdError
 from hydrusd.ledger import JobView, LedgerReader
 from hydrusd.model import JobState, OutcomeKind
@@ -52,11 +53,11 @@ rules:
 
 KINDS = (("jpg", "JPEG"), ("png", "PNG"), ("webp", "WEBP"), ("gif", "GIF"))
 ALBUMS = ("holiday", "cats", "drawings")
-LONGEST_SECONDS = 300
 PICTURE_SECONDS = 0.06
-ROWS_SHOWN = 40
-
-Report = Callable[[str], None]
+"""What an import takes on a real client."""
+LONGEST_SECONDS = 60.0
+LONGEST_SECONDS_A_PICTURE = 1.0
+ROWS_SHOWN = 10
 
 
 @dataclass
@@ -70,10 +71,31 @@ class _Result:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True)
+class _Progress:
+    """How far it has come: counted in the client and on the disk, not taken from the daemon."""
+
+    imported: int
+    committed: int
+    trashed: int
+
+    def line(self, pictures: int, console: Console) -> Text:
+        """Give one line that fits: a bar, of which half fills with imports, and the counts."""
+        text = (
+            f"  imported {self.imported} · committed {self.committed} · "
+            f"trashed {self.trashed} of {pictures}"
+        )
+        width = max(min(40, console.width - len(text) - 1), 0)
+        filled = width * (self.imported + self.trashed) // (2 * pictures)
+        full, empty = ("#", ".") if console.options.ascii_only else ("█", "░")
+        return Text(full * filled + empty * (width - filled) + text)
+
+
 def run_demo(pictures: int, *, as_json: bool) -> None:
     """Run it, show it, clean up."""
-    console = Console(highlight=False, stderr=as_json)
-    logs.configure(level="warning")
+    console = make_console(stderr=as_json)
+    console.quiet = as_json and not console.is_terminal
+    configure_logs(level="warning")
     with tempfile.TemporaryDirectory(prefix="hydrusd-demo-", ignore_cleanup_errors=True) as name:
         result = anyio.run(_demo, Path(name), pictures, console)
     if result is None:
@@ -92,7 +114,7 @@ def run_demo(pictures: int, *, as_json: bool) -> None:
 
 
 async def _demo(folder: Path, pictures: int, console: Console) -> _Result | None:
-    inbox = folder / "inbox"
+    inbox, trash = folder / "inbox", folder / "trash"
     inbox.mkdir()
     (inbox / "notes.txt").write_text("not a picture: the rule excludes it\n", encoding="utf-8")
     simulator = Simulator(SimulatorConfig(import_seconds=PICTURE_SECONDS))
@@ -104,88 +126,88 @@ async def _demo(folder: Path, pictures: int, console: Console) -> _Result | None
         console.print(Text(hidden, style="dim"))
         daemon = Daemon(read_configuration(rules, safe_mode=True), folder / "state")
         result: _Result | None = None
+        stopped = threading.Event()
+
+        def stop() -> None:
+            stopped.set()
+            daemon.stop()
+
+        def progress() -> _Progress:
+            return _Progress(
+                imported=len(simulator.files),
+                committed=len(simulator.committed_files()),
+                trashed=len(_files(trash)),
+            )
+
         async with anyio.create_task_group() as tasks:
-            with stopping_on_signals(daemon.stop):
+            with stopping_on_signals(stop):
 
                 async def run_and_end() -> None:
                     await daemon.run()
                     tasks.cancel_scope.cancel()
 
                 async def drop() -> None:
-                    await to_thread.run_sync(_make_pictures, inbox, pictures)
+                    await to_thread.run_sync(_make_pictures, inbox, pictures, stopped)
 
                 tasks.start_soon(run_and_end, name="the daemon")
                 tasks.start_soon(drop, name="dropping pictures")
                 console.print(f"Dropping {pictures} pictures into the watched folder …")
-                result = await _watch(folder, pictures, console)
+                result = await _watch(folder / "state" / LEDGER_FILE, pictures, progress, console)
                 daemon.stop()
         if result is not None:
             committed = simulator.committed_files()
             result.committed = sum(job.file_hash in committed for job in result.jobs)
-            result.left = sorted(p.name for p in inbox.rglob("*") if p.is_file())
-            result.trashed = sum(p.is_file() for p in (folder / "trash").rglob("*"))
+            result.left = sorted(path.name for path in _files(inbox))
+            result.trashed = len(_files(trash))
         return result
 
 
-async def _watch(folder: Path, pictures: int, console: Console) -> _Result | None:
-    """Follow the ledger until every picture has come to its end."""
+async def _watch(
+    ledger: Path, pictures: int, progress: Callable[[], _Progress], console: Console
+) -> _Result:
+    """Follow the work until every picture has come to its end."""
     began = anyio.current_time()
-    said = ""
-    with Live(console=console, transient=True, refresh_per_second=8) as live:
-        with anyio.move_on_after(LONGEST_SECONDS):
-            while True:
-                await anyio.sleep(0.2)
-                counts = await to_thread.run_sync(_count, folder / "state" / LEDGER_FILE)
-                ended = sum(counts[s] for s in (JobState.DONE, JobState.SKIPPED, JobState.DEAD))
-                line = _progress(counts, ended, pictures)
-                if console.is_terminal:
-                    live.update(Text(line))
-                elif line != said and ended == pictures:
-                    console.print(line)
-                said = line
-                if ended >= pictures:
-                    break
-    result = _Result(seconds=anyio.current_time() - began)
-    result.jobs = await to_thread.run_sync(_jobs, folder / "state" / LEDGER_FILE, pictures)
-    return result
+    with (
+        Live(console=console, transient=True, refresh_per_second=8) as live,
+        anyio.move_on_after(LONGEST_SECONDS + LONGEST_SECONDS_A_PICTURE * pictures),
+    ):
+        while await to_thread.run_sync(_ended, ledger) < pictures:
+            await anyio.sleep(0.2)
+            if console.is_terminal:
+                live.update((await to_thread.run_sync(progress)).line(pictures, console))
+    jobs = await to_thread.run_sync(_jobs, ledger, pictures)
+    return _Result(jobs=jobs, seconds=anyio.current_time() - began)
 
 
-def _progress(counts: Counter[JobState], ended: int, pictures: int) -> str:
-    width = 30
-    bar = "█" * (width * ended // pictures)
-    working = counts[JobState.READY] + counts[JobState.RUNNING]
-    return (
-        f"{bar:░<{width}}  noticed {sum(counts.values())} · working {working} · "
-        f"settling {counts[JobState.SETTLING]} · done {ended} of {pictures}"
-    )
-
-
-def _count(path: Path) -> Counter[JobState]:
-    counts: Counter[JobState] = Counter()
-    if path.is_file():
-        try:
-            reader = LedgerReader.open(path)
-        except HydrusdError:
-            return counts  # the daemon is just making it
-        try:
-            for count in reader.counts():
-                counts[count.state] += count.jobs
-        finally:
-            reader.close()
-    return counts
+def _ended(path: Path) -> int:
+    """Count the jobs that have ended."""
+    try:
+        reader = LedgerReader.open(path)
+    except HydrusdError:
+        return 0  # the daemon is just making it
+    try:
+        return sum(count.jobs for count in reader.counts() if count.state in _ENDINGS)
+    finally:
+        reader.close()
 
 
 def _jobs(path: Path, limit: int) -> list[JobView]:
     reader = LedgerReader.open(path)
     try:
-        return reader.jobs(limit)
+        return sorted(reader.jobs(limit), key=lambda job: Path(_file(job)).name)
     finally:
         reader.close()
 
 
-def _make_pictures(inbox: Path, count: int) -> None:
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def _make_pictures(inbox: Path, count: int, stopped: threading.Event) -> None:
     """Paint small pictures, each of its own, as four kinds of files in three folders."""
     for number in range(count):
+        if stopped.is_set():
+            return
         suffix, kind = KINDS[number % len(KINDS)]
         album = inbox / ALBUMS[number % len(ALBUMS)]
         album.mkdir(exist_ok=True)
@@ -195,7 +217,7 @@ def _make_pictures(inbox: Path, count: int) -> None:
         draw = ImageDraw.Draw(picture)
         draw.ellipse((20 + number % 60, 20, 100 + number % 60, 100), fill=colour[::-1])
         draw.text((8, 8), f"{number + 1}", fill="black")
-        picture.save(album / f"picture {number + 1:03}.{suffix}", kind)
+        picture.save(album / f"{number + 1:04}.{suffix}", kind)
 
 
 def _tags(job: JobView) -> list[str]:
@@ -207,17 +229,19 @@ def _tags(job: JobView) -> list[str]:
     return []
 
 
-def _ended(job: JobView, action: str) -> str:
-    return next((s.detail for s in job.steps if s.action == action and s.outcome is DONE), "")
-
-
-DONE = OutcomeKind.DONE
+def _said(job: JobView, action: str) -> str:
+    """Give what a step said when it was done."""
+    done = (s for s in job.steps if s.action == action and s.outcome is OutcomeKind.DONE)
+    return next((step.detail for step in done), "")
 
 
 def _file(job: JobView) -> str:
     file = job.data["file"]
     assert isinstance(file, dict)
     return str(file["relative"])
+
+
+_ENDINGS = (JobState.DONE, JobState.SKIPPED, JobState.DEAD)
 
 
 def _plain(result: _Result) -> dict[str, object]:
@@ -232,7 +256,7 @@ def _plain(result: _Result) -> dict[str, object]:
                 "state": job.state,
                 "hash": job.file_hash,
                 "tags": _tags(job),
-                "source": _ended(job, "trash_source"),
+                "source": _said(job, "trash_source"),
             }
             for job in result.jobs
         ],
@@ -240,21 +264,28 @@ def _plain(result: _Result) -> dict[str, object]:
 
 
 def _show(result: _Result, console: Console) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("file", "Hydrus", "tags", "source"):
-        table.add_column(column)
-    for job in result.jobs[:ROWS_SHOWN]:
-        table.add_row(
-            Text(_file(job)),
-            Text(f"{_ended(job, 'add_file')} {(job.file_hash or '')[:8]}"),
-            Text(", ".join(_tags(job))),
-            Text("in the trash" if _ended(job, "trash_source") else str(job.state)),
+    rows = [
+        (
+            plain(_file(job)),
+            (job.file_hash or "")[:8],
+            plain(", ".join(_tags(job))),
+            "trashed" if _said(job, "trash_source") else str(job.state),
         )
+        for job in result.jobs[:ROWS_SHOWN]
+    ]
+    # What the tags leave of the line is for the file's path.
+    tags = min(max(map(len, (row[2] for row in rows)), default=0), 40)
+    room = max(console.width - tags - len("01234567") - len("trashed") - 6, 12)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("file", "hash", "tags", "source"):
+        table.add_column(column, no_wrap=True)
+    for file, digest, tagged, source in rows:
+        table.add_row(*map(Text, (shorten(file, room), digest, tagged, source)))
     console.print(table)
     if len(result.jobs) > ROWS_SHOWN:
-        console.print(f"… and {len(result.jobs) - ROWS_SHOWN} more")
+        console.print(f"… and {len(result.jobs) - ROWS_SHOWN} more (--json lists all)")
     console.print(
-        f"\n{len(result.jobs)} files in {result.seconds:.1f} s: {result.committed} committed by "
-        f"the client before their sources went to the trash ({result.trashed}). "
+        f"\n{len(result.jobs)} files in {result.seconds:.1f} s: imported, tagged, committed by "
+        f"the client ({result.committed}),\nand only then moved to the trash ({result.trashed}). "
         f"Left in the folder: {', '.join(result.left) or 'nothing'}."
     )

@@ -3,40 +3,51 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
 
+from hydrusd.cli._terminal import plain
 from hydrusd.errors import ConfigError, HydrusdError, Problem
 from hydrusd.redaction import redact
 
 EXIT_FAILED = 1
 EXIT_RULES = 2
+_MISTAKE = "hydrusd: this should not have happened; please report it with the lines above."
 
 
 @contextmanager
 def failing_plainly() -> Iterator[None]:
-    """Print what went wrong on standard error and exit with its code."""
+    """Print what went wrong on standard error and exit with its code.
+
+    What hydrusd did not foresee is a mistake of its own: that is told with a traceback,
+    which whoever mends it will need, and from which the secrets are removed.
+    """
     try:
         yield
-    except (HydrusdError, ExceptionGroup) as error:
+    except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - the last boundary
         errors = list(_leaves(error))
+        if any(isinstance(e, (SystemExit, KeyboardInterrupt)) for e in errors):
+            sys.exit(EXIT_FAILED)  # nobody reads any more, or Ctrl-C before there was a handler
         problems = [p for e in errors if isinstance(e, ConfigError) for p in e.problems]
         if problems:
             print_problems(problems)
             sys.exit(EXIT_RULES)
         if not all(isinstance(e, HydrusdError) for e in errors):
-            raise
+            whole = "".join(traceback.format_exception(error))
+            click.echo(plain(redact(whole), keep="\n\t") + _MISTAKE, err=True)
+            sys.exit(EXIT_FAILED)
         for text in dict.fromkeys(map(str, errors)):
-            click.echo(f"hydrusd: {redact(text)}", err=True)
+            click.echo(plain(f"hydrusd: {redact(text)}", keep="\n"), err=True)
         sys.exit(EXIT_FAILED)
 
 
 def print_problems(problems: list[Problem]) -> None:
     """Print all problems of a rules file, and how many there are."""
     for problem in problems:
-        click.echo(redact(problem.render()), err=True)
+        click.echo(plain(redact(problem.render()), keep="\n\t"), err=True)
     count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
     click.echo(f"\n{count} found; nothing was done.", err=True)
 

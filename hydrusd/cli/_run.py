@@ -6,16 +6,17 @@ from pathlib import Path
 
 import anyio
 
-from hydrusd import logs
 from hydrusd.cli._paths import rules_path, state_path
-from hydrusd.daemon import Daemon, read_configuration, stopping_on_signals
+from hydrusd.cli._stopping import stopping_on_signals
+from hydrusd.cli._terminal import configure_logs
+from hydrusd.daemon import Daemon, read_configuration
 
 
 def run_daemon(
     rules: Path | None, state_dir: Path | None, *, safe_mode: bool, log_level: str, as_json: bool
 ) -> None:
     """Run until stopped."""
-    logs.configure(level=log_level, as_json=as_json)
+    configure_logs(level=log_level, as_json=as_json)
     configuration = read_configuration(rules_path(rules), safe_mode=safe_mode)
 
     async def run() -> None:

@@ -7,6 +7,7 @@ before it the trigger has to notice again, after it the job will be done.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeGuard
 
 import anyio
 import structlog
@@ -15,7 +16,7 @@ from hydrusd.clock import Clock
 from hydrusd.engine.matching import judge
 from hydrusd.engine.rulebook import Source
 from hydrusd.errors import HydrusdError
-from hydrusd.ledger import Ledger, LedgerWriter, PendingEvent
+from hydrusd.ledger import Ledger, LedgerWriter, NewJob, NotMatched, PendingEvent
 from hydrusd.model import Event
 
 FIRST_RESTART_SECONDS = 5.0
@@ -61,7 +62,15 @@ class Intake:
             Ledger.take_in, self._source.name, self._lane, pending, self._clock.now()
         )
         if taken.jobs:
-            log.info("noticed", trigger=self.name, events=taken.events, jobs=taken.jobs)
+            log.info(
+                f"{self.name}: noticed {_some(taken.events, 'event')}, {_some(taken.jobs, 'job')}",
+                trigger=self.name,
+                events=taken.events,
+                jobs=taken.jobs,
+            )
+            failed = {v.rule: v.failure for p in pending for v in p.verdicts if _failed(v)}
+            for rule, failure in failed.items():
+                log.warning(f"rule {rule!r} gave up at once: {failure}", rule=rule)
             self._wake()
 
     async def unseen(self, keys: Sequence[str]) -> set[str]:
@@ -79,14 +88,16 @@ class Intake:
 
     def warn(self, message: str) -> None:
         """Say something that does not stop the trigger."""
-        log.warning(message, trigger=self.name)
+        log.warning(f"{self._source.name}: {message}", trigger=self.name)
 
     def _report(self, state: str, reason: str) -> None:
         if state != self._state or reason:
             if state == "waiting":
-                log.warning(reason, trigger=self.name)
+                log.warning(f"{self._source.name}: {reason}", trigger=self.name)
             elif self._state == "waiting":
-                log.info("works again", trigger=self.name)
+                log.info(f"{self.name} works again", trigger=self.name)
+            elif self._state != state:
+                log.info(f"{self._source.name}: {reason or state}", trigger=self.name)
         self._state = state
         self._reports.append((state, reason))
         self._reported.set()
@@ -129,6 +140,14 @@ class Intake:
             self.waiting(f"{failure}; starting again in {delay:.0f} s")
             await self._clock.sleep(delay)
             delay = min(delay * 2, LONGEST_RESTART_SECONDS)
+
+
+def _failed(verdict: NewJob | NotMatched) -> TypeGuard[NewJob]:
+    return isinstance(verdict, NewJob) and bool(verdict.failure)
+
+
+def _some(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' if count != 1 else ''}"
 
 
 def _describe(source: Source) -> str:

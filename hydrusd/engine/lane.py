@@ -14,9 +14,9 @@ from __future__ import annotations
 import inspect
 import random
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import cast
 
 import anyio
@@ -65,6 +65,8 @@ RENEW_SECONDS = 60.0
 IDLE_SECONDS = 5.0
 """Another process may put jobs back (``retry``); so often is looked for that."""
 RULE_PARK_SECONDS = 60.0
+DEAD_TOLD = 10
+"""How many dead letters of one set are named in the log; `hydrusd status` shows the others."""
 PROBE_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 
 log = structlog.get_logger("hydrusd.lane")
@@ -136,7 +138,13 @@ class Lane:
         self._refused: frozenset[str] = frozenset()
         self._boot = ""
         self._settling = Settling(
-            name, client, rules, ledger, clock, commit_wait_seconds=commit_wait_seconds
+            name,
+            client,
+            rules,
+            ledger,
+            clock,
+            commit_wait_seconds=commit_wait_seconds,
+            tell=self._tell,
         )
 
     def wake(self) -> None:
@@ -165,7 +173,7 @@ class Lane:
     async def _begin(self) -> None:
         freed = await self._ledger(Ledger.release, self._clock.now())
         if freed:
-            log.info("took up again what was under way when the daemon last stopped", jobs=freed)
+            log.info(f"took up {freed} jobs again that a daemon left under way", jobs=freed)
         await self._settling.begin()
         await self._adopt()
         open_rules = await self._ledger(Ledger.open_rules)
@@ -176,7 +184,7 @@ class Lane:
         """Let the jobs of a rule wait that nobody knows any more."""
         self._orphans |= {rule}
         reason = "the rule is no longer in the rules file; its jobs wait until it is back"
-        log.warning(reason, rule=rule)
+        log.warning(f"rule {rule!r}: {reason}", rule=rule)
         await self._condition("rule", rule, "parked", reason)
 
     async def _adopt(self) -> None:
@@ -222,7 +230,7 @@ class Lane:
         delay = PROBE_SECONDS[min(self._probes, len(PROBE_SECONDS) - 1)]
         self._probes += 1
         if self._parked is None or self._parked.reason != reason:
-            log.warning(f"waiting for Hydrus: {reason}", lane=self.name)
+            log.warning(f"waiting for Hydrus (asked again by itself): {reason}", lane=self.name)
             await self._condition("client", self.name, "waiting", reason)
         self._parked = _Parked(reason, self._clock.monotonic() + delay)
 
@@ -239,7 +247,13 @@ class Lane:
         self._probes = 0
         hydrus = f" (v{info.hydrus_version})" if info.hydrus_version else ""
         detail = f"Client API {info.api_version}{hydrus}, key {info.key_name!r}"
-        log.info("connected to Hydrus", lane=self.name, client=detail)
+        log.info(f"connected to Hydrus: {detail}", lane=self.name, client=detail)
+        if not self._client.can_look_up_files:
+            log.warning(
+                "this access key may not search (or the client is too old for it): files that "
+                "Hydrus has already cannot be recognised before they are sent, which is slow",
+                lane=self.name,
+            )
         await self._condition("client", self.name, "connected", detail)
         self._settling.connected()
         if self._on_connected is not None:
@@ -254,14 +268,14 @@ class Lane:
     async def _park_rule(self, rule: str, reason: str, *, for_permission: bool = False) -> None:
         if self._said.get(rule) != reason:
             self._said[rule] = reason
-            log.warning(f"rule waits: {reason}", rule=rule)
+            log.warning(f"rule {rule!r} waits: {reason}", rule=rule)
             await self._condition("rule", rule, "parked", reason)
         until = self._clock.monotonic() + RULE_PARK_SECONDS
         self._parked_rules[rule] = _Parked(reason, until, for_permission)
 
     async def _rule_works(self, rule: str) -> None:
         if self._said.pop(rule, None) is not None:
-            log.info("rule works again", rule=rule)
+            log.info(f"rule {rule!r} works again", rule=rule)
             await self._condition("rule", rule, "working", "")
 
     async def _unpark_rules(self) -> None:
@@ -317,7 +331,7 @@ class Lane:
             # Also when the daemon stops in the middle: what was done by then is not forgotten.
             with anyio.CancelScope(shield=True):
                 await self._store(work, rule, jobs[0].step)
-        _log_set(rule.name, step.name, [w.result for w in work if w.result is not None])
+        _log_set(rule.name, step.name, work)
         return True
 
     def _prepare(self, item: _Work, rule: CompiledRule, step: CompiledStep) -> None:
@@ -367,7 +381,8 @@ class Lane:
         if not isinstance(error, HydrusdError):
             log.debug("action failed", step=step.name, exc_info=error)
         verdict = judge_error(error, attempt=max(call.attempt for call in left))
-        if verdict.splits and len(left) > 1:
+        if verdict.splits and len(calls) > 1:
+            # Also where one is left: what spoilt the set may have been finished before.
             middle = len(left) // 2
             await self._run_step(step, left[:middle])
             await self._run_step(step, left[middle:])
@@ -403,6 +418,7 @@ class Lane:
         ready = [w for w in work if w.result is not None and not w.stored]
         if not ready:
             return
+        now = self._clock.now()
         updates: list[JobUpdate] = []
         steps: list[StepUpdate] = []
         park = ""
@@ -410,7 +426,7 @@ class Lane:
         for item in ready:
             outcome = item.result
             assert outcome is not None
-            update = self._update(item.job, rule, outcome)
+            update = self._update(item.job, rule, outcome, now)
             updates.append(update)
             if outcome.kind is OutcomeKind.PARK:
                 if outcome.scope is ParkScope.LANE:
@@ -424,7 +440,7 @@ class Lane:
                 position, name, kind, outcome.detail, outcome.values, outcome.receipt
             )
             steps.append(StepUpdate(item.job.id, record))
-        await self._ledger(Ledger.checkpoint, self._owner, updates, steps, self._clock.now())
+        await self._ledger(Ledger.checkpoint, self._owner, updates, steps, now)
         for item in ready:
             item.stored = True
         self._settling.entered([u.job_id for u in updates if u.state is JobState.SETTLING])
@@ -437,9 +453,10 @@ class Lane:
         elif not park:
             await self._rule_works(name)
 
-    def _update(self, job: Job, rule: CompiledRule | None, outcome: Outcome) -> JobUpdate:
+    def _update(
+        self, job: Job, rule: CompiledRule | None, outcome: Outcome, now: datetime
+    ) -> JobUpdate:
         """Decide where a job goes from here."""
-        now = self._clock.now()
         state, step, attempt, run_at = JobState.READY, job.step, job.attempt, now
         needs_client = True if rule is None else rule.steps[job.step].action_class.needs_client
         boot = job.boot
@@ -470,7 +487,10 @@ class Lane:
                 attempt = job.attempt - 1
         if ending is not None and boot:
             state = JobState.SETTLING
-        file_hash = outcome.values.get("hash", job.file_hash)
+        file_hash: object = job.file_hash
+        if rule is not None and rule.steps[job.step].action_class.imports:
+            # Only what imports knows the file's own hash; another's may be of anything.
+            file_hash = outcome.values.get("hash", file_hash)
         return JobUpdate(
             job_id=job.id,
             event_id=job.event_id,
@@ -491,15 +511,12 @@ class Lane:
 
     async def _settle(self, *, idle: bool) -> bool:
         try:
-            settled = await self._settling.settle(idle=idle)
+            progress = await self._settling.settle(idle=idle)
         except HydrusError as error:
             await self._park(str(error))
             return False
         self._boot = self._settling.boot or self._boot
-        await self._tell(settled.ended)
-        if settled.failure is not None:
-            await self._park(str(settled.failure))
-        return settled.progress
+        return progress
 
     async def _tell(self, ids: Sequence[JobId]) -> None:
         if ids and self._observe is not None:
@@ -554,11 +571,33 @@ async def _one_by_one(calls: Sequence[Call[Action]]) -> None:
         raise general[0]
 
 
-def _log_set(rule: str, step: str, outcomes: Sequence[Outcome]) -> None:
+def _log_set(rule: str, step: str, work: Sequence[_Work]) -> None:
+    """Tell how a set ended: in one line, and one for each dead letter, up to a few."""
     counts: dict[str, int] = {}
-    for outcome in outcomes:
-        counts[outcome.kind] = counts.get(outcome.kind, 0) + 1
-    log.info(step, rule=rule, **counts)
-    for outcome in outcomes:
-        if outcome.kind is OutcomeKind.DEAD:
-            log.warning(f"gave up: {outcome.detail}", rule=rule, step=step)
+    dead: list[tuple[Job, str]] = []
+    why = ""
+    for item in work:
+        outcome = item.result
+        if outcome is None or outcome.kind is OutcomeKind.PARK:
+            continue  # that something has to wait is told where it is decided
+        kind = outcome.kind
+        if kind is OutcomeKind.RETRY and item.job.attempt >= MAX_ATTEMPTS:
+            kind = OutcomeKind.DEAD
+        counts[kind] = counts.get(kind, 0) + 1
+        if kind is OutcomeKind.DEAD:
+            dead.append((item.job, outcome.detail))
+        elif kind is OutcomeKind.RETRY:
+            why = why or f", because {outcome.detail}"
+    if counts:
+        ended = ", ".join(f"{counts[kind]} {kind}" for kind in OutcomeKind if kind in counts)
+        log.info(f"rule {rule!r}: {step}: {ended}{why}", rule=rule, step=step, **counts)
+    for job, detail in dead[:DEAD_TOLD]:
+        text = f"rule {rule!r}: {step} gave up on {_subject(job)}: {detail}"
+        log.warning(text, rule=rule, step=step, job=job.id)
+    if more := len(dead[DEAD_TOLD:]):
+        log.warning(f"rule {rule!r}: {step} gave up on {more} more", rule=rule, step=step)
+
+
+def _subject(job: Job) -> str:
+    file = job.data.get("file")
+    return str(file.get("path", job.event_key) if isinstance(file, Mapping) else job.event_key)

@@ -16,15 +16,15 @@ has not committed is gone when it dies. So a job whose remote steps are done *se
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
 
+import anyio
 import structlog
 
 from hydrusd.clock import Clock
 from hydrusd.engine.compiling import CompiledRule
 from hydrusd.engine.rulebook import RuleBook
-from hydrusd.errors import AccessDenied, HydrusdError, HydrusError, HydrusUnavailable
+from hydrusd.errors import AccessDenied, HydrusdError, HydrusUnavailable
 from hydrusd.hydrus import HydrusClient
 from hydrusd.ledger import Ledger, LedgerWriter
 from hydrusd.model import Job, JobId, OutcomeKind
@@ -38,15 +38,6 @@ NO_FILE = "0" * 64
 """A hash that no file has."""
 
 log = structlog.get_logger("hydrusd.settling")
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """What a look at the settling jobs came to. ``failure``: the client went away meanwhile."""
-
-    progress: bool = False
-    ended: Sequence[JobId] = field(default_factory=tuple)
-    failure: HydrusError | None = None
 
 
 class Settling:
@@ -65,8 +56,10 @@ class Settling:
         clock: Clock,
         *,
         commit_wait_seconds: float,
+        tell: Callable[[Sequence[JobId]], Awaitable[None]],
     ) -> None:
         self._lane = lane
+        self._tell = tell
         self._client = client
         self._rules = rules
         self._ledger = ledger
@@ -96,14 +89,15 @@ class Settling:
         wait = 0.0 if self._client.can_force_commit else self._wait_seconds
         return max(self._entered[0][0] + wait - self._clock.monotonic(), 0.0)
 
-    async def settle(self, *, idle: bool) -> Settled:
-        """Prove what can be proved now. ``idle``: there is nothing else to do for the client.
+    async def settle(self, *, idle: bool) -> bool:
+        """Prove what can be proved now; False where there was nothing to prove.
 
+        ``idle``: there is nothing else to do for the client. ``tell`` hears of what ended.
         Raises HydrusError where the client is away; nothing is taken as durable then.
         """
         ripe = self._ripe(idle=idle)
         if not ripe:
-            return Settled()
+            return False
         if self._client.can_force_commit:
             await self._client.force_commit()
         elif self._client.can_look_up_files:
@@ -111,16 +105,18 @@ class Settling:
             await self._client.known_hashes([NO_FILE])
         self.boot = await self._client.boot()
         ids = [job_id for _, group in ripe for job_id in group]
-        ended = await self._ledger(Ledger.settle, ids, self.boot, self._clock.now())
-        try:
-            await self._redo_lost(self.boot)
-        except HydrusError as error:
-            return Settled(ended=ended, failure=error)
+        # What has ended is told of even if the daemon is just being stopped.
+        with anyio.CancelScope(shield=True):
+            await self._tell(await self._ledger(Ledger.settle, ids, self.boot, self._clock.now()))
+        await self._redo_lost(self.boot)
+        settled = sum(len(group) for _, group in ripe)  # those of another boot have left them
         for _ in ripe:
             self._entered.popleft()
         self._entered = deque((since, group) for since, group in self._entered if group)
-        log.info("settled", jobs=len(ids), lane=self._lane)
-        return Settled(progress=True, ended=ended)
+        if settled:
+            what = f"{settled} job{'s' if settled != 1 else ''}"
+            log.info(f"settled {what}: Hydrus has committed them", jobs=settled, lane=self._lane)
+        return True
 
     def _ripe(self, *, idle: bool) -> list[tuple[float, list[JobId]]]:
         """Give the groups, oldest first, that the next look can prove durable."""

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from hydrusd.model import Data
 
+_FACTS = {"path", "root", "size", "mtime_ns", "inode"}
+
 
 class SourceState(StrEnum):
     """What became of a source since it was noticed."""
@@ -51,7 +53,7 @@ class FileSource:
     def from_data(cls, data: Data) -> FileSource | None:
         """Read back what ``to_data`` put into an event; None where the event has no file."""
         file = data.get("file")
-        if not isinstance(file, Mapping):
+        if not isinstance(file, Mapping) or not file.keys() >= _FACTS:
             return None
         return cls(
             Path(file["path"]), Path(file["root"]), file["size"], file["mtime_ns"], file["inode"]

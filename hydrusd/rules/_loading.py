@@ -573,7 +573,7 @@ class _Reading:
 
     def _check_templates(self, data: object, path: DataPath) -> None:
         for at, text in _yaml.strings(data, path):
-            if "{{" not in text and "{%" not in text:
+            if not any(opening in text for opening in ("{{", "{%", "{#")):
                 continue
             try:
                 self._vocabulary.check_template(text)

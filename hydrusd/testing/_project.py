@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -245,6 +246,7 @@ class _Watch:
         self._path = project.state_dir / LEDGER_FILE
         self._jobs = jobs
         self._awaited = list(project.awaited)
+        self._began = datetime.now(UTC)
 
     def over(self) -> bool:
         """Say whether it is. Called in a thread."""
@@ -260,11 +262,13 @@ class _Watch:
                 self._awaited = self._unjudged()
             # Counted last: what was judged by now has its jobs by now.
             counts = reader.counts()
+            # Before the lane has looked for the client, rules may still prove to be wrong.
+            begun = any(c.kind == "client" and c.since >= self._began for c in reader.conditions())
         finally:
             reader.close()
         open_jobs = any(count.state not in _ENDINGS for count in counts)
         enough = sum(count.jobs for count in counts) >= self._jobs
-        return enough and not self._awaited and not open_jobs
+        return begun and enough and not self._awaited and not open_jobs
 
     def _unjudged(self) -> list[Dropped]:
         """Give those that await their verdict; where no rule wanted a file, it has made no job."""

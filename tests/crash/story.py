@@ -96,7 +96,7 @@ def _moment(chance: random.Random, usual_seconds: float, *, again: bool) -> Mome
         Moment("disposed", chance.random()),
     )
     # What was once reached is reached at once after a restart; then only time tells.
-    return at_any_time if again else chance.choice((at_any_time, *marks))
+    return at_any_time if again else chance.choice(marks)
 
 
 @dataclass

@@ -6,7 +6,8 @@ Events go in through the real intake, so nothing but the watching of folders is 
 from __future__ import annotations
 
 import random
-from contextlib import asynccontextmanager
+import sqlite3
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 
 import anyio
@@ -17,7 +18,7 @@ from hydrusd.hydrus import HydrusClient
 from hydrusd.ledger import Ledger, LedgerReader, LedgerWriter
 from hydrusd.model import Event
 from hydrusd.plugin import FileSource
-from hydrusd.simulator import DEFAULT_ACCESS_KEY, Permissions, Simulator, SimulatorConfig
+from hydrusd.simulator import DEFAULT_ACCESS_KEY, Permissions
 from hydrusd.testing import paint
 
 PATIENCE_SECONDS = 20
@@ -141,9 +142,8 @@ class Bench:
 
     async def rest(self):
         """Wait until the lane has done all that it can do now."""
-        await anyio.sleep(0)
         with anyio.fail_after(PATIENCE_SECONDS):
-            while not self.clock.lane_rests:
+            while not self.clock.lane_rests or self.lane._woken.is_set():  # noqa: ASYNC110 - no event
                 await anyio.sleep(0.002)
 
     async def passes(self, seconds):
@@ -155,10 +155,17 @@ class Bench:
             await self.rest()
         self.clock.move(end)
 
+    async def skip(self, hours=1, times=1):
+        """Let hours pass at a stroke, so often: whatever is due then is done then."""
+        for _ in range(times):
+            await self.rest()
+            self.clock.move(self.clock.elapsed + 3600 * hours)
+        await self.rest()
+
     async def wait(self, condition):
         """Wait, in real time, for something that happens while the lane is at work."""
         with anyio.fail_after(PATIENCE_SECONDS):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 - any condition, known to no event
                 await anyio.sleep(0.002)
 
     # --- what goes in --------------------------------------------------------------------
@@ -185,7 +192,6 @@ class Bench:
         for source in self._book.sources():
             intake = Intake(source, "hydrus", self._writer, self.clock, self.lane.wake)
             await intake.emit(events)
-        await anyio.sleep(0)
 
     async def retry(self):
         return await self._writer(Ledger.retry, self.clock.now())
@@ -243,15 +249,19 @@ class Bench:
 
     def attempts(self, name):
         """Tries of the present step that were counted."""
-        import sqlite3  # the reader shows them for dead letters only
+        return self._column("attempt", name)
 
-        connection = sqlite3.connect(self.ledger_path)
-        try:
+    def waits(self, name):
+        """Seconds until the next try."""
+        due = datetime.fromisoformat(self._column("run_at", name))
+        return (due - self.clock.now()).total_seconds()
+
+    def _column(self, column, name):
+        # The reader shows these for dead letters only.
+        with closing(sqlite3.connect(self.ledger_path)) as connection:
             [row] = connection.execute(
-                "SELECT attempt FROM job WHERE id = ?", [self.job(name).job_id]
+                f"SELECT {column} FROM job WHERE id = ?", [self.job(name).job_id]
             ).fetchall()
-        finally:
-            connection.close()
         return row[0]
 
     def is_there(self, name):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
+import structlog
 from bench import Bench, Stage
 
 from hydrusd.simulator import Simulator, SimulatorConfig
@@ -30,3 +33,12 @@ def bench(tmp_path, stage):
     yield make
     for simulator in running:
         simulator.close()
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    """Leave out debug lines: a traceback drawn with all its values takes half a second."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
+    yield
+    structlog.configure(**before)

@@ -32,7 +32,10 @@ OWNERS = st.sampled_from(["one", "two"])
 RULES = ("tag", "move")
 BOOTS = st.sampled_from(["boot 1", "boot 2"])
 KEYS = st.lists(st.sampled_from("abcdef"), min_size=1, max_size=4)
-STEPS = 3
+STEPS = 2
+FATES = st.sampled_from(
+    ["on", "on", "settle", "settle", "retry", "dead", "park", "skip", "still at it"]
+)
 ENDINGS = {JobState.DONE, JobState.SKIPPED, JobState.DEAD}
 
 
@@ -96,6 +99,8 @@ class Queue(RuleBasedStateMachine):
         self.stale: list[tuple[str, Job]] = []
         self.events: dict[int, int] = {}
         self.over: dict[int, JobState] = {}
+        self.enqueue(keys="abcd", rules=set(RULES), revision="r1")
+        self.both_say_the_same()
 
     def teardown(self):
         if hasattr(self, "ledger"):
@@ -107,7 +112,11 @@ class Queue(RuleBasedStateMachine):
 
     # --- what can happen ---------------------------------------------------------------------
 
-    @rule(keys=KEYS, rules=st.sets(st.sampled_from(RULES), min_size=1), revision=st.just("r1"))
+    @rule(
+        keys=KEYS,
+        rules=st.sets(st.sampled_from(RULES), min_size=1),
+        revision=st.sampled_from(["r1", "r2"]),
+    )
     def enqueue(self, keys, rules, revision):
         verdicts = [NewJob(name, revision, name == "tag") for name in sorted(rules)]
         pending = [noticed(key, *verdicts) for key in keys]
@@ -125,8 +134,8 @@ class Queue(RuleBasedStateMachine):
 
     @rule(
         owner=OWNERS,
-        limit=st.integers(1, 3),
-        without_client=st.booleans(),
+        limit=st.integers(1, 4),
+        without_client=st.sampled_from([False, False, False, True]),
         blocked=st.sets(st.sampled_from(RULES), max_size=1),
     )
     def claim(self, owner, limit, without_client, blocked):
@@ -165,15 +174,19 @@ class Queue(RuleBasedStateMachine):
     def _held_by(self, owner: str) -> list[Job]:
         return [job for i, job in self.held.items() if self.jobs[i].owner == owner]
 
+    @rule(owner=OWNERS, data=st.data(), limit=st.integers(2, 4))
+    def work(self, owner, data, limit):
+        """Both at once, so that jobs come a long way in few moves."""
+        self.claim(owner, limit, without_client=False, blocked=set())
+        self.checkpoint(owner, data)
+
     @precondition(lambda self: self.held)
     @rule(owner=OWNERS, data=st.data())
     def checkpoint(self, owner, data):
         updates, steps = [], []
         for job in self._held_by(owner):
             expected = self.jobs[job.id]
-            fate = data.draw(
-                st.sampled_from(["on", "retry", "dead", "park", "skip", "settle", "still at it"])
-            )
+            fate = data.draw(FATES)
             last = job.step >= STEPS - 1
             match fate:
                 case "still at it":
@@ -260,7 +273,8 @@ class Queue(RuleBasedStateMachine):
     def settle(self, data, boot):
         waiting = [job.id for job in self.in_state(JobState.SETTLING)]
         assert sorted(self.ledger.settling(LANE)) == waiting
-        ids = data.draw(st.sets(st.sampled_from(sorted(self.jobs)))) if self.jobs else set()
+        everything = sorted(self.jobs)
+        ids = data.draw(st.just(set(everything)) | st.sets(st.sampled_from(everything)))
         durable = [
             job for job in self.in_state(JobState.SETTLING) if job.id in ids and job.boot == boot
         ]
@@ -328,8 +342,8 @@ def test_the_queue_does_what_its_model_does(fresh_ledger):
     run_state_machine_as_test(
         Here,
         settings=settings(
-            max_examples=20,
-            stateful_step_count=30,
+            max_examples=40,
+            stateful_step_count=50,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow],
         ),

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -75,6 +76,14 @@ def test_two_in_one_process_are_two_daemons_too(path):
         Ledger.open(path)
     assert caught.value.pid == os.getpid()
     first.close()
+    Ledger.open(path).close()
+
+
+def test_any_thread_may_close(path):
+    opened = Ledger.open(path)
+    closing_thread = threading.Thread(target=opened.close)
+    closing_thread.start()
+    closing_thread.join()
     Ledger.open(path).close()
 
 

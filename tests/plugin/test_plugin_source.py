@@ -83,6 +83,10 @@ def test_replaced_by_what_is_no_file_it_has_changed(file, root, other):
     assert source.state() is SourceState.CHANGED
 
 
+def test_only_a_file_is_ever_the_same(root):
+    assert noticed(root / "album", root).state() is SourceState.CHANGED
+
+
 def test_where_a_listing_knows_no_inode_size_and_time_decide(file, root):
     """Windows' directory listing says 0."""
     status = list(file.stat())

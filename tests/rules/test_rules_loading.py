@@ -57,7 +57,7 @@ def test_the_whole_of_a_file(example, tmp_path, vocabulary):
     assert rules.client.url == "http://127.0.0.1:45869"
     assert rules.client.access_key.get_secret_value() == KEY
     assert rules.client.commit_wait_seconds == 90.0
-    assert rules.client.timeout_seconds == 60.0
+    assert rules.client.timeout_seconds == 120.0
 
     (rule,) = rules.rules
     assert (rule.name, rule.enabled) == ("import my downloads", True)

@@ -28,8 +28,8 @@ async def test_sleepers_wake_in_order_at_their_own_time():
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(sleeper, "late", 10)
-        tasks.start_soon(sleeper, "early", 2)
         tasks.start_soon(sleeper, "middle", 5)
+        tasks.start_soon(sleeper, "early", 2)
         await clock.advance(1.9)
         assert woke == []
         await clock.advance(4)

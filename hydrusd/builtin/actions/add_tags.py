@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, ClassVar
 
@@ -60,17 +59,14 @@ class AddTags(SetAction):
         return self.__pydantic_extra__ or {}
 
     def preflight(self, client: HydrusClient) -> Iterable[Fault]:
-        """Name the services that the client does not have."""
+        """Name the services that the client does not have, or has twice."""
         for service in self.tags:
             if "{{" in service or "{%" in service:
                 continue  # which one it is, each file will tell
             try:
                 client.tag_service(service)
             except RequestRejected as error:
-                names = [s.name for s in client.services]
-                close = difflib.get_close_matches(service, names, 1)
-                hint = f"did you mean {close[0]!r}?" if close else ""
-                yield Fault(error.message, hint, (service,))
+                yield Fault(error.message, path=(service,))
 
     @classmethod
     async def run_set(cls, calls: Sequence[Call[SetAction]]) -> None:

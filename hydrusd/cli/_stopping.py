@@ -1,0 +1,46 @@
+"""Ctrl-C and its like, as a wish to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+PATIENCE_SECONDS = 1.0
+"""A second signal within this time is the first one told twice: a terminal tells a whole
+process group, and programs that start others (timeout, uv, npm, a service manager) pass
+on what they were told as well."""
+
+_NAMES = ("SIGINT", "SIGTERM", "SIGBREAK")
+
+
+@contextmanager
+def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Call ``stop`` on the event loop at SIGINT, SIGTERM or (Windows) SIGBREAK.
+
+    Another one later than ``PATIENCE_SECONDS`` ends the process at once. Plain ``signal``
+    handlers, because event loops offer none on Windows.
+    """
+    loop = asyncio.get_running_loop()
+    asked_at: float | None = None
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        del frame
+        nonlocal asked_at
+        if asked_at is None:
+            asked_at = time.monotonic()
+            loop.call_soon_threadsafe(stop)
+        elif time.monotonic() - asked_at > PATIENCE_SECONDS:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+    numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+    former = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
