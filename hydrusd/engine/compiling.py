@@ -13,10 +13,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from hydrusd.clock import Clock
 from hydrusd.errors import ExpressionError
 from hydrusd.expressions import Condition, Expressions, is_template
-from hydrusd.model import Data, StepRecord
-from hydrusd.plugin import AnyAction, Trigger
+from hydrusd.hydrus import HydrusClient
+from hydrusd.model import Data, Job, StepRecord
+from hydrusd.plugin import AnyAction, Call, Trigger
 from hydrusd.rules import RuleSpec, StepSpec
 
 Render = Callable[[Mapping[str, object]], object]
@@ -107,6 +109,21 @@ class CompiledRule:
         """Its trigger, with parameters."""
         assert isinstance(self.spec.trigger_config, Trigger)
         return self.spec.trigger_config
+
+    def call(self, position: int, job: Job, client: HydrusClient, clock: Clock) -> Call[AnyAction]:
+        """Make what the action of a step is called with. Raises ExpressionError."""
+        return Call(
+            action=self.steps[position].action(self.context(job.data, job.steps)),
+            job_id=job.id,
+            rule=self.name,
+            data=job.data,
+            client=client,
+            clock=clock,
+            file_hash=job.file_hash,
+            attempt=job.attempt,
+            steps=job.steps,
+            position=position,
+        )
 
     def context(self, data: Data, steps: Sequence[StepRecord] = ()) -> dict[str, object]:
         """Give what templates and conditions of this rule see."""

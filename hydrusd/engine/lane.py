@@ -321,7 +321,7 @@ class Lane:
             return True
         step = rule.steps[jobs[0].step]
         for item in work:
-            self._prepare(item, rule, step)
+            self._prepare(item, rule)
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._flush, work, rule, name=f"checkpoints of {step.name}")
@@ -334,25 +334,11 @@ class Lane:
         _log_set(rule.name, step.name, work)
         return True
 
-    def _prepare(self, item: _Work, rule: CompiledRule, step: CompiledStep) -> None:
-        job = item.job
+    def _prepare(self, item: _Work, rule: CompiledRule) -> None:
         try:
-            action = step.action(rule.context(job.data, job.steps))
+            item.call = rule.call(item.job.step, item.job, self._client, self._clock)
         except ExpressionError as error:
             item.outcome = Outcome.dead(str(error))
-            return
-        item.call = Call(
-            action=action,
-            job_id=job.id,
-            rule=rule.name,
-            data=job.data,
-            client=self._client,
-            clock=self._clock,
-            file_hash=job.file_hash,
-            attempt=job.attempt,
-            steps=job.steps,
-            position=job.step,
-        )
 
     async def _run_step(self, step: CompiledStep, calls: Sequence[Call[AnyAction]]) -> None:
         """Have every call finished, by the action or by what it raised."""

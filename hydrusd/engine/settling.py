@@ -28,7 +28,6 @@ from hydrusd.errors import AccessDenied, HydrusdError, HydrusUnavailable
 from hydrusd.hydrus import HydrusClient
 from hydrusd.ledger import Ledger, LedgerWriter
 from hydrusd.model import Job, JobId, OutcomeKind
-from hydrusd.plugin import AnyAction, Call
 
 COMMIT_AT_LEAST_EVERY_SECONDS = 5.0
 COMMIT_AT_JOBS = 2000
@@ -198,20 +197,7 @@ class Settling:
         step = rule.steps[position]
         everyone = frozenset(job.id for job in jobs)
         try:
-            calls: list[Call[AnyAction]] = [
-                Call(
-                    action=step.action(rule.context(job.data, job.steps)),
-                    job_id=job.id,
-                    rule=rule.name,
-                    data=job.data,
-                    client=self._client,
-                    clock=self._clock,
-                    file_hash=job.file_hash,
-                    steps=job.steps,
-                    position=position,
-                )
-                for job in jobs
-            ]
+            calls = [rule.call(position, job, self._client, self._clock) for job in jobs]
             lost = await step.action_class.lost(calls)
             return everyone.intersection(call.job_id for call in lost)
         except (HydrusUnavailable, AccessDenied):
