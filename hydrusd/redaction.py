@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Mapping
+from typing import Any
 
 HIDDEN = "[hidden]"
 
@@ -53,4 +54,13 @@ def redact_tree(value: object, *, name: str = "") -> object:
         }
     if isinstance(value, list | tuple):
         return [redact_tree(item, name=name) for item in value]
+    return redact(value) if isinstance(value, str) else value
+
+
+def redact_strings(value: Any) -> Any:
+    """Give plain data with the secrets in its texts replaced, whatever the names beside them."""
+    if isinstance(value, Mapping):
+        return {redact_strings(key): redact_strings(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [redact_strings(item) for item in value]
     return redact(value) if isinstance(value, str) else value

@@ -15,26 +15,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from hydrusd.cli._terminal import configure_logs, plain
+
 if TYPE_CHECKING:
     from hydrusd.hydrus import HydrusClient, Page
 
 KEY_VARIABLE = "HYDRUS_ACCESS_KEY"
 LIMIT_SINCE_API = 18
+POPUP_LINES = 4
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-# Control characters, line separators, what reverses the order of letters, lone surrogates.
-_UNSHOWN = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)
 # The value of such a header lets people in.
 _SECRET_HEADER = re.compile(r"(?i)auth|cookie|token|key|secret|session|password")
-
-
-def plain(text: str) -> str:
-    """Give the text with everything that a terminal would obey as escapes."""
-    return _UNSHOWN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def _where(command: Command) -> Command:
@@ -290,8 +284,11 @@ def popups(rules: Path | None, url: str | None, as_json: bool) -> None:
             )
             shown = "".join(f" {_of(done)}/{_of(whole)}" for done, whole in gauges)
             lines.append(f"{popup.key}  {', '.join(state)}{shown}")
-            # Its lines are lines here too; all else that commands a terminal is not obeyed.
-            lines += [f"  {line}" for line in popup.text.splitlines() if line.strip()]
+            # A popup may hold a whole traceback, or the client's environment: that is for --json.
+            said = [line for line in popup.text.splitlines() if line.strip()]
+            lines += [f"  {line}" for line in said[:POPUP_LINES]]
+            if len(said) > POPUP_LINES:
+                lines.append(f"  … and {len(said) - POPUP_LINES} more lines")
         return found, lines or ["There are none."]
 
     _tell(ask, rules, url, as_json=as_json)
@@ -353,31 +350,28 @@ def _tell(
     """Ask the client and print the answer: as JSON, or line by line."""
     import anyio
 
-    from hydrusd.cli._failing import failing_plainly
-    from hydrusd.redaction import redact
+    from hydrusd.redaction import redact, redact_strings
 
     async def asked() -> tuple[Any, list[str]]:
         async with _client(rules, url) as client:
             await client.connect()
             return await ask(client)
 
-    with failing_plainly():
-        found, lines = anyio.run(asked)
+    found, lines = anyio.run(asked)
     if as_json:
         # Nothing but ASCII comes out: an escape sequence is an escaped one.
-        click.echo(json.dumps(_redacted(found), indent=2))
+        click.echo(json.dumps(redact_strings(found), indent=2))
         return
     for line in lines:
         click.echo(redact(plain(line)))
 
 
 def _client(rules: Path | None, url: str | None) -> HydrusClient:
-    from hydrusd import logs
     from hydrusd.cli._paths import rules_path
     from hydrusd.daemon import make_client, read_client_only
     from hydrusd.hydrus import HydrusClient
 
-    logs.configure(level="warning")
+    configure_logs(level="warning")
     if url is None:
         return make_client(read_client_only(rules_path(rules)))
     if rules is not None:
@@ -389,17 +383,6 @@ def _client(rules: Path | None, url: str | None) -> HydrusClient:
         return HydrusClient(url, key)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--url") from error
-
-
-def _redacted(value: Any) -> Any:
-    # By value alone: a tag service may well be called "secrets".
-    from hydrusd.redaction import redact
-
-    if isinstance(value, dict):
-        return {redact(str(key)): _redacted(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_redacted(item) for item in value]
-    return redact(value) if isinstance(value, str) else value
 
 
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

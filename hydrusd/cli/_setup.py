@@ -24,10 +24,9 @@ import click
 import platformdirs
 from pydantic import SecretStr
 
-from hydrusd import logs
-from hydrusd.cli._api import KEY_VARIABLE, plain
-from hydrusd.cli._failing import failing_plainly
+from hydrusd.cli._api import KEY_VARIABLE
 from hydrusd.cli._paths import RULES_FILE, rules_path
+from hydrusd.cli._terminal import configure_logs, plain
 from hydrusd.clock import Clock, SystemClock
 from hydrusd.daemon import Configuration, read_client_only, read_configuration
 from hydrusd.errors import AccessDenied, ConfigError, HydrusdError, HydrusError, HydrusUnavailable
@@ -106,9 +105,8 @@ class _Key:
 
 def run_setup(answers: Answers) -> None:
     """Ask, try, store, write, check."""
-    logs.configure(level="error")
-    with failing_plainly():
-        _Setup(answers, SystemClock()).run()
+    configure_logs(level="error")
+    _Setup(answers, SystemClock()).run()
 
 
 class _Setup:
@@ -464,10 +462,13 @@ def _tag_service(services: Sequence[Service]) -> str:
     local = [service for service in services if service.type == ServiceType.LOCAL_TAG_DOMAIN]
     if not local:
         return ""
-    name = local[0].name
+    # Every client begins with these two, and the second is not for tags of one's own.
+    rank = {"my tags": 0, "downloader tags": 2}
+    chosen = min(local, key=lambda service: rank.get(service.name, 1))
+    name = chosen.name
     alone = sum(service.name == name for service in services) == 1
-    simple = name.isprintable() and "{" not in name
-    name = name if alone and simple else local[0].reference
+    if not (alone and name.isprintable() and "{" not in name):
+        name = chosen.reference
     return name if name == "my tags" else json.dumps(name, ensure_ascii=False)
 
 

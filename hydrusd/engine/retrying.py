@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hydrusd.errors import (
     AccessDenied,
@@ -23,6 +23,7 @@ from hydrusd.errors import (
     VersionTooOld,
 )
 from hydrusd.model import Outcome
+from hydrusd.redaction import redact, redact_strings
 
 MAX_ATTEMPTS = 8
 FIRST_DELAY_SECONDS = 5.0
@@ -84,15 +85,22 @@ def backoff_seconds(attempt: int, chance: random.Random) -> float:
 
 
 def sound(outcome: object) -> Outcome:
-    """Give what an action said, as far as the ledger can keep it: actions are other people's."""
+    """Give what an action said, as far as the ledger can and may keep it.
+
+    Actions are other people's, and may put into their words what they should keep to themselves.
+    """
     if not isinstance(outcome, Outcome):
         return Outcome.retry(f"the action gave {type(outcome).__name__} for an outcome")
     try:
-        json.dumps([outcome.values, outcome.receipt])
+        left = json.dumps([outcome.values, outcome.receipt], ensure_ascii=False)
         delay = outcome.delay_seconds
         if delay is not None and not (math.isfinite(delay) and delay >= 0):
             raise ValueError(f"a delay of {delay} s")
         _ = outcome.detail.encode("utf-8", "backslashreplace")
     except (AttributeError, RecursionError, TypeError, ValueError) as error:
         return Outcome.retry(f"the action gave an outcome that cannot be kept: {error}")
-    return outcome
+    if redact(left) != left:
+        values, receipt = (redact_strings(each) for each in (outcome.values, outcome.receipt))
+        outcome = replace(outcome, values=values, receipt=receipt)
+    hidden = redact(outcome.detail)
+    return outcome if hidden == outcome.detail else replace(outcome, detail=hidden)

@@ -236,7 +236,10 @@ class Wire:
         if isinstance(error, httpx.ConnectTimeout):
             what = f"no connection to {self.address} within {CONNECT_TIMEOUT_SECONDS:g} s"
         elif isinstance(error, httpx.ConnectError):
-            what = f"cannot connect to {self.address}: {error}"
+            what = (
+                f"cannot connect to {self.address}: {error}; "
+                "is Hydrus running, with its Client API turned on?"
+            )
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 what += _HOW_TO_TRUST
         elif isinstance(error, httpx.ReadTimeout):

@@ -15,6 +15,7 @@ from hydrusd.hydrus import (
     ImportStatus,
     Permission,
     TagStatus,
+    WrongFileError,
     clean_tag,
 )
 from hydrusd.model import Event, FinishedJob, Outcome, StepRecord
@@ -53,6 +54,7 @@ __all__ = [
     "Trigger",
     "TriggerContext",
     "VersionTooOld",
+    "WrongFileError",
     "clean_tag",
     "hookimpl",
     "source_outcome",

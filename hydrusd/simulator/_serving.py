@@ -103,7 +103,11 @@ def bind(host: str, port: int) -> tuple[socket.socket, str]:
         # Here a port in TIME_WAIT may be taken again; on Windows this flag would let two
         # programs share one port.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((host, port))
+    try:
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
     shown = f"[{host}]" if ":" in host else host
     return listener, f"http://{shown}:{listener.getsockname()[1]}"
 

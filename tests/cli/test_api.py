@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import logging
 import subprocess
 import sys
 
 import anyio
 import pytest
-import structlog
-from click.testing import CliRunner
+from invoking import invoke
 
 from hydrusd.cli import cli
 from hydrusd.hydrus import Cookie, HydrusClient
@@ -30,17 +28,6 @@ HOSTILE = f"[bold]{ESCAPE}\nname[/bold]"
 SHOWN = "[bold]\\x1b]0;mine\\x07\\nname[/bold]"
 COOKIE = "cookie-value-5f1d0c"
 LIMITED = "ab" * 32
-
-
-@pytest.fixture(autouse=True)
-def own_logs():
-    root, ours = logging.getLogger(), logging.getLogger("hydrusd")
-    before = root.handlers[:], root.level, ours.level
-    yield
-    root.handlers[:] = before[0]
-    root.setLevel(before[1])
-    ours.setLevel(before[2])
-    structlog.reset_defaults()
 
 
 @pytest.fixture(params=[95, 32, 11])
@@ -82,7 +69,7 @@ def rules(url, tmp_path, monkeypatch):
 @pytest.fixture
 def api(rules):
     def api(*arguments):
-        return CliRunner().invoke(cli, ["api", *map(str, arguments)])
+        return invoke("api", *arguments)
 
     return api
 
@@ -217,6 +204,11 @@ def test_popups(told, do):
     text, [found] = told("popups")
     assert found["key"] == made.key
     assert text.startswith(f"{made.key}  done 3/7\n  T\\x1b]0;mine\\x07[x]")
+    do(lambda c: c.update_popup(made.key, status_text_1="\n".join("abcdefg")))
+    text, [found] = told("popups")
+    assert text.count("\n") == 6
+    assert "more lines" in text
+    assert found["text"].splitlines()[-1].strip() != "c"
 
 
 def test_urls(told, do, file):
@@ -290,7 +282,7 @@ def test_help_of_all_loads_none_of_them():
 
 
 def test_every_command_and_option_says_what_it_does():
-    result = CliRunner().invoke(cli, ["api", "--help"])
+    result = invoke("api", "--help")
     assert result.exit_code == 0
     group = cli.commands["api"]
     names = group.list_commands(None)

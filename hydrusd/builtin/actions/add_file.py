@@ -24,10 +24,10 @@ from hydrusd.plugin import (
     Outcome,
     Permission,
     PermissionMissing,
-    RequestRejected,
     SetAction,
     SourceState,
     VersionTooOld,
+    WrongFileError,
     source_outcome,
 )
 
@@ -178,8 +178,8 @@ async def _upload(call: Call[SetAction], file_hash: str) -> Outcome:
     assert source is not None
     try:
         result = await call.client.add_file(source.path, sha256=file_hash)
-    except RequestRejected as error:
-        # This file only: a name that the client's system cannot have, a path it does not see.
+    except WrongFileError as error:
+        # Raised again for the set, it would be tried another way: nobody would hear of it.
         return Outcome.dead(str(error))
     except OSError as error:
         state = await to_thread.run_sync(source.state)
