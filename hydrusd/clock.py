@@ -30,6 +30,25 @@ class Clock(Protocol):
         ...
 
 
+async def first_of(
+    event: anyio.Event, clock: Clock, seconds: float | None, *, name: str = "timer"
+) -> None:
+    """Wait for the event, at most so many seconds of the clock; None for as long as it takes."""
+    if event.is_set() or (seconds is not None and seconds <= 0):
+        await anyio.lowlevel.checkpoint()
+        return
+    async with anyio.create_task_group() as tasks:
+        if seconds is not None:
+
+            async def ring() -> None:
+                await clock.sleep(seconds)
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(ring, name=name)
+        await event.wait()
+        tasks.cancel_scope.cancel()
+
+
 class SystemClock:
     """The machine's own clocks."""
 

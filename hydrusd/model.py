@@ -14,7 +14,6 @@ from typing import NewType
 
 EventId = NewType("EventId", int)
 JobId = NewType("JobId", int)
-RunId = NewType("RunId", int)
 
 Data = Mapping[str, object]
 """Plain JSON: strings, numbers, booleans, None, lists and mappings of such."""

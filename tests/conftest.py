@@ -4,9 +4,34 @@ from __future__ import annotations
 
 import pytest
 
+from hydrusd.simulator._serving import Serving
+
 pytest_plugins = ("hydrusd.testing",)
 
 
 @pytest.fixture(scope="session")
 def anyio_backend():
     return "asyncio"
+
+
+class Stage:
+    """One server for all tests, in front of the simulator that is being tested."""
+
+    request_line_bytes = 2 * 1024 * 1024
+
+    def __init__(self):
+        self.simulator = None
+
+    async def app(self, scope, receive, send):
+        await self.simulator.app(scope, receive, send)
+
+    def shut_down(self):
+        self.simulator = None
+
+
+@pytest.fixture(scope="session")
+def stage():
+    """The stage and its URL: starting and stopping a server for each test takes too long."""
+    stage = Stage()
+    with Serving(stage, "127.0.0.1", 0) as url:
+        yield stage, url

@@ -24,7 +24,7 @@ import structlog
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
-from hydrusd.clock import Clock
+from hydrusd.clock import Clock, first_of
 from hydrusd.engine.compiling import CompiledRule, CompiledStep
 from hydrusd.engine.matching import judge
 from hydrusd.engine.retrying import (
@@ -80,7 +80,6 @@ class _Parked:
 
     reason: str
     until: float
-    for_permission: bool = False
 
 
 @dataclass(eq=False, slots=True)
@@ -210,16 +209,7 @@ class Lane:
         elif (settles := self._settling.due_in_seconds()) is not None:
             waits.append(settles)
         seconds = max(min(waits), 0.01)
-        woken = self._woken
-        async with anyio.create_task_group() as tasks:
-
-            async def sleep() -> None:
-                await self._clock.sleep(seconds)
-                tasks.cancel_scope.cancel()
-
-            tasks.start_soon(sleep, name=f"rest of lane {self.name}")
-            await woken.wait()
-            tasks.cancel_scope.cancel()
+        await first_of(self._woken, self._clock, seconds, name=f"rest of lane {self.name}")
 
     # --- parking -------------------------------------------------------------------------
 
@@ -263,15 +253,15 @@ class Lane:
                 await self._rule_works(rule)
             self._refused = frozenset(reasons)
             for rule, reason in reasons.items():
-                await self._park_rule(rule, reason, for_permission=True)
+                await self._park_rule(rule, reason)
 
-    async def _park_rule(self, rule: str, reason: str, *, for_permission: bool = False) -> None:
+    async def _park_rule(self, rule: str, reason: str) -> None:
         if self._said.get(rule) != reason:
             self._said[rule] = reason
             log.warning(f"rule {rule!r} waits: {reason}", rule=rule)
             await self._condition("rule", rule, "parked", reason)
         until = self._clock.monotonic() + RULE_PARK_SECONDS
-        self._parked_rules[rule] = _Parked(reason, until, for_permission)
+        self._parked_rules[rule] = _Parked(reason, until)
 
     async def _rule_works(self, rule: str) -> None:
         if self._said.pop(rule, None) is not None:
@@ -283,11 +273,10 @@ class Lane:
         due = [rule for rule, parked in self._parked_rules.items() if parked.until <= now]
         if not due:
             return
-        permission = any(self._parked_rules[rule].for_permission for rule in due)
         for rule in due:
             del self._parked_rules[rule]
-        if permission and self._parked is None:
-            # What the key may do is read only when connecting.
+        if self._parked is None:
+            # What the key may do, which most rules wait for, is read only when connecting.
             self._parked = _Parked("reading the permissions again", now)
             await self._connect_if_due()
 
@@ -435,7 +424,7 @@ class Lane:
             await self._park(park)
         name = work[0].job.rule
         if park_rule:
-            await self._park_rule(name, park_rule, for_permission=True)
+            await self._park_rule(name, park_rule)
         elif not park:
             await self._rule_works(name)
 

@@ -1,6 +1,6 @@
 """The author API: what a plugin, the built-in ones included, may use of hydrusd."""
 
-from hydrusd.clock import Clock
+from hydrusd.clock import Clock, first_of
 from hydrusd.errors import (
     HydrusUnavailable,
     PermanentError,
@@ -56,6 +56,7 @@ __all__ = [
     "VersionTooOld",
     "WrongFileError",
     "clean_tag",
+    "first_of",
     "hookimpl",
     "source_outcome",
 ]

@@ -13,7 +13,7 @@ is stored even if the daemon dies a moment later.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Generic, TypeVar
@@ -131,13 +131,6 @@ class Call(Generic[A_co]):
             if record.position == self.position and record.outcome is OutcomeKind.DONE:
                 return record
         return None
-
-    def values_of(self, action: str) -> Mapping[str, object]:
-        """Give what the last earlier step of that name left for later ones; empty if none ran."""
-        for record in reversed(self.steps):
-            if record.action == action and record.position < self.position:
-                return record.values
-        return {}
 
 
 def source_outcome(state: SourceState, source: FileSource) -> Outcome | None:

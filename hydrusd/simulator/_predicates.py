@@ -31,7 +31,6 @@ from hydrusd.simulator._services import (
 
 TagsOf = Callable[[Entry], set[str]]
 Number = float | int | None
-Measure = Callable[[str, Entry], Number]
 Match = re.Match[str]
 
 _APPROXIMATELY = 0.15

@@ -275,18 +275,3 @@ class Bench:
 
     def tags(self, name, service="my tags"):
         return self.simulator.tags(self.hash_of(name), service)
-
-
-class Stage:
-    """One server for all tests, before the simulator that is on."""
-
-    request_line_bytes = 2 * 1024 * 1024
-
-    def __init__(self):
-        self.simulator = None
-
-    async def app(self, scope, receive, send):
-        await self.simulator.app(scope, receive, send)
-
-    def shut_down(self):
-        self.simulator = None

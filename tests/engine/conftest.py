@@ -6,17 +6,9 @@ import logging
 
 import pytest
 import structlog
-from bench import Bench, Stage
+from bench import Bench
 
 from hydrusd.simulator import Simulator, SimulatorConfig
-from hydrusd.simulator._serving import Serving
-
-
-@pytest.fixture(scope="session")
-def stage():
-    stage = Stage()
-    with Serving(stage, "127.0.0.1", 0) as url:
-        yield stage, url
 
 
 @pytest.fixture

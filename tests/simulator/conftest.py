@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 
 from hydrusd.simulator import DEFAULT_ACCESS_KEY, Simulator, SimulatorConfig
-from hydrusd.simulator._serving import Serving
 
 KEY_HEADER = "Hydrus-Client-API-Access-Key"
 RAW = {"Content-Type": "application/octet-stream"}
@@ -52,28 +51,6 @@ def call():
     yield make
     for caller in callers:
         caller.close()
-
-
-class Stage:
-    """One listening server for all tests, in front of the simulator that is being tested."""
-
-    request_line_bytes = 2 * 1024 * 1024
-
-    def __init__(self):
-        self.simulator = None
-
-    async def app(self, scope, receive, send):
-        await self.simulator.app(scope, receive, send)
-
-    def shut_down(self):
-        self.simulator = None
-
-
-@pytest.fixture(scope="session")
-def stage():
-    stage = Stage()
-    with Serving(stage, "127.0.0.1", 0) as url:
-        yield stage, url
 
 
 @pytest.fixture

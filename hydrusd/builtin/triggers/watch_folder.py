@@ -18,7 +18,15 @@ from pydantic import AfterValidator, Field
 from hydrusd.builtin.triggers._globs import Selection, problem_of
 from hydrusd.builtin.triggers._looking import FolderAway, Looker
 from hydrusd.builtin.triggers._settling import Settling
-from hydrusd.plugin import Clock, Duration, Event, FileSource, FolderPath, Trigger, TriggerContext
+from hydrusd.plugin import (
+    Duration,
+    Event,
+    FileSource,
+    FolderPath,
+    Trigger,
+    TriggerContext,
+    first_of,
+)
 
 BATCH = 500
 """How many files are asked about and handed over at once."""
@@ -162,7 +170,7 @@ class _Watch:
                 left = (soonest if self._scan_wanted else latest) - self._clock.monotonic()
                 if left <= 0:
                     break
-                await _first_of(self._called, self._clock, left)
+                await first_of(self._called, self._clock, left)
 
     async def _reconcile(self) -> float:
         """Look through the whole folder; give the seconds until the next time."""
@@ -238,7 +246,7 @@ class _Watch:
         while True:
             due = self._settling.next_due
             left = None if due is None else due - self._clock.monotonic()
-            await _first_of(self._stirred, self._clock, left)
+            await first_of(self._stirred, self._clock, left)
             self._stirred = anyio.Event()
             await self._take_hints()
             await self._take_due()
@@ -284,20 +292,3 @@ class _Watch:
     async def _in_thread(self, work: Callable[[], T]) -> T:
         # These only look, so a cancelled one need not be waited for: it may never return.
         return await to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=True)
-
-
-async def _first_of(event: anyio.Event, clock: Clock, seconds: float | None) -> None:
-    """Wait for the event, at most so many seconds; None for as long as it takes."""
-    if event.is_set() or (seconds is not None and seconds <= 0):
-        await anyio.lowlevel.checkpoint()
-        return
-    async with anyio.create_task_group() as tasks:
-        if seconds is not None:
-
-            async def ring() -> None:
-                await clock.sleep(seconds)
-                tasks.cancel_scope.cancel()
-
-            tasks.start_soon(ring, name="timer")
-        await event.wait()
-        tasks.cancel_scope.cancel()

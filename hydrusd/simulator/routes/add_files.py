@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 
 from hydrusd.simulator._answers import EMPTY, Answer
-from hydrusd.simulator._entries import StoredFile
 from hydrusd.simulator._errors import Refusal, Unforeseen, bad_request
 from hydrusd.simulator._pictures import Picture, Unimportable, identify, looks_of
+from hydrusd.simulator._recognising import ALREADY_THERE, recognise
 from hydrusd.simulator._routing import Call, Route
 from hydrusd.simulator._services import (
     ALL_LOCAL_MEDIA,
     FILE_STORAGE,
-    FILE_STORAGE_KEY,
     LOCAL_FILES,
     MY_FILES_KEY,
 )
@@ -23,8 +21,6 @@ from hydrusd.simulator._uploads import SPOOL_BYTES, Upload, upload_from
 IMPORT_FILES = frozenset({1})
 
 _IMPORTED = 1
-_ALREADY_THERE = 2
-_DELETED_BEFORE = 3
 _FAILED = 4
 _VETOED = 7
 
@@ -41,7 +37,7 @@ async def _add_file(call: Call) -> Answer:
         upload.discard()
     if (
         source is not None
-        and status in {_IMPORTED, _ALREADY_THERE}
+        and status in {_IMPORTED, ALREADY_THERE}
         and call.era.has("add_file_deletes_source")
         and call.arguments.flag("delete_after_successful_import", default=False)
     ):
@@ -126,30 +122,8 @@ def _veto(call: Call, upload: Upload, picture: Picture) -> str | None:
 def _known_as(call: Call, sha256: str) -> tuple[int, str] | None:
     with call.client.store.lock:
         entry = call.client.store.entries.get(sha256)
-        file = entry.file if entry else None
-    if file is None:
-        return None
-    if file.is_current:
-        when = _when(call, file.imported_at)
-        return _ALREADY_THERE, f"file recognised: Imported at {when} before this check."
-    if not file.is_trashed and FILE_STORAGE_KEY not in file.removals:
-        return None  # its deletion record was cleared
-    return _DELETED_BEFORE, f"file recognised: {_removal(call, file)} before this check."
-
-
-def _removal(call: Call, file: StoredFile) -> str:
-    when = _when(call, file.deleted_at or file.imported_at)
-    if file.is_trashed:
-        return f"Currently in trash ({file.delete_reason}). Sent there at {when}"
-    return f"Deleted from the client ({file.delete_reason}). Deleted at {when}"
-
-
-def _when(call: Call, moment: float) -> str:
-    # The client writes its machine's own time of day, without a zone.
-    written = time.strftime(call.era.time_format, time.localtime(moment))
-    seconds = int(time.time() - moment)
-    ago = f"{seconds} second{'s' * (seconds > 1)} ago" if seconds else "now"
-    return f"{written}, which was {ago}"
+        known = recognise(call.era, entry.file if entry else None)
+    return (known[0], f"file {known[1]}") if known else None
 
 
 async def _delete_files(call: Call) -> Answer:
