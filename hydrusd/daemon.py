@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +17,18 @@ import structlog
 
 from hydrusd import builtin
 from hydrusd.clock import Clock, SystemClock
-from hydrusd.engine import CompiledRule, Intake, Lane, RuleBook
+from hydrusd.engine import CompiledRule, Intake, Lane, RuleBook, Signals
 from hydrusd.errors import ConfigError, HydrusdError, HydrusError, Problem
 from hydrusd.expressions import Expressions
 from hydrusd.hydrus import ClientInfo, HydrusClient
 from hydrusd.ledger import Ledger, LedgerWriter
 from hydrusd.model import FinishedJob
-from hydrusd.plugin import AnyAction
+from hydrusd.plugin import AnyAction, Fault, Trigger
 from hydrusd.plugin.host import PluginHost
+from hydrusd.redaction import redact
 from hydrusd.rules import (
     ClientSpec,
+    Position,
     RuleFault,
     RuleSet,
     RuleSpec,
@@ -104,7 +106,22 @@ def read_configuration(
         check_client=check_client,
     )
     rules = load(path, vocabulary, environ=os.environ, resolve_secrets=resolve_secrets)
+    if problems := list(_check_together(rules)):
+        raise ConfigError(problems)
     return Configuration(rules, host, expressions, vocabulary)
+
+
+def _check_together(rules: RuleSet) -> Iterator[Problem]:
+    """Find what is wrong with rules only in view of the others."""
+    triggers = {rule.name: rule.trigger for rule in rules.rules}
+    for rule in rules.rules:
+        assert isinstance(rule.trigger_config, Trigger)
+        for fault in rule.trigger_config.check(triggers):
+            yield _problem(rule.position, fault)
+        for step in rule.steps:
+            assert isinstance(step.config, AnyAction)
+            for fault in step.config.check(triggers):
+                yield _problem(step.position, fault)
 
 
 def read_client_only(path: Path, *, resolve_secrets: bool = True) -> ClientSpec:
@@ -235,6 +252,8 @@ class Daemon:
             # From the first moment on: a busy client may not answer for minutes.
             tasks.start_soon(stop, name="stopping")
             await self._look_first(client, book)
+            sources = book.sources()
+            await writer(Ledger.listen, {t for s in sources for t in s.trigger.topics})
             await writer(
                 Ledger.remember_rules,
                 [(rule.name, rule.revision, rule.spec.definition) for rule in book],
@@ -252,8 +271,11 @@ class Daemon:
                 on_connected=lambda info: reasons_to_park(book, client, info),
             )
             tasks.start_soon(lane.run, name=f"lane {lane.name}")
-            for source in book.sources():
-                intake = Intake(source, lane.name, writer, self._clock, lane.wake)
+            signals = Signals(writer, self._clock)
+            if any(source.trigger.topics for source in sources):
+                tasks.start_soon(signals.run, name="signals")
+            for source in sources:
+                intake = Intake(source, lane.name, writer, self._clock, lane.wake, client, signals)
                 tasks.start_soon(intake.run, name=f"trigger {intake.name}")
             path, count = str(self._state_dir / LEDGER_FILE), len(list(book))
             rules = f"{count} rule{'s' if count != 1 else ''}"
@@ -287,21 +309,30 @@ class Daemon:
 
 def live_problems(rule: CompiledRule, client: HydrusClient) -> Iterator[Problem]:
     """Give what the connected client shows to be wrong with a rule, with its place."""
+    looks: list[tuple[str, Position, Callable[[HydrusClient], Iterable[Fault]]]] = [
+        (rule.trigger.trigger, rule.spec.position, rule.trigger.preflight)
+    ]
     for step in rule.steps:
         assert isinstance(step.spec.config, AnyAction)
-        place = step.spec.position
+        looks.append((step.name, step.spec.position, step.spec.config.preflight))
+    for name, place, look in looks:
         try:
-            faults = list(step.spec.config.preflight(client))
+            faults = list(look(client))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the plugin boundary
-            log.warning(f"{step.name} failed to look at the client: {error!r}", rule=rule.name)
+            log.warning(f"{name} failed to look at the client: {error!r}", rule=rule.name)
             continue
         for fault in faults:
-            try:
-                text = Path(place.file).read_text(encoding="utf-8-sig").splitlines()
-                excerpt = text[place.line - 1]
-            except (OSError, ValueError, IndexError):
-                excerpt = ""
-            yield Problem(place.file, place.line, place.column, fault.message, fault.hint, excerpt)
+            yield _problem(place, fault)
+
+
+def _problem(place: Position, fault: Fault) -> Problem:
+    """Give a fault with its place and its line."""
+    try:
+        text = Path(place.file).read_text(encoding="utf-8-sig").splitlines()
+        excerpt = redact(text[place.line - 1])
+    except (OSError, ValueError, IndexError):
+        excerpt = ""
+    return Problem(place.file, place.line, place.column, fault.message, fault.hint, excerpt)
 
 
 def reasons_to_park(book: RuleBook, client: HydrusClient, info: ClientInfo) -> dict[str, str]:

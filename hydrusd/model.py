@@ -36,6 +36,7 @@ class OutcomeKind(StrEnum):
 
     DONE = "done"
     SKIPPED = "skipped"
+    LATER = "later"
     RETRY = "retry"
     DEAD = "dead"
     PARK = "park"
@@ -49,13 +50,22 @@ class ParkScope(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Firing:
+    """A rule that is to be fired, and what it is fired with."""
+
+    rule: str
+    data: Data
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """How one step of one job ended.
 
     ``values`` are for later steps (``steps.add_file.hash``); ``receipt`` is what the
     step really changed, kept for ``explain`` and ``undo``. ``frees_event`` says that
     what the event stood for is no longer there (the source was moved, trashed,
-    replaced): should the same thing be noticed again, it is a new event.
+    replaced): should the same thing be noticed again, it is a new event. ``fires`` are
+    rules to be fired by this step, stored together with it: never without, never twice.
     """
 
     kind: OutcomeKind
@@ -65,6 +75,7 @@ class Outcome:
     delay_seconds: float | None = None
     scope: ParkScope = ParkScope.LANE
     frees_event: bool = False
+    fires: Sequence[Firing] = ()
 
     @classmethod
     def done(
@@ -74,9 +85,17 @@ class Outcome:
         values: Data | None = None,
         receipt: Data | None = None,
         frees_event: bool = False,
+        fires: Sequence[Firing] = (),
     ) -> Outcome:
         """Say that the step did its work; the job goes on to the next one."""
-        return cls(OutcomeKind.DONE, detail, values or {}, receipt=receipt, frees_event=frees_event)
+        return cls(
+            OutcomeKind.DONE,
+            detail,
+            values or {},
+            receipt=receipt,
+            frees_event=frees_event,
+            fires=fires,
+        )
 
     @classmethod
     def skipped(
@@ -84,6 +103,15 @@ class Outcome:
     ) -> Outcome:
         """Say that the job ends here, on purpose: its remaining steps do not run."""
         return cls(OutcomeKind.SKIPPED, detail, values or {}, frees_event=frees_event)
+
+    @classmethod
+    def later(cls, detail: str, *, delay_seconds: float, values: Data | None = None) -> Outcome:
+        """Say that the step is under way but not over: it is called again after the delay.
+
+        For what takes long elsewhere (a download) or is not due yet. Costs no attempt; the
+        daemon may be restarted in between. The next call finds ``values`` in ``progress``.
+        """
+        return cls(OutcomeKind.LATER, detail, values or {}, delay_seconds=delay_seconds)
 
     @classmethod
     def retry(cls, detail: str, *, delay_seconds: float | None = None) -> Outcome:

@@ -7,6 +7,7 @@ input like any other.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,11 @@ from hydrusd.clock import Clock
 from hydrusd.errors import ExpressionError
 from hydrusd.expressions import Condition, Expressions, is_template
 from hydrusd.hydrus import HydrusClient
-from hydrusd.model import Data, Job, StepRecord
+from hydrusd.model import Data, Job, OutcomeKind, StepRecord
 from hydrusd.plugin import AnyAction, Call, Trigger
 from hydrusd.rules import RuleSpec, StepSpec
+
+_HASH = re.compile(r"[0-9a-f]{64}")
 
 Render = Callable[[Mapping[str, object]], object]
 
@@ -119,11 +122,23 @@ class CompiledRule:
             data=job.data,
             client=client,
             clock=clock,
-            file_hash=job.file_hash,
+            file_hashes=self._file_hashes(position, job),
             attempt=job.attempt,
             steps=job.steps,
             position=position,
         )
+
+    def _file_hashes(self, position: int, job: Job) -> tuple[str, ...]:
+        """Give the client's files that the job is about at a step: as last named before it."""
+        done = {r.position: r for r in job.steps if r.outcome is OutcomeKind.DONE}
+        for here in range(min(position, len(self.steps) - 1), -1, -1):
+            step, record = self.steps[here], done.get(here)
+            if record is None or record.action != step.name:
+                continue
+            names = step.action_class.imports or step.action_class.names_files
+            if names and (hashes := _hashes(record.values)):
+                return hashes
+        return _hashes(job.data) or ((job.file_hash,) if job.file_hash else ())
 
     def context(self, data: Data, steps: Sequence[StepRecord] = ()) -> dict[str, object]:
         """Give what templates and conditions of this rule see."""
@@ -132,6 +147,13 @@ class CompiledRule:
             "rule": {"name": self.name},
             "steps": {record.action: record.values for record in steps},
         }
+
+
+def _hashes(named: Data) -> tuple[str, ...]:
+    given = named.get("hashes") or [named.get("hash")]
+    listed = given if isinstance(given, Sequence) and not isinstance(given, str) else ()
+    found = (h for h in listed if isinstance(h, str) and _HASH.fullmatch(h))
+    return tuple(dict.fromkeys(found))
 
 
 def compile_rule(spec: RuleSpec, expressions: Expressions, folder: Path) -> CompiledRule:

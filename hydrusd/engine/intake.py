@@ -6,7 +6,7 @@ before it the trigger has to notice again, after it the job will be done.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeGuard
 
 import anyio
@@ -15,12 +15,28 @@ import structlog
 from hydrusd.clock import Clock
 from hydrusd.engine.matching import judge
 from hydrusd.engine.rulebook import Source
-from hydrusd.errors import HydrusdError
-from hydrusd.ledger import Ledger, LedgerWriter, NewJob, NotMatched, PendingEvent
+from hydrusd.engine.signals import Signals
+from hydrusd.errors import HydrusdError, HydrusError
+from hydrusd.hydrus import HydrusClient
+from hydrusd.ledger import (
+    FOR_GOOD,
+    Ledger,
+    LedgerWriter,
+    Memory,
+    NewJob,
+    NotMatched,
+    PendingEvent,
+)
 from hydrusd.model import Event
+from hydrusd.plugin import Signal
 
 FIRST_RESTART_SECONDS = 5.0
 LONGEST_RESTART_SECONDS = 300.0
+LONGEST_RESTART_FOR_CLIENT_SECONDS = 30.0
+"""A client that is back should not be waited for much longer."""
+SIGNAL = "signal"
+"""The name under which a trigger remembers the last signal that it has dealt with."""
+SIGNALS_AT_ONCE = 256
 
 log = structlog.get_logger("hydrusd.intake")
 
@@ -35,7 +51,11 @@ class Intake:
         ledger: LedgerWriter,
         clock: Clock,
         wake: Callable[[], None],
+        client: HydrusClient,
+        signals: Signals,
     ) -> None:
+        self._client = client
+        self._signals = signals
         self._source = source
         self._lane = lane
         self._ledger = ledger
@@ -51,15 +71,64 @@ class Intake:
         """The time."""
         return self._clock
 
-    async def emit(self, events: Sequence[Event]) -> None:
+    @property
+    def client(self) -> HydrusClient:
+        """The client."""
+        return self._client
+
+    @property
+    def rules(self) -> Sequence[str]:
+        """The names of the rules that listen."""
+        return [rule.name for rule in self._source.rules]
+
+    async def emit(
+        self, events: Sequence[Event], *, remember: Mapping[str, object] | None = None
+    ) -> None:
         """Store events with the verdict of each listening rule; wake the lane."""
-        await self._store_reports()
         pending = [
             PendingEvent(event, [judge(rule, event.data) for rule in self._source.rules])
             for event in events
         ]
+        await self._take_in(pending, remember)
+
+    async def pass_over(
+        self,
+        events: Sequence[Event],
+        reason: str,
+        *,
+        remember: Mapping[str, object] | None = None,
+    ) -> None:
+        """Store events that no listening rule is to have, and why."""
+        verdicts = [NotMatched(rule.name, FOR_GOOD, reason) for rule in self._source.rules]
+        await self._take_in([PendingEvent(event, verdicts) for event in events], remember)
+
+    async def recall(self, name: str) -> object:
+        """Give what was remembered last under this name; None where there is nothing."""
+        source = self._source
+        return (await self._ledger(Ledger.recall, source.name, source.identity)).get(name)
+
+    async def signals(self, topics: Sequence[str], *, from_start: bool = False) -> Sequence[Signal]:
+        """Wait for signals behind the last one remembered, and give them."""
+        remembered = await self.recall(SIGNAL)
+        after = remembered if isinstance(remembered, int) else 0
+        if remembered is None:
+            after = 0 if from_start else await self._ledger(Ledger.newest_signal)
+            memory = Memory(self._source.identity, {SIGNAL: after})
+            await self._ledger(Ledger.remember, self._source.name, memory)
+        while True:
+            seen = self._signals.newest
+            kept = await self._ledger(Ledger.signals, topics, after, SIGNALS_AT_ONCE)
+            if kept:
+                return [Signal(each.id, each.topic, each.data, each.created_at) for each in kept]
+            await self._signals.newer(seen)
+
+    async def _take_in(
+        self, pending: Sequence[PendingEvent], remember: Mapping[str, object] | None
+    ) -> None:
+        await self._store_reports()
+        memory = None if remember is None else Memory(self._source.identity, remember)
         taken = await self._ledger(
-            Ledger.take_in, self._source.name, self._lane, pending, self._clock.now()
+            Ledger.take_in, self._source.name, self._lane, pending, self._clock.now(), memory
         )
         if taken.jobs:
             log.info(
@@ -126,10 +195,13 @@ class Intake:
     async def _run(self) -> None:
         delay = FIRST_RESTART_SECONDS
         while True:
+            longest = LONGEST_RESTART_SECONDS
             began = self._clock.monotonic()
             try:
                 await self._source.trigger.run(self)
                 failure = "it ended by itself"
+            except HydrusError as error:
+                failure, longest = str(error), LONGEST_RESTART_FOR_CLIENT_SECONDS
             except HydrusdError as error:
                 failure = str(error)
             except (Exception, SystemExit) as error:  # the plugin boundary
@@ -137,9 +209,11 @@ class Intake:
                 log.debug("trigger failed", trigger=self.name, exc_info=error)
             if self._clock.monotonic() - began > LONGEST_RESTART_SECONDS:
                 delay = FIRST_RESTART_SECONDS
-            self.waiting(f"{failure}; starting again in {delay:.0f} s")
+            delay = min(delay, longest)
+            # Without the seconds, or each try would be a condition and a warning of its own.
+            self.waiting(f"{failure}; tried again by itself")
             await self._clock.sleep(delay)
-            delay = min(delay * 2, LONGEST_RESTART_SECONDS)
+            delay *= 2
 
 
 def _failed(verdict: NewJob | NotMatched) -> TypeGuard[NewJob]:

@@ -36,6 +36,7 @@ from hydrusd.engine.retrying import (
 )
 from hydrusd.engine.rulebook import RuleBook
 from hydrusd.engine.settling import Settling
+from hydrusd.engine.signals import FIRE_TOPIC
 from hydrusd.errors import (
     AccessDenied,
     ExpressionError,
@@ -409,12 +410,8 @@ class Lane:
                 else:
                     park_rule = outcome.detail
                 continue
-            kind = OutcomeKind.DEAD if update.state is JobState.DEAD else outcome.kind
             name = rule.steps[position].name if rule is not None else ""
-            record = StepRecord(
-                position, name, kind, outcome.detail, outcome.values, outcome.receipt
-            )
-            steps.append(StepUpdate(item.job.id, record))
+            steps.append(StepUpdate(item.job.id, _record(item.job, name, update, outcome)))
         await self._ledger(Ledger.checkpoint, self._owner, updates, steps, now)
         for item in ready:
             item.stored = True
@@ -451,6 +448,12 @@ class Lane:
                         state = JobState.SETTLING
             case OutcomeKind.SKIPPED:
                 state = ending = JobState.SKIPPED
+            case OutcomeKind.LATER:
+                # It got that far without failing: attempts count from here.
+                attempt = 0
+                run_at = now + timedelta(
+                    seconds=min(outcome.delay_seconds or 0.0, LONGEST_ASKED_SECONDS)
+                )
             case OutcomeKind.RETRY if job.attempt < MAX_ATTEMPTS:
                 seconds = outcome.delay_seconds
                 if seconds is None:
@@ -463,9 +466,11 @@ class Lane:
         if ending is not None and boot:
             state = JobState.SETTLING
         file_hash: object = job.file_hash
-        if rule is not None and rule.steps[job.step].action_class.imports:
-            # Only what imports knows the file's own hash; another's may be of anything.
-            file_hash = outcome.values.get("hash", file_hash)
+        if rule is not None and outcome.kind is not OutcomeKind.LATER:
+            action = rule.steps[job.step].action_class
+            if action.imports or action.names_files:
+                # Only these know what the job is about; another's hash may be of anything.
+                file_hash = outcome.values.get("hash", file_hash)
         return JobUpdate(
             job_id=job.id,
             event_id=job.event_id,
@@ -480,6 +485,7 @@ class Lane:
             ending=ending if state is JobState.SETTLING else None,
             detail=outcome.detail,
             frees_event=outcome.frees_event,
+            signals=tuple((f"{FIRE_TOPIC}{f.rule}", f.data) for f in outcome.fires),
         )
 
     # --- settling ------------------------------------------------------------------------
@@ -500,6 +506,18 @@ class Lane:
 
 
 _ENDINGS = frozenset({JobState.DONE, JobState.SKIPPED, JobState.DEAD})
+
+
+def _record(job: Job, action: str, update: JobUpdate, outcome: Outcome) -> StepRecord:
+    """Give what is kept of a step. One that is not over keeps what it knew before."""
+    kind = OutcomeKind.DEAD if update.state is JobState.DEAD else outcome.kind
+    values, receipt = outcome.values, outcome.receipt
+    former = next((record for record in job.steps if record.position == job.step), None)
+    if former is not None and kind in {OutcomeKind.LATER, OutcomeKind.RETRY}:
+        receipt = receipt or former.receipt
+        if kind is OutcomeKind.RETRY and former.outcome in {OutcomeKind.LATER, OutcomeKind.RETRY}:
+            values = former.values
+    return StepRecord(job.step, action, kind, outcome.detail, values, receipt)
 
 
 def _open(calls: Iterable[Call[AnyAction]]) -> list[Call[AnyAction]]:
@@ -553,7 +571,7 @@ def _log_set(rule: str, step: str, work: Sequence[_Work]) -> None:
     why = ""
     for item in work:
         outcome = item.result
-        if outcome is None or outcome.kind is OutcomeKind.PARK:
+        if outcome is None or outcome.kind in {OutcomeKind.PARK, OutcomeKind.LATER}:
             continue  # that something has to wait is told where it is decided
         kind = outcome.kind
         if kind is OutcomeKind.RETRY and item.job.attempt >= MAX_ATTEMPTS:

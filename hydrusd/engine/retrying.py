@@ -22,7 +22,7 @@ from hydrusd.errors import (
     TemporaryError,
     VersionTooOld,
 )
-from hydrusd.model import Outcome
+from hydrusd.model import Outcome, OutcomeKind
 from hydrusd.redaction import redact, redact_strings
 
 MAX_ATTEMPTS = 8
@@ -96,7 +96,11 @@ def sound(outcome: object) -> Outcome:
         delay = outcome.delay_seconds
         if delay is not None and not (math.isfinite(delay) and delay >= 0):
             raise ValueError(f"a delay of {delay} s")
+        if outcome.kind is OutcomeKind.LATER and delay is None:
+            raise ValueError("a step that goes on later has to say when")
         _ = outcome.detail.encode("utf-8", "backslashreplace")
+        for firing in outcome.fires:
+            json.dumps([firing.rule, firing.data])
     except (AttributeError, RecursionError, TypeError, ValueError) as error:
         return Outcome.retry(f"the action gave an outcome that cannot be kept: {error}")
     if redact(left) != left:

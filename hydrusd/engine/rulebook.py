@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,16 @@ class Source:
         """Each listening rule's revision by its name."""
         return {rule.name: rule.revision for rule in self.rules}
 
+    @property
+    def identity(self) -> str:
+        """Under what the trigger remembers: its parameters, and its rule where that has its own."""
+        parameters = hashlib.sha256(_parameters(self.rules[0]).encode()).hexdigest()[:16]
+        return parameters if self.trigger.shared else f"{self.rules[0].name} {parameters}"
+
+
+def _parameters(rule: CompiledRule) -> str:
+    return f"{rule.spec.trigger} {rule.trigger.model_dump_json()}"
+
 
 class RuleBook:
     """The rules of one daemon."""
@@ -42,6 +53,7 @@ class RuleBook:
         )
         self._vocabulary = vocabulary
         self._folder: Path = folder
+        self._allow = rules.allow
         self._rules = {s.name: self._compile(s) for s in rules.rules if s.enabled}
         self._former: dict[tuple[str, str], CompiledRule] = {}
 
@@ -60,10 +72,10 @@ class RuleBook:
 
     def sources(self) -> list[Source]:
         """Give each distinct trigger with the rules that listen to it."""
-        grouped: dict[str, list[CompiledRule]] = {}
+        grouped: dict[tuple[str, str], list[CompiledRule]] = {}
         for rule in self._rules.values():
-            identity = f"{rule.spec.trigger} {rule.trigger.model_dump_json()}"
-            grouped.setdefault(identity, []).append(rule)
+            own = "" if rule.trigger.shared else rule.name
+            grouped.setdefault((_parameters(rule), own), []).append(rule)
         return [Source(rules[0].trigger, tuple(rules)) for rules in grouped.values()]
 
     async def at(self, name: str, revision: str, ledger: LedgerWriter) -> CompiledRule:
@@ -76,5 +88,8 @@ class RuleBook:
             if definition is None:
                 raise HydrusdError(f"rule {name!r} at revision {revision} is not in the ledger")
             spec = rule_from_definition(name, definition, self._vocabulary, folder=self._folder)
+            for step in spec.steps:
+                if step.config.needs_allowing and step.action not in self._allow:  # type: ignore[attr-defined]
+                    raise HydrusdError(f"the rules file no longer allows {step.action}")
             self._former[name, revision] = self._compile(spec)
         return self._former[name, revision]

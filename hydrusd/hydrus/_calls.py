@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from hydrusd.errors import PermissionMissing, RequestRejected, VersionTooOld
+from hydrusd.errors import HydrusUnavailable, PermissionMissing, RequestRejected, VersionTooOld
 
 from ._failures import WHERE_TO_LOOK, failure, nonsense
 from ._http import Answer, Body, Request, Wire, encode_query, to_json
@@ -57,9 +57,12 @@ class Calls:
 
     @property
     def info(self) -> ClientInfo:
-        """What the client said when ``connect`` last asked. Raises RuntimeError before that."""
+        """What the client said when ``connect`` last asked.
+
+        Raises HydrusUnavailable before that: whoever shares this client has yet to connect it.
+        """
         if self._info is None:
-            raise RuntimeError("not connected to the Hydrus client yet: await connect() first")
+            raise HydrusUnavailable("Hydrus has not been reached yet")
         return self._info
 
     def _allows(self, route: Route) -> bool:

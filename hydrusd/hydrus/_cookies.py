@@ -45,7 +45,7 @@ class Cookie:
     def __post_init__(self) -> None:
         """Check, convert the expiry, and have the value hidden from now on."""
         if isinstance(self.value, str):
-            register(self.value)
+            register(self.value, lasting=False)
         texts = {
             "name": self.name,
             "value": "" if self.value is None else self.value,

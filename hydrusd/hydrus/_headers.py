@@ -126,4 +126,4 @@ def _context(domain: str | None) -> dict[str, object]:
 
 def _hide(name: str, value: str | None) -> None:
     if value and _SECRET.search(name):
-        register(value)
+        register(value, lasting=False)

@@ -4,10 +4,14 @@ The only room that knows SQL. Everything else asks it in words of the model.
 """
 
 from hydrusd.ledger._ledger import (
+    FINISHED_TOPIC,
+    FOR_GOOD,
     ClaimFilter,
     Intake,
     JobUpdate,
+    KeptSignal,
     Ledger,
+    Memory,
     NewJob,
     NotMatched,
     PendingEvent,
@@ -17,15 +21,19 @@ from hydrusd.ledger._reading import DeadLetter, JobView, LaneStatus, LedgerReade
 from hydrusd.ledger._writer import LedgerWriter
 
 __all__ = [
+    "FINISHED_TOPIC",
+    "FOR_GOOD",
     "ClaimFilter",
     "DeadLetter",
     "Intake",
     "JobUpdate",
     "JobView",
+    "KeptSignal",
     "LaneStatus",
     "Ledger",
     "LedgerReader",
     "LedgerWriter",
+    "Memory",
     "NewJob",
     "NotMatched",
     "PendingEvent",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -32,8 +33,19 @@ from sqlalchemy import (
 from hydrusd.errors import LedgerError, LedgerLocked
 from hydrusd.ledger._migrating import migrate
 from hydrusd.ledger._sqlite import insert_ignoring, insert_or_update, open_engine
-from hydrusd.ledger._tables import condition, event, job, not_matched, rule_revision, run, step
+from hydrusd.ledger._tables import (
+    condition,
+    event,
+    job,
+    not_matched,
+    rule_revision,
+    run,
+    signal,
+    step,
+    trigger_memory,
+)
 from hydrusd.model import (
+    Data,
     Event,
     EventId,
     FinishedJob,
@@ -48,6 +60,14 @@ CHUNK = 500
 """Values in one IN list: SQLite's older limit is 999 parameters a statement."""
 
 LEASE = timedelta(minutes=10)
+
+FOR_GOOD = "*"
+"""Stands for all revisions of a rule, where no rewriting brings an event back."""
+
+FINISHED_TOPIC = "finished:"
+"""Before the name of a rule: the topic of signals that tell of its jobs' endings."""
+
+_HASH = re.compile(r"[0-9a-f]{64}")
 
 T = TypeVar("T")
 
@@ -84,6 +104,24 @@ class PendingEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Memory:
+    """What a trigger wants to be kept under its identity; None forgets a name."""
+
+    identity: str
+    values: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptSignal:
+    """A signal as it is kept."""
+
+    id: int
+    topic: str
+    data: Data
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Intake:
     """What an intake stored."""
 
@@ -117,6 +155,7 @@ class JobUpdate:
     ending: JobState | None = None
     detail: str = ""
     frees_event: bool = False
+    signals: Sequence[tuple[str, Data]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +177,7 @@ class Ledger:
     def __init__(self, engine: Engine, lock: FileLock | None) -> None:
         self._engine = engine
         self._lock = lock
+        self._listened: frozenset[str] = frozenset()
 
     # --- opening and closing -------------------------------------------------------------
 
@@ -250,7 +290,7 @@ class Ledger:
                     not_matched.c.event_id, not_matched.c.rule, not_matched.c.revision
                 ).where(not_matched.c.event_id.in_(judged))
                 for event_id, rule, revision in connection.execute(passed):
-                    judged[event_id] += rules.get(rule) == revision
+                    judged[event_id] += rule in rules and revision in {rules[rule], FOR_GOOD}
                 unseen.difference_update(key for key, i in ids.items() if judged[i] >= wanted)
         return unseen
 
@@ -262,11 +302,17 @@ class Ledger:
         return {key: EventId(i) for key, i in connection.execute(statement)}
 
     def take_in(
-        self, trigger: str, lane: str, pending: Sequence[PendingEvent], now: datetime
+        self,
+        trigger: str,
+        lane: str,
+        pending: Sequence[PendingEvent],
+        now: datetime,
+        memory: Memory | None = None,
     ) -> Intake:
         """Store events, a job for each match and a reason for each other verdict.
 
-        Known events and rules that already have their job are left as they are.
+        Known events and rules that already have their job are left as they are. What the
+        trigger wants to remember is stored along with them, or not at all.
         """
         intake_events = 0
         new_jobs: list[dict[str, Any]] = []
@@ -288,7 +334,7 @@ class Ledger:
                     )
                     intake_events += len(fresh)
                 ids = self._event_ids(connection, trigger, keys) if fresh else known
-                had |= self._jobs_of(connection, known.values())
+                had |= self._dealt_with(connection, known.values())
                 for item in chunk:
                     event_id = ids[item.event.key]
                     for verdict in item.verdicts:
@@ -296,19 +342,137 @@ class Ledger:
                             continue
                         had.add((event_id, verdict.rule))
                         if isinstance(verdict, NewJob):
-                            new_jobs.append(_job_row(event_id, lane, verdict, now))
+                            row = _job_row(event_id, lane, verdict, now)
+                            new_jobs.append(row | {"file_hash": _hash_in(item.event.data)})
                         else:
                             passed.append(_passed_row(event_id, verdict, now))
             self._store_verdicts(connection, trigger, new_jobs, passed, now)
+            if memory is not None:
+                self._remember(connection, trigger, memory)
+            dead = [(row["event_id"], row["rule"]) for row in new_jobs if row["finished_at"]]
+            self._tell_of_stillborn(connection, dead, now)
         return Intake(intake_events, len(new_jobs))
 
     @staticmethod
-    def _jobs_of(connection: Connection, event_ids: Iterable[EventId]) -> set[tuple[EventId, str]]:
+    def _dealt_with(
+        connection: Connection, event_ids: Iterable[EventId]
+    ) -> set[tuple[EventId, str]]:
+        """Give the events and rules that no verdict can change any more."""
         ids = list(event_ids)
         if not ids:
             return set()
-        statement = select(job.c.event_id, job.c.rule).where(job.c.event_id.in_(ids))
-        return {(EventId(i), rule) for i, rule in connection.execute(statement)}
+        made = select(job.c.event_id, job.c.rule).where(job.c.event_id.in_(ids))
+        passed = select(not_matched.c.event_id, not_matched.c.rule).where(
+            not_matched.c.event_id.in_(ids), not_matched.c.revision == FOR_GOOD
+        )
+        both = (*connection.execute(made), *connection.execute(passed))
+        return {(EventId(i), rule) for i, rule in both}
+
+    @staticmethod
+    def _remember(connection: Connection, trigger: str, memory: Memory) -> None:
+        rows = [
+            {"trigger": trigger, "identity": memory.identity, "name": name, "value": value}
+            for name, value in memory.values.items()
+        ]
+        insert_or_update(connection, trigger_memory, [r for r in rows if r["value"] is not None])
+        for row in rows:
+            if row["value"] is None:
+                connection.execute(
+                    delete(trigger_memory).where(
+                        trigger_memory.c.trigger == trigger,
+                        trigger_memory.c.identity == memory.identity,
+                        trigger_memory.c.name == row["name"],
+                    )
+                )
+
+    def remember(self, trigger: str, memory: Memory) -> None:
+        """Keep what belongs to a trigger, or to another part of the engine by a name of its own."""
+        with self._engine.begin() as connection:
+            self._remember(connection, trigger, memory)
+
+    def recall(self, trigger: str, identity: str) -> dict[str, object]:
+        """Give all that is kept under an identity."""
+        statement = select(trigger_memory.c.name, trigger_memory.c.value).where(
+            trigger_memory.c.trigger == trigger, trigger_memory.c.identity == identity
+        )
+        with self._engine.connect() as connection:
+            return {row.name: row.value for row in connection.execute(statement)}
+
+    # --- signals -------------------------------------------------------------------------
+
+    def listen(self, topics: Iterable[str]) -> None:
+        """Say on which topics somebody listens: endings on others are not stored."""
+        self._listened = frozenset(topics)
+
+    @property
+    def listened(self) -> frozenset[str]:
+        """The topics on which somebody listens."""
+        return self._listened
+
+    def post(self, topic: str, data: Data, now: datetime) -> None:
+        """Store a signal for whoever listens, or will."""
+        with self._engine.begin() as connection:
+            _post(connection, [(topic, data)], now)
+
+    def signals(self, topics: Sequence[str], after: int, limit: int) -> list[KeptSignal]:
+        """Give the signals on these topics behind ``after``, oldest first."""
+        statement = (
+            select(signal)
+            .where(signal.c.topic.in_(topics), signal.c.id > after)
+            .order_by(signal.c.id)
+            .limit(limit)
+        )
+        with self._engine.connect() as connection:
+            return [
+                KeptSignal(row.id, row.topic, row.data, row.created_at)
+                for row in connection.execute(statement)
+            ]
+
+    def newest_signal(self) -> int:
+        """Give the id of the newest signal on any topic; 0 where there is none."""
+        with self._engine.connect() as connection:
+            return connection.execute(select(func.max(signal.c.id))).scalar() or 0
+
+    def _tell_of_endings(self, connection: Connection, ids: Sequence[JobId], now: datetime) -> None:
+        """Post a signal for each of these jobs whose rule somebody listens to."""
+        rules = [t.removeprefix(FINISHED_TOPIC) for t in self._listened]
+        if not rules:
+            return
+        posts = []
+        for chunk in _chunks(ids):
+            statement = (
+                select(job, event.c.data)
+                .join(event, event.c.id == job.c.event_id)
+                .where(job.c.id.in_(chunk), job.c.finished_at.is_not(None), job.c.rule.in_(rules))
+                .order_by(job.c.id)
+            )
+            for row in connection.execute(statement):
+                ended: Data = {
+                    "job": row.id,
+                    "rule": row.rule,
+                    "state": row.state,
+                    "detail": row.detail,
+                    "hash": row.file_hash,
+                    "event": row.data,
+                }
+                posts.append((FINISHED_TOPIC + row.rule, ended))
+        _post(connection, posts, now)
+
+    def _tell_of_stillborn(
+        self, connection: Connection, jobs: Sequence[tuple[EventId, str]], now: datetime
+    ) -> None:
+        """Do it for jobs that were dead when they were made."""
+        if not jobs or not self._listened:
+            return
+        ids: list[JobId] = []
+        for chunk in _chunks(jobs):
+            statement = select(job.c.id).where(
+                job.c.event_id.in_([event_id for event_id, _ in chunk]),
+                job.c.rule.in_({rule for _, rule in chunk}),
+                job.c.finished_at == now,
+            )
+            ids += map(JobId, connection.execute(statement).scalars())
+        self._tell_of_endings(connection, ids, now)
 
     @staticmethod
     def _store_verdicts(
@@ -387,6 +551,7 @@ class Ledger:
                             finished_at=now,
                         )
                     )
+                    self._tell_of_endings(connection, [item.id], now)
                     continue
                 if isinstance(verdict, NotMatched):
                     connection.execute(
@@ -403,6 +568,8 @@ class Ledger:
                     .where(job.c.id == item.id, job.c.state == JobState.READY)
                     .values({name: row[name] for name in changed})
                 )
+                if row["finished_at"] is not None:
+                    self._tell_of_endings(connection, [item.id], now)
 
     # --- claiming and finishing ----------------------------------------------------------
 
@@ -519,6 +686,10 @@ class Ledger:
                     f"nothing of this checkpoint was stored"
                 )
             insert_or_update(connection, step, [_step_row(item, now) for item in steps])
+            _post(connection, [post for item in updates for post in item.signals], now)
+            self._tell_of_endings(
+                connection, [u.job_id for u in updates if u.state in _ENDINGS], now
+            )
             self._free_events(connection, [u.event_id for u in updates if u.frees_event])
 
     @staticmethod
@@ -585,10 +756,14 @@ class Ledger:
                     job.c.id.in_(chunk), job.c.state == JobState.SETTLING, job.c.boot == boot
                 )
                 over = and_(durable, job.c.ending.is_not(None))
-                ended += map(JobId, connection.execute(select(job.c.id).where(over)).scalars())
+                now_over = [
+                    JobId(i) for i in connection.execute(select(job.c.id).where(over)).scalars()
+                ]
+                ended += now_over
                 connection.execute(
                     update(job).where(over).values(state=job.c.ending, finished_at=now, boot=None)
                 )
+                self._tell_of_endings(connection, now_over, now)
                 connection.execute(
                     update(job).where(durable).values(state=JobState.READY, boot=None, run_at=now)
                 )
@@ -764,6 +939,21 @@ _FINISH = (
 )
 
 
+_ENDINGS = frozenset({JobState.DONE, JobState.SKIPPED, JobState.DEAD})
+
+
+def _post(connection: Connection, posts: Sequence[tuple[str, Data]], now: datetime) -> None:
+    if posts:
+        rows = [{"topic": topic, "data": data, "created_at": now} for topic, data in posts]
+        connection.execute(insert(signal), rows)
+
+
+def _hash_in(data: Data) -> str | None:
+    """Give the file of the client that an event is about, where it names one."""
+    named = data.get("hash")
+    return named if isinstance(named, str) and _HASH.fullmatch(named) else None
+
+
 def _job_row(event_id: EventId, lane: str, verdict: NewJob, now: datetime) -> dict[str, Any]:
     failed = bool(verdict.failure)
     return {
@@ -793,7 +983,7 @@ def _passed_row(event_id: EventId, verdict: NotMatched, now: datetime) -> dict[s
 
 
 def _update_row(item: JobUpdate, owner: str, now: datetime) -> dict[str, Any]:
-    ended = item.state in {JobState.DONE, JobState.SKIPPED, JobState.DEAD}
+    ended = item.state in _ENDINGS
     return {
         "claimed_id": item.job_id,
         "claimed_by": owner,

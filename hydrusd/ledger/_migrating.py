@@ -12,10 +12,10 @@ from sqlalchemy import Connection, inspect, text
 
 from hydrusd.errors import LedgerError
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration; a test holds it against the versions folder."""
 
-KNOWN = ("0001",)
+KNOWN = ("0001", "0002")
 
 
 def revision(connection: Connection) -> str | None:

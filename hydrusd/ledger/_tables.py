@@ -162,6 +162,29 @@ step = Table(
     Column("ended_at", Moment, nullable=False),
 )
 
+# What a trigger keeps for itself: since when a rule listens, what was fired last.
+trigger_memory = Table(
+    "trigger_memory",
+    metadata,
+    Column("trigger", String(64), primary_key=True),
+    Column("identity", Text, primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("value", JSON, nullable=False),
+)
+
+# What happens inside hydrusd and may fire a rule: stored with what caused it, so that a
+# chain of rules does not break where the daemon dies between two of them.
+signal = Table(
+    "signal",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("topic", Text, nullable=False),
+    Column("data", JSON, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Index("ix_signal_topic_id", "topic", "id"),
+    sqlite_autoincrement=True,  # an id that was pruned must not come back: listeners count by it
+)
+
 # What a lane, a rule or a trigger waits for, so that `status` in another process can say it.
 condition = Table(
     "condition",

@@ -9,6 +9,7 @@ from hydrusd.errors import (
     TemporaryError,
     VersionTooOld,
 )
+from hydrusd.fetching import AnswerLost, HttpReply, fetch
 from hydrusd.hydrus import (
     FileChangedError,
     HydrusClient,
@@ -18,15 +19,24 @@ from hydrusd.hydrus import (
     WrongFileError,
     clean_tag,
 )
-from hydrusd.model import Event, FinishedJob, Outcome, StepRecord
-from hydrusd.plugin._action import Action, AnyAction, Call, Fault, SetAction, source_outcome
+from hydrusd.model import Event, FinishedJob, Firing, Outcome, StepRecord
+from hydrusd.plugin._action import (
+    Action,
+    AnyAction,
+    Call,
+    Fault,
+    Foreseen,
+    SetAction,
+    source_outcome,
+)
 from hydrusd.plugin._source import FileSource, SourceState
-from hydrusd.plugin._trigger import Trigger, TriggerContext
+from hydrusd.plugin._trigger import Signal, Trigger, TriggerContext
 from hydrusd.plugin.hookspecs import hookimpl
-from hydrusd.rules import Duration, FolderPath, Size
+from hydrusd.rules import Duration, FilePath, FolderPath, Secret, Size
 
 __all__ = [
     "Action",
+    "AnswerLost",
     "AnyAction",
     "Call",
     "Clock",
@@ -34,9 +44,13 @@ __all__ = [
     "Event",
     "Fault",
     "FileChangedError",
+    "FilePath",
     "FileSource",
     "FinishedJob",
+    "Firing",
     "FolderPath",
+    "Foreseen",
+    "HttpReply",
     "HydrusClient",
     "HydrusUnavailable",
     "ImportStatus",
@@ -45,7 +59,9 @@ __all__ = [
     "Permission",
     "PermissionMissing",
     "RequestRejected",
+    "Secret",
     "SetAction",
+    "Signal",
     "Size",
     "SourceState",
     "StepRecord",
@@ -56,6 +72,7 @@ __all__ = [
     "VersionTooOld",
     "WrongFileError",
     "clean_tag",
+    "fetch",
     "first_of",
     "hookimpl",
     "source_outcome",

@@ -13,7 +13,7 @@ is stored even if the daemon dies a moment later.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Generic, TypeVar
@@ -40,6 +40,18 @@ class Fault:
     path: tuple[str | int, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What a step would do to one item, as far as looking can tell.
+
+    ``values`` are what later steps would see. ``changes`` is False where nothing would change.
+    """
+
+    detail: str
+    changes: bool = True
+    values: Data = field(default_factory=dict)
+
+
 class AnyAction(BaseModel):
     """What both shapes of actions share. Subclass ``Action`` or ``SetAction`` instead."""
 
@@ -55,12 +67,22 @@ class AnyAction(BaseModel):
     """True where the step's work must be committed by the client to last."""
     imports: ClassVar[bool] = False
     """True where the step puts the source into the client."""
+    names_files: ClassVar[bool] = False
+    """True where the outcome's values ``hash`` and ``hashes`` say which files of the client
+    the steps after it are about."""
     needs_source: ClassVar[bool] = False
     """True where the step reads the file that was noticed, where it was noticed."""
     disposes: ClassVar[bool] = False
     """True where the source is no longer there afterwards: runs only when all is durable."""
     destroys: ClassVar[bool] = False
     """True where the source may be lost for good afterwards: wants an importing step before it."""
+    needs_allowing: ClassVar[bool] = False
+    """True where the rules file has to name the action under ``allow``."""
+
+    def check(self, rules: Mapping[str, str]) -> Iterable[Fault]:
+        """Name what is wrong with these parameters, given all rules: name → trigger."""
+        del rules
+        return ()
 
     def preflight(self, client: HydrusClient) -> Iterable[Fault]:
         """Name what a look at the connected client shows to be wrong with these parameters."""
@@ -75,6 +97,11 @@ class AnyAction(BaseModel):
         because every action can be repeated without harm.
         """
         return calls
+
+    @classmethod
+    async def plan(cls, calls: Sequence[Call[AnyAction]]) -> Sequence[Foreseen]:
+        """Say of each call, in order, what running it would change. Reads; never writes."""
+        return [Foreseen(f"would run {cls.action}") for _ in calls]
 
 
 class Action(AnyAction):
@@ -107,7 +134,7 @@ class Call(Generic[A_co]):
     data: Data
     client: HydrusClient
     clock: Clock
-    file_hash: str | None = None
+    file_hashes: Sequence[str] = ()
     attempt: int = 1
     steps: Sequence[StepRecord] = ()
     position: int = 0
@@ -125,12 +152,28 @@ class Call(Generic[A_co]):
         return FileSource.from_data(self.data)
 
     @property
+    def file_hash(self) -> str | None:
+        """The first of ``file_hashes``; None where the job is about no file of the client."""
+        return self.file_hashes[0] if self.file_hashes else None
+
+    @property
     def earlier(self) -> StepRecord | None:
         """What an earlier, finished run of this very step reached, where it is done again."""
-        for record in self.steps:
-            if record.position == self.position and record.outcome is OutcomeKind.DONE:
-                return record
-        return None
+        record = self._record
+        if record is None or not (record.outcome is OutcomeKind.DONE or record.receipt):
+            return None
+        return record
+
+    @property
+    def progress(self) -> Data:
+        """What the last ``Outcome.later`` of this step kept, failures since then or not."""
+        record = self._record
+        unfinished = {OutcomeKind.LATER, OutcomeKind.RETRY}
+        return record.values if record is not None and record.outcome in unfinished else {}
+
+    @property
+    def _record(self) -> StepRecord | None:
+        return next((r for r in self.steps if r.position == self.position), None)
 
 
 def source_outcome(state: SourceState, source: FileSource) -> Outcome | None:

@@ -7,13 +7,27 @@ only when what it was given is stored.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
 from hydrusd.clock import Clock
-from hydrusd.model import Event
+from hydrusd.hydrus import HydrusClient
+from hydrusd.model import Data, Event
+from hydrusd.plugin._action import Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """Something that happened inside hydrusd: a rule was fired, a job ended."""
+
+    id: int
+    topic: str
+    data: Data
+    at: datetime
 
 
 class TriggerContext(Protocol):
@@ -24,8 +38,46 @@ class TriggerContext(Protocol):
         """The time."""
         ...
 
-    async def emit(self, events: Sequence[Event]) -> None:
-        """Hand over what was noticed. Returns when it is stored; known events are no-ops."""
+    @property
+    def client(self) -> HydrusClient:
+        """The client. Before it was reached for the first time, calls raise HydrusUnavailable."""
+        ...
+
+    @property
+    def rules(self) -> Sequence[str]:
+        """The names of the rules that listen."""
+        ...
+
+    async def emit(
+        self, events: Sequence[Event], *, remember: Mapping[str, object] | None = None
+    ) -> None:
+        """Hand over what was noticed. Returns when it is stored; known events are no-ops.
+
+        ``remember`` (plain JSON by name, None forgets) is stored in the same transaction.
+        """
+        ...
+
+    async def pass_over(
+        self,
+        events: Sequence[Event],
+        reason: str,
+        *,
+        remember: Mapping[str, object] | None = None,
+    ) -> None:
+        """Store what was noticed but is not to be acted on, and why: for good."""
+        ...
+
+    async def recall(self, name: str) -> object:
+        """Give what ``remember`` stored last under this name; None where there is nothing."""
+        ...
+
+    async def signals(self, topics: Sequence[str], *, from_start: bool = False) -> Sequence[Signal]:
+        """Wait for signals on these topics (which ``Trigger.topics`` announced) and give them.
+
+        Oldest first, each once: the next call gives those behind the ones whose events were
+        emitted with ``remember={"signal": id}``. A trigger that never asked before gets those
+        from now on, or all that are kept.
+        """
         ...
 
     async def unseen(self, keys: Sequence[str]) -> set[str]:
@@ -46,15 +98,30 @@ class TriggerContext(Protocol):
 
 
 class Trigger(BaseModel):
-    """A source of events. Its annotated fields are its parameters in YAML.
-
-    Rules whose triggers have the same name and parameters share one instance.
-    """
+    """A source of events. Its annotated fields are its parameters in YAML."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     trigger: ClassVar[str] = ""
     """The name under ``on`` in YAML."""
+    shared: ClassVar[bool] = True
+    """True where rules with equal parameters share one instance. What it remembers belongs to
+    them all then; where that must not be (since when does a rule listen?), say False."""
+
+    @property
+    def topics(self) -> Sequence[str]:
+        """The topics of signals that it listens to."""
+        return ()
+
+    def check(self, rules: Mapping[str, str]) -> Iterable[Fault]:
+        """Name what is wrong with these parameters, given all rules: name → trigger."""
+        del rules
+        return ()
+
+    def preflight(self, client: HydrusClient) -> Iterable[Fault]:
+        """Name what a look at the connected client shows to be wrong with these parameters."""
+        del client
+        return ()
 
     async def run(self, context: TriggerContext) -> None:
         """Notice things until cancelled. An exception restarts the trigger after a while."""

@@ -15,6 +15,7 @@ from hydrusd.rules._loading import (
     read_plugin_folders,
     rule_from_definition,
 )
+from hydrusd.rules._secrets import Secret
 from hydrusd.rules._specs import (
     ClientSpec,
     Position,
@@ -35,6 +36,7 @@ __all__ = [
     "RuleFault",
     "RuleSet",
     "RuleSpec",
+    "Secret",
     "Size",
     "StepSpec",
     "Vocabulary",

@@ -32,7 +32,7 @@ from hydrusd.rules._units import Duration, FilePath, FolderPath, resolve_path
 from hydrusd.rules._wording import validate
 from hydrusd.rules._yaml import Document, Path as DataPath
 
-_TOP = ("client", "plugins", "rules")
+_TOP = ("client", "plugins", "allow", "rules")
 _RULE = ("name", "on", "if", "do", "enabled")
 _URL_HINT = "as in http://127.0.0.1:45869"
 MAX_NAME = 200
@@ -233,6 +233,9 @@ class _Reading:
         self._problems = problems
         self._vocabulary = vocabulary
         self._folder = folder
+        self._environ: Mapping[str, str] | None = None
+        # What is rebuilt from the ledger is held against what is allowed when it is compiled.
+        self._allow: frozenset[str] | None = None
 
     def file(self, environ: Mapping[str, str], *, resolve_secrets: bool) -> RuleSet | None:
         self._cover_secrets()
@@ -243,12 +246,14 @@ class _Reading:
         # Where anchors may be kept, as other tools do: x-tags: &tags [...]
         named = {key: value for key, value in data.items() if not key.startswith("x-")}
         self._refuse_unknown(named, (), _TOP)
+        self._environ = environ if resolve_secrets else None
         client = self._client(data, environ, resolve_secrets=resolve_secrets)
         folders = self._plugin_folders(data)
+        self._allow = self._allowed(data)
         rules = self._rules(data)
         if client is None or self._problems:
             return None
-        return RuleSet(client, rules, folders, Path(self._problems.file))
+        return RuleSet(client, rules, folders, Path(self._problems.file), self._allow)
 
     def client_only(
         self, environ: Mapping[str, str], *, resolve_secrets: bool
@@ -264,8 +269,7 @@ class _Reading:
     def _cover_secrets(self) -> None:
         node = self._document.scalars.get(("client", "access_key"))
         if node is not None and not str(node.value).strip().startswith("${"):
-            start, end = node.start_mark, node.end_mark
-            self._problems.cover((start.line + 1, start.column + 1), (end.line + 1, end.column + 1))
+            self._problems.cover(*self._document.extent(("client", "access_key")))
 
     # -- the client ---------------------------------------------------------------
 
@@ -375,6 +379,21 @@ class _Reading:
             else:
                 found.append(folder)
         return tuple(found)
+
+    def _allowed(self, data: dict[str, Any]) -> frozenset[str]:
+        """Give the actions that are allowed on top of those that always are."""
+        raw = data.get("allow")
+        if not isinstance(raw, list | str | None):
+            self._problem_at(("allow",), "'allow' must be a list of actions")
+            return frozenset()
+        names = _listed(raw)
+        for index, name in enumerate(names):
+            path: DataPath = ("allow", index) if isinstance(raw, list) else ("allow",)
+            guarded = [n for n, a in self._vocabulary.actions.items() if _needs_allowing(a)]
+            if name not in guarded:
+                hint = self._problems.suggest(str(name), guarded, kind="actions")
+                self._problem_at(path, "this is no action that needs to be allowed", hint)
+        return frozenset(name for name in names if isinstance(name, str))
 
     # -- the rules ----------------------------------------------------------------
 
@@ -528,6 +547,13 @@ class _Reading:
         if named is None:
             return None
         action, model, data = named
+        if self._allow is not None and _needs_allowing(type(model)) and action not in self._allow:
+            self._problems.add(
+                self._document.key((*path, action)),
+                f"{action} is off until the rules file allows it",
+                f"write 'allow: [{action}]' at the top level, if you trust this file",
+            )
+            return None
         return StepSpec(action, model, data, self._position(self._document.key((*path, action))))
 
     def _two_keys(self, raw: dict[str, Any], path: DataPath) -> None:
@@ -591,7 +617,7 @@ class _Reading:
             path,
             document=self._document,
             problems=self._problems,
-            context={"folder": self._folder},
+            context={"folder": self._folder, "environ": self._environ},
         )
 
     def _expression_problem(self, path: DataPath, error: ExpressionError) -> None:
@@ -629,6 +655,10 @@ class _Reading:
         for part in path:
             value = value[part]
         return value
+
+
+def _needs_allowing(action: type[BaseModel]) -> bool:
+    return bool(getattr(action, "needs_allowing", False))
 
 
 def _is_folder(path: Path) -> bool:

@@ -1,19 +1,26 @@
-"""The access key: named in the rules file, kept elsewhere.
+"""Secrets: named in the rules file, kept elsewhere.
 
-A rules file is shown around, put under version control and pasted into questions.
-So it names where the key is. A key is registered for redaction before anything else
-can happen to it. What turns out to be no key is neither kept nor shown; it is not
-registered, because it may be any word (``${env:HOME}``), which every log would then hide.
+A rules file is shown around, put under version control and pasted into questions, and
+rules are kept in the ledger. So they name where a secret is. It is registered for
+redaction before anything else can happen to it. What turns out to be no access key is
+neither kept nor shown; it is not registered, because it may be any word
+(``${env:HOME}``), which every log would then hide.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from hydrusd import redaction
+from hydrusd.errors import PermanentError
 from hydrusd.rules._units import resolve_path
 
 REFERENCE = re.compile(r"\$\{\s*(\w+)\s*:\s*([^}]*?)\s*\}")
@@ -64,13 +71,102 @@ def access_key(text: str, *, environ: Mapping[str, str], folder: Path, resolve: 
     if not resolve:
         return ""
     kind, name = reference.groups()
+    key = _look_up(kind, name, environ, folder)
+    return _checked(key, f"what {_ORIGINS[kind]} {name} holds")
+
+
+class Secret:
+    """The value of a parameter that is kept elsewhere: text with references in it.
+
+    ``Bearer ${env:TOKEN}`` is one, and so is ``${file:token.txt}``. What it stands for is
+    looked up each time, so that a changed secret needs no restart.
+    """
+
+    __slots__ = ("_folder", "_text")
+
+    def __init__(self, text: str, folder: Path | None = None) -> None:
+        """Take the text; relative files start at ``folder``. Raises SecretError."""
+        references = REFERENCE.findall(text)
+        if not references:
+            raise SecretError("a secret must not stand in a rules file", _FORMS)
+        for found in REFERENCE.finditer(text):
+            check_form(found[0])
+        self._text = text
+        self._folder = folder
+
+    def reveal(self) -> str:
+        """Give the secret itself. Raises PermanentError where it cannot be had."""
+        try:
+            return self.resolve(os.environ)
+        except SecretError as error:
+            raise PermanentError(f"{error.message}; {error.hint}".rstrip("; ")) from error
+
+    def resolve(self, environ: Mapping[str, str]) -> str:
+        """Do the same with another environment. Raises SecretError."""
+        folder = self._folder or Path()
+
+        def look_up(found: re.Match[str]) -> str:
+            value = _look_up(found[1], found[2], environ, folder)
+            redaction.register(value)
+            return value
+
+        revealed = REFERENCE.sub(look_up, self._text)
+        redaction.register(revealed)
+        return revealed
+
+    def __repr__(self) -> str:
+        return f"Secret({', '.join(found[0] for found in REFERENCE.finditer(self._text))})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._text == other._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Read it from text; write the text, never the value."""
+        del source, handler
+        return core_schema.with_info_plain_validator_function(
+            _secret,
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda s: s._text),  # noqa: SLF001 - its own
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Describe it for editors."""
+        del schema, handler
+        pattern = r"\$\{\s*(env|file|keyring)\s*:"
+        return {"type": "string", "pattern": pattern, "description": _FORMS}
+
+
+def _secret(value: object, info: ValidationInfo) -> Secret:
+    """Read a secret; where the context has an ``environ``, prove that it can be had."""
+    if isinstance(value, Secret):
+        return value
+    context = info.context if isinstance(info.context, Mapping) else {}
+    try:
+        if not isinstance(value, str):
+            raise SecretError("must be text that says where the secret is", _FORMS)
+        secret = Secret(value, context.get("folder"))
+        if (environ := context.get("environ")) is not None:
+            secret.resolve(environ)
+    except SecretError as error:
+        raise PydanticCustomError(
+            "hydrusd_secret", "{message}", {"message": error.message, "hint": error.hint}
+        ) from None
+    return secret
+
+
+_ORIGINS = {"env": "the environment variable", "file": "the file", "keyring": "the keyring entry"}
+
+
+def _look_up(kind: str, name: str, environ: Mapping[str, str], folder: Path) -> str:
     if kind == "env":
-        key, origin = _from_env(name, environ), f"the environment variable {name}"
-    elif kind == "file":
-        key, origin = _from_file(name, folder), f"the file {name}"
-    else:
-        key, origin = _from_keyring(name), f"the keyring entry {name}"
-    return _checked(key, f"what {origin} holds")
+        return _from_env(name, environ)
+    return _from_file(name, folder) if kind == "file" else _from_keyring(name)
 
 
 def _checked(key: str, what: str) -> str:

@@ -72,12 +72,13 @@ class ClientSpec:
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
-    """A whole rules file."""
+    """A whole rules file. ``allow`` names the actions that run only where a user says so."""
 
     client: ClientSpec
     rules: tuple[RuleSpec, ...]
     plugin_folders: tuple[Path, ...]
     file: Path
+    allow: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,8 @@ _EXPECTED = {
     "time_parsing": "a time, as in 13:30",
     "tuple_type": "a list",
 }
+CONFIDENTIAL = "hydrusd_secret"
+"""The kind of a fault in a secret: what stands there may be one, and must not be shown."""
 _UNKNOWN = frozenset({"extra_forbidden", "unexpected_keyword_argument"})
 _LIMITS = {
     "greater_than": ("gt", "greater than"),
@@ -126,6 +128,10 @@ def _report(
     document: Document,
     problems: Problems,
 ) -> None:
+    for detail in details:
+        if detail["type"] == CONFIDENTIAL:
+            start, end = document.extent((*path, *_path_in(data, detail["loc"])))
+            problems.cover(start, end)
     findings = [
         _finding(model, data, detail, problems) for detail in _without_misspelt(model, details)
     ]
@@ -170,7 +176,7 @@ def _finding(
         name = str(detail["loc"][-1])
         message, at_key = f"there is no '{name[:60]}' here", True
         hint = problems.suggest(name, _names(model)) if len(path) <= 1 else ""
-    elif kind == "hydrusd":
+    elif kind in {"hydrusd", CONFIDENTIAL}:
         message, hint = str(context.get("message", "")), str(context.get("hint", ""))
     elif kind in {"value_error", "assertion_error"}:
         message = str(context.get("error", "")) or detail["msg"]

@@ -105,6 +105,14 @@ class Document:
         node = self.scalars.get(path)
         return None if node is None else str(node.value)
 
+    def extent(self, path: Path) -> tuple[Place, Place]:
+        """Give where a scalar begins and ends; for anything else its first place, twice."""
+        node = self.scalars.get(path)
+        if node is None:
+            return self.value(path), self.value(path)
+        start, end = node.start_mark, node.end_mark
+        return (start.line + 1, start.column + 1), (end.line + 1, end.column + 1)
+
     def within(self, path: Path, line: int, column: int) -> Place:
         """Give the place of a character (line and column from 1) of a text value.
 

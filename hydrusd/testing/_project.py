@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -20,6 +20,7 @@ import anyio
 import pytest
 from anyio import to_thread
 
+from hydrusd.clock import Clock, SystemClock
 from hydrusd.daemon import LEDGER_FILE, Configuration, Daemon, read_configuration
 from hydrusd.engine import RuleBook
 from hydrusd.errors import LedgerError
@@ -124,21 +125,25 @@ class Project:
         *,
         jobs: int = 0,
         until: Callable[[Project], bool] | None = None,
+        clock: Clock | None = None,
         timeout_seconds: float = 20.0,
     ) -> Self:
         """Run a daemon until all that was dropped was judged and all jobs have ended.
 
         ``jobs``: there must be that many jobs, too, for triggers that notice no files.
-        ``until``: what to wait for instead; asked again and again, in a thread. A test fails
+        ``until``: what to wait for instead; asked again and again, in a thread. ``clock``: the
+        daemon's, the system's if none is given. A test fails
         after ``timeout_seconds``, with all that the ledger knows. Raises what the daemon
         raises, ConfigError for rules that cannot be used.
         """
         configuration = read_configuration(self.folder / RULES_FILE)
-        over = (lambda: until(self)) if until else _Watch(self, configuration, jobs).over
+        clock = clock or SystemClock()
+        watch = _Watch(self, configuration, jobs, clock.now())
+        over = (lambda: until(self)) if until else watch.over
         # A thread of its own: the test may be running in an event loop itself.
         with ThreadPoolExecutor(1, "hydrusd") as thread:
             in_time = thread.submit(
-                anyio.run, self._run, configuration, over, timeout_seconds
+                anyio.run, self._run, configuration, over, clock, timeout_seconds
             ).result()
         if not in_time:
             pytest.fail(f"not over within {timeout_seconds:g} s; {self.story()}", pytrace=False)
@@ -146,9 +151,13 @@ class Project:
         return self
 
     async def _run(
-        self, configuration: Configuration, over: Callable[[], bool], timeout_seconds: float
+        self,
+        configuration: Configuration,
+        over: Callable[[], bool],
+        clock: Clock,
+        timeout_seconds: float,
     ) -> bool:
-        daemon = Daemon(configuration, self.state_dir, observe=self.finished.append)
+        daemon = Daemon(configuration, self.state_dir, clock=clock, observe=self.finished.append)
         failures: list[Exception] = []
         in_time = False
         async with anyio.create_task_group() as tasks:
@@ -240,13 +249,15 @@ class Project:
 class _Watch:
     """Looks whether all is over: everything judged, every job ended."""
 
-    def __init__(self, project: Project, configuration: Configuration, jobs: int) -> None:
+    def __init__(
+        self, project: Project, configuration: Configuration, jobs: int, began: datetime
+    ) -> None:
         book = RuleBook(configuration.rules, configuration.vocabulary, configuration.expressions)
         self._sources = book.sources()
         self._path = project.state_dir / LEDGER_FILE
         self._jobs = jobs
         self._awaited = list(project.awaited)
-        self._began = datetime.now(UTC)
+        self._began = began
 
     def over(self) -> bool:
         """Say whether it is. Called in a thread."""

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 import anyio
 
 from hydrusd.daemon import read_configuration, reasons_to_park
-from hydrusd.engine import Intake, Lane, RuleBook
+from hydrusd.engine import Intake, Lane, RuleBook, Signals
 from hydrusd.hydrus import HydrusClient
 from hydrusd.ledger import Ledger, LedgerReader, LedgerWriter
 from hydrusd.model import Event
@@ -190,7 +190,15 @@ class Bench:
             source = FileSource.of(root / name, root, (root / name).stat())
             events.append(Event(source.key, {"file": source.to_data()}))
         for source in self._book.sources():
-            intake = Intake(source, "hydrus", self._writer, self.clock, self.lane.wake)
+            intake = Intake(
+                source,
+                "hydrus",
+                self._writer,
+                self.clock,
+                self.lane.wake,
+                self.client,
+                Signals(self._writer, self.clock),
+            )
             await intake.emit(events)
 
     async def retry(self):

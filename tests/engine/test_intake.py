@@ -11,7 +11,7 @@ import pytest
 from bench import StagedClock
 from ruling import EXPRESSIONS, rule_set
 
-from hydrusd.engine import Intake, Source
+from hydrusd.engine import Intake, Signals, Source
 from hydrusd.engine.compiling import compile_rule
 from hydrusd.ledger import Ledger, LedgerReader, LedgerWriter
 from hydrusd.model import Event
@@ -49,8 +49,10 @@ class Place:
         self.path = folder / "ledger.sqlite"
         self.ledger = Ledger.open(self.path)
         self.woken = 0
+        writer = LedgerWriter(self.ledger)
+        self.signals = Signals(writer, self.clock)
         self.intake = Intake(
-            Source(Told(), rules), "hydrus", LedgerWriter(self.ledger), self.clock, self.wake
+            Source(Told(), rules), "hydrus", writer, self.clock, self.wake, None, self.signals
         )
 
     def wake(self):
@@ -159,5 +161,5 @@ async def test_an_event_that_is_no_plain_data_fails_its_trigger_and_nothing_else
 
     async with place.running(task):
         await place.until(lambda: place.condition is not None)
-        assert "starting again" in place.condition[1]
+        assert "tried again" in place.condition[1]
     assert place.jobs == []

@@ -250,9 +250,9 @@ async def test_a_locked_client_is_unavailable_from_the_first_request(network, cl
     assert caught.value.outcome_unknown is False
 
 
-async def test_info_before_connecting_is_a_mistake_of_the_caller(network, client_of):
+async def test_before_connecting_the_client_is_away(network, client_of):
     async with client_of(network) as client:
-        with pytest.raises(RuntimeError, match="connect"):
+        with pytest.raises(HydrusUnavailable, match="not been reached"):
             _ = client.info
     assert network.closed
 
