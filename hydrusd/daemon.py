@@ -252,8 +252,7 @@ class Daemon:
             # From the first moment on: a busy client may not answer for minutes.
             tasks.start_soon(stop, name="stopping")
             await self._look_first(client, book)
-            sources = book.sources()
-            await writer(Ledger.listen, {t for s in sources for t in s.trigger.topics})
+            await writer(Ledger.listen, book.topics)
             await writer(
                 Ledger.remember_rules,
                 [(rule.name, rule.revision, rule.spec.definition) for rule in book],
@@ -272,9 +271,9 @@ class Daemon:
             )
             tasks.start_soon(lane.run, name=f"lane {lane.name}")
             signals = Signals(writer, self._clock)
-            if any(source.trigger.topics for source in sources):
+            if book.topics:
                 tasks.start_soon(signals.run, name="signals")
-            for source in sources:
+            for source in book.sources():
                 intake = Intake(source, lane.name, writer, self._clock, lane.wake, client, signals)
                 tasks.start_soon(intake.run, name=f"trigger {intake.name}")
             path, count = str(self._state_dir / LEDGER_FILE), len(list(book))

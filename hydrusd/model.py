@@ -49,6 +49,16 @@ class ParkScope(StrEnum):
     RULE = "rule"
 
 
+def fired_topic(rule: str) -> str:
+    """Give the topic of the signals that fire a rule."""
+    return f"fired:{rule}"
+
+
+def finished_topic(rule: str) -> str:
+    """Give the topic of the signals that tell of the endings of a rule's jobs."""
+    return f"finished:{rule}"
+
+
 @dataclass(frozen=True, slots=True)
 class Firing:
     """A rule that is to be fired, and what it is fired with."""

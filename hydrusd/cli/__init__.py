@@ -100,6 +100,33 @@ def retry(
 
 
 @cli.command(epilog=EXIT_CODES)
+@click.argument("rule")
+@click.option(
+    "--set",
+    "values",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="What the rule sees as {{ NAME }}; may be repeated. hash=… says which file it is about.",
+)
+@click.option(
+    "--rules-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The rules file. Default: as for `hydrusd run`.",
+)
+@STATE_DIR
+def fire(
+    rule: str, values: tuple[str, ...], rules_file: Path | None, state_dir: Path | None
+) -> None:
+    """Fire a rule that is `on: manual`, by its name.
+
+    A running daemon takes it up by itself; without one it happens when hydrusd is started next.
+    """
+    from hydrusd.cli._fire import fire_rule
+
+    fire_rule(rule, values, rules_file=rules_file, state_dir=state_dir)
+
+
+@cli.command(epilog=EXIT_CODES)
 @click.option(
     "--pictures", type=click.IntRange(1, 5000), default=24, show_default=True, help="How many."
 )

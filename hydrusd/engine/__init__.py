@@ -4,6 +4,6 @@ from hydrusd.engine.compiling import CompiledRule
 from hydrusd.engine.intake import Intake
 from hydrusd.engine.lane import Lane
 from hydrusd.engine.rulebook import RuleBook, Source
-from hydrusd.engine.signals import FIRE_TOPIC, Signals
+from hydrusd.engine.signals import Signals
 
-__all__ = ["FIRE_TOPIC", "CompiledRule", "Intake", "Lane", "RuleBook", "Signals", "Source"]
+__all__ = ["CompiledRule", "Intake", "Lane", "RuleBook", "Signals", "Source"]

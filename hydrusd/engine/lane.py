@@ -36,7 +36,6 @@ from hydrusd.engine.retrying import (
 )
 from hydrusd.engine.rulebook import RuleBook
 from hydrusd.engine.settling import Settling
-from hydrusd.engine.signals import FIRE_TOPIC
 from hydrusd.errors import (
     AccessDenied,
     ExpressionError,
@@ -56,6 +55,7 @@ from hydrusd.model import (
     OutcomeKind,
     ParkScope,
     StepRecord,
+    fired_topic,
 )
 from hydrusd.plugin import Action, AnyAction, Call, SetAction
 
@@ -402,6 +402,10 @@ class Lane:
         for item in ready:
             outcome = item.result
             assert outcome is not None
+            if deaf := [f.rule for f in outcome.fires if not self._rules.can_fire(f.rule)]:
+                outcome = item.outcome = Outcome.dead(
+                    f"there is no rule {deaf[0]!r} that is `on: manual`, so none can be fired"
+                )
             update = self._update(item.job, rule, outcome, now)
             updates.append(update)
             if outcome.kind is OutcomeKind.PARK:
@@ -485,7 +489,7 @@ class Lane:
             ending=ending if state is JobState.SETTLING else None,
             detail=outcome.detail,
             frees_event=outcome.frees_event,
-            signals=tuple((f"{FIRE_TOPIC}{f.rule}", f.data) for f in outcome.fires),
+            signals=tuple((fired_topic(f.rule), f.data) for f in outcome.fires),
         )
 
     # --- settling ------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from hydrusd.engine.compiling import CompiledRule, compile_rule
 from hydrusd.errors import HydrusdError
 from hydrusd.expressions import Expressions
 from hydrusd.ledger import Ledger, LedgerWriter
+from hydrusd.model import fired_topic
 from hydrusd.plugin import Trigger
 from hydrusd.rules import RuleSet, RuleSpec, Vocabulary, rule_from_definition
 
@@ -65,6 +66,20 @@ class RuleBook:
     def revisions(self) -> Mapping[str, str]:
         """Each rule's present revision by its name."""
         return {name: rule.revision for name, rule in self._rules.items()}
+
+    @property
+    def topics(self) -> frozenset[str]:
+        """The topics of signals on which some rule's trigger listens."""
+        return frozenset(
+            topic
+            for source in self.sources()
+            for topic in source.trigger.topics([rule.name for rule in source.rules])
+        )
+
+    def can_fire(self, name: str) -> bool:
+        """Say whether a rule listens for being fired."""
+        rule = self._rules.get(name)
+        return rule is not None and fired_topic(name) in rule.trigger.topics([name])
 
     def current(self, name: str) -> CompiledRule:
         """Give a rule as it is now."""

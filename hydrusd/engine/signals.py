@@ -13,8 +13,6 @@ from hydrusd.clock import Clock
 from hydrusd.ledger import Ledger, LedgerWriter
 
 LOOK_EVERY_SECONDS = 1.0
-FIRE_TOPIC = "fire:"
-"""Before the name of a rule: the topic of signals that fire it."""
 
 
 class Signals:

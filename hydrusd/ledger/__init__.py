@@ -4,7 +4,6 @@ The only room that knows SQL. Everything else asks it in words of the model.
 """
 
 from hydrusd.ledger._ledger import (
-    FINISHED_TOPIC,
     FOR_GOOD,
     ClaimFilter,
     Intake,
@@ -17,11 +16,17 @@ from hydrusd.ledger._ledger import (
     PendingEvent,
     StepUpdate,
 )
-from hydrusd.ledger._reading import DeadLetter, JobView, LaneStatus, LedgerReader, RuleCount
+from hydrusd.ledger._reading import (
+    DeadLetter,
+    JobView,
+    LaneStatus,
+    LedgerReader,
+    PassedOver,
+    RuleCount,
+)
 from hydrusd.ledger._writer import LedgerWriter
 
 __all__ = [
-    "FINISHED_TOPIC",
     "FOR_GOOD",
     "ClaimFilter",
     "DeadLetter",
@@ -36,6 +41,7 @@ __all__ = [
     "Memory",
     "NewJob",
     "NotMatched",
+    "PassedOver",
     "PendingEvent",
     "RuleCount",
     "StepUpdate",

@@ -54,6 +54,7 @@ from hydrusd.model import (
     JobState,
     OutcomeKind,
     StepRecord,
+    finished_topic,
 )
 
 CHUNK = 500
@@ -64,8 +65,6 @@ LEASE = timedelta(minutes=10)
 FOR_GOOD = "*"
 """Stands for all revisions of a rule, where no rewriting brings an event back."""
 
-FINISHED_TOPIC = "finished:"
-"""Before the name of a rule: the topic of signals that tell of its jobs' endings."""
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -404,11 +403,6 @@ class Ledger:
         """Say on which topics somebody listens: endings on others are not stored."""
         self._listened = frozenset(topics)
 
-    @property
-    def listened(self) -> frozenset[str]:
-        """The topics on which somebody listens."""
-        return self._listened
-
     def post(self, topic: str, data: Data, now: datetime) -> None:
         """Store a signal for whoever listens, or will."""
         with self._engine.begin() as connection:
@@ -435,27 +429,31 @@ class Ledger:
 
     def _tell_of_endings(self, connection: Connection, ids: Sequence[JobId], now: datetime) -> None:
         """Post a signal for each of these jobs whose rule somebody listens to."""
-        rules = [t.removeprefix(FINISHED_TOPIC) for t in self._listened]
-        if not rules:
+        if not self._listened:
             return
         posts = []
         for chunk in _chunks(ids):
             statement = (
                 select(job, event.c.data)
                 .join(event, event.c.id == job.c.event_id)
-                .where(job.c.id.in_(chunk), job.c.finished_at.is_not(None), job.c.rule.in_(rules))
+                .where(job.c.id.in_(chunk), job.c.finished_at.is_not(None))
                 .order_by(job.c.id)
             )
+            values = select(step.c.job_id, step.c["values"]).where(step.c.job_id.in_(chunk))
+            named = {i: v["hashes"] for i, v in connection.execute(values) if v.get("hashes")}
             for row in connection.execute(statement):
+                topic = finished_topic(row.rule)
+                if topic not in self._listened:
+                    continue
                 ended: Data = {
                     "job": row.id,
                     "rule": row.rule,
                     "state": row.state,
                     "detail": row.detail,
-                    "hash": row.file_hash,
+                    "hashes": _hashes_of(row.file_hash, named.get(row.id), row.data),
                     "event": row.data,
                 }
-                posts.append((FINISHED_TOPIC + row.rule, ended))
+                posts.append((topic, ended))
         _post(connection, posts, now)
 
     def _tell_of_stillborn(
@@ -946,6 +944,16 @@ def _post(connection: Connection, posts: Sequence[tuple[str, Data]], now: dateti
     if posts:
         rows = [{"topic": topic, "data": data, "created_at": now} for topic, data in posts]
         connection.execute(insert(signal), rows)
+
+
+def _hashes_of(first: str | None, *lists: object) -> list[str]:
+    """Give all files of the client that a job was about; ``first`` says which list is theirs."""
+    if first is None:
+        return []
+    for named in (n.get("hashes") if isinstance(n, Mapping) else n for n in lists):
+        if isinstance(named, list) and named and named[0] == first:
+            return named
+    return [first]
 
 
 def _hash_in(data: Data) -> str | None:

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, func, select
 from hydrusd.errors import LedgerError
 from hydrusd.ledger._migrating import require_head
 from hydrusd.ledger._sqlite import open_engine
-from hydrusd.ledger._tables import condition, event, job, step
+from hydrusd.ledger._tables import condition, event, job, not_matched, step
 from hydrusd.model import Data, JobId, JobState, OutcomeKind, StepRecord
 
 
@@ -62,6 +62,15 @@ class JobView:
     data: Data
     file_hash: str | None
     steps: Sequence[StepRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """An event that a rule did not want, and why."""
+
+    rule: str
+    reason: str
+    data: Data
 
 
 class LedgerReader:
@@ -133,6 +142,20 @@ class LedgerReader:
             return [
                 DeadLetter(JobId(i), rule, action or "if", detail, data, attempts, ended)
                 for i, rule, action, detail, data, attempts, ended in connection.execute(statement)
+            ]
+
+    def passed_over(self, limit: int) -> list[PassedOver]:
+        """Give the newest events that a rule did not want, oldest first."""
+        statement = (
+            select(not_matched, event.c.data)
+            .join(event, event.c.id == not_matched.c.event_id)
+            .order_by(not_matched.c.judged_at.desc(), event.c.id.desc())
+            .limit(limit)
+        )
+        with self._engine.connect() as connection:
+            return [
+                PassedOver(row.rule, row.reason, row.data)
+                for row in reversed(connection.execute(statement).all())
             ]
 
     def jobs(self, limit: int) -> list[JobView]:

@@ -108,9 +108,9 @@ class Trigger(BaseModel):
     """True where rules with equal parameters share one instance. What it remembers belongs to
     them all then; where that must not be (since when does a rule listen?), say False."""
 
-    @property
-    def topics(self) -> Sequence[str]:
-        """The topics of signals that it listens to."""
+    def topics(self, rules: Sequence[str]) -> Sequence[str]:
+        """Give the topics of signals that it listens to, for these listening rules."""
+        del rules
         return ()
 
     def check(self, rules: Mapping[str, str]) -> Iterable[Fault]:

@@ -8,6 +8,7 @@ knows, because "timed out" alone sends its reader back to the start.
 from __future__ import annotations
 
 import hashlib
+import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -24,7 +25,14 @@ from hydrusd.clock import Clock, SystemClock
 from hydrusd.daemon import LEDGER_FILE, Configuration, Daemon, read_configuration
 from hydrusd.engine import RuleBook
 from hydrusd.errors import LedgerError
-from hydrusd.ledger import DeadLetter, JobView, LaneStatus, Ledger, LedgerReader
+from hydrusd.ledger import (
+    DeadLetter,
+    JobView,
+    LaneStatus,
+    Ledger,
+    LedgerReader,
+    PassedOver,
+)
 from hydrusd.model import FinishedJob, JobState
 from hydrusd.plugin import FileSource
 from hydrusd.simulator import DEFAULT_ACCESS_KEY, Simulator, SimulatorConfig
@@ -107,6 +115,22 @@ class Project:
             keys = (source.key, replace(source, inode=None).key)
             self.awaited.append(Dropped(path, keys))
         return self
+
+    def seed(self, name: str, content: bytes | None = None) -> str:
+        """Put a file into the client, as if its user had; give its hash."""
+        content = paint(name) if content is None else content
+        request = urllib.request.Request(  # noqa: S310 - the simulator's own address
+            f"{self.url}/add_files/add_file",
+            data=content,
+            headers={
+                "Content-Type": "application/octet-stream",
+                "Hydrus-Client-API-Access-Key": self.access_key,
+            },
+        )
+        with urllib.request.urlopen(request, timeout=30):  # noqa: S310 - see above
+            pass
+        self._hashes[name] = hashlib.sha256(content).hexdigest()
+        return self._hashes[name]
 
     def sha256(self, name: str) -> str:
         """Give the hash of a file as it was dropped."""
@@ -195,6 +219,11 @@ class Project:
     def dead_letters(self) -> list[DeadLetter]:
         """The jobs that gave up, newest first."""
         return self._read(lambda reader: reader.dead(MOST_JOBS), [])
+
+    @property
+    def passed_over(self) -> list[PassedOver]:
+        """What was noticed and not wanted, with the reasons, oldest first."""
+        return self._read(lambda reader: reader.passed_over(MOST_JOBS), [])
 
     @property
     def conditions(self) -> list[LaneStatus]:

@@ -1,0 +1,31 @@
+"""Notices that hydrusd has started."""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar
+
+import anyio
+from pydantic import Field
+
+from hydrusd.plugin import Duration, Event, Trigger, TriggerContext
+
+
+class Startup(Trigger):
+    """Notice each start of hydrusd, once.
+
+    Rules see `startup.at`, the time in ISO form (UTC).
+    """
+
+    trigger: ClassVar[str] = "startup"
+
+    delay: Duration = Field(default=0.0, description="how long after the start", ge=0)
+
+    async def run(self, context: TriggerContext) -> None:
+        """Tell of it once. Each start is an event of its own: times may repeat, ids do not."""
+        at = context.clock.now()
+        await context.clock.sleep(self.delay)
+        data = {"startup": {"at": at.isoformat(timespec="seconds")}}
+        await context.emit([Event(uuid.uuid4().hex, data)])
+        context.working()
+        await anyio.sleep_forever()

@@ -1,0 +1,58 @@
+"""Examples of what fires rules from within hydrusd."""
+
+from __future__ import annotations
+
+from exampling import Example
+
+from hydrusd.cli._fire import fire_rule
+
+CURRENT = 0
+
+
+def fired_by_command(project):
+    file_hash = project.seed("there.png")
+    fire_rule(
+        "label",
+        [f"hash={file_hash}", "label=cats"],
+        rules_file=project.folder / "rules.yaml",
+        state_dir=project.state_dir,
+    )
+
+
+def label_was_added(project):
+    [file] = project.simulator.files
+    assert project.simulator.tags(file)[CURRENT] == {"cats"}
+
+
+def two_dropped_one_broken(project):
+    project.drop("Pictures/inbox/good.png")
+    project.drop("Pictures/inbox/broken.png", b"this is no picture")
+
+
+def told_of_the_broken_one(project):
+    told = [popup.text for popup in project.simulator.state().popups]
+    assert len(told) == 1
+    assert told[0].startswith("broken.png: ")
+
+
+def fired_for_each_file(project):
+    file_hash = project.sha256("Pictures/inbox/a.png")
+    assert project.simulator.tags(file_hash)[CURRENT] == {"from inbox"}
+
+
+EXAMPLES = {
+    "manual": Example("triggers.md", label_was_added, fired_by_command),
+    "rule_finished": Example(
+        "triggers.md",
+        told_of_the_broken_one,
+        two_dropped_one_broken,
+        run={"jobs": 3},
+        states=frozenset({"done", "dead"}),
+    ),
+    "fire": Example(
+        "local-actions.md",
+        fired_for_each_file,
+        lambda project: project.drop("Pictures/inbox/a.png"),
+        run={"jobs": 2},
+    ),
+}
