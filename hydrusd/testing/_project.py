@@ -8,6 +8,8 @@ knows, because "timed out" alone sends its reader back to the start.
 from __future__ import annotations
 
 import hashlib
+import json
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import anyio
 import pytest
@@ -119,18 +121,21 @@ class Project:
     def seed(self, name: str, content: bytes | None = None) -> str:
         """Put a file into the client, as if its user had; give its hash."""
         content = paint(name) if content is None else content
-        request = urllib.request.Request(  # noqa: S310 - the simulator's own address
-            f"{self.url}/add_files/add_file",
-            data=content,
-            headers={
-                "Content-Type": "application/octet-stream",
-                "Hydrus-Client-API-Access-Key": self.access_key,
-            },
-        )
-        with urllib.request.urlopen(request, timeout=30):  # noqa: S310 - see above
-            pass
+        self._request("/add_files/add_file", content)
         self._hashes[name] = hashlib.sha256(content).hexdigest()
         return self._hashes[name]
+
+    def ask(self, path: str, **parameters: str) -> Any:
+        """Ask the client by a GET route, and give its answer: what is there after a run."""
+        return json.loads(self._request(f"{path}?{urllib.parse.urlencode(parameters)}"))
+
+    def _request(self, path: str, body: bytes | None = None) -> bytes:
+        headers = {"Hydrus-Client-API-Access-Key": self.access_key}
+        if body is not None:
+            headers["Content-Type"] = "application/octet-stream"
+        request = urllib.request.Request(self.url + path, body, headers)  # noqa: S310 - our own
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - see above
+            return bytes(answer.read())
 
     def sha256(self, name: str) -> str:
         """Give the hash of a file as it was dropped."""

@@ -30,9 +30,8 @@ def two_dropped_one_broken(project):
 
 
 def told_of_the_broken_one(project):
-    told = [popup.text for popup in project.simulator.state().popups]
-    assert len(told) == 1
-    assert told[0].startswith("broken.png: ")
+    [popup] = project.ask("/manage_popups/get_popups")["job_statuses"]
+    assert "broken.png: " in str(popup)
 
 
 def fired_for_each_file(project):
