@@ -20,7 +20,7 @@ from hydrusd.expressions import Condition, Expressions, is_template
 from hydrusd.hydrus import HydrusClient
 from hydrusd.model import Data, Job, OutcomeKind, StepRecord
 from hydrusd.plugin import AnyAction, Call, Trigger
-from hydrusd.rules import RuleSpec, StepSpec
+from hydrusd.rules import Rendered, RuleSpec, StepSpec
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -62,7 +62,8 @@ def _compile(value: object, expressions: Expressions) -> Render | None:
     """Give a function that renders this piece of YAML, or None if there is nothing to render."""
     match value:
         case str() if is_template(value):
-            return expressions.template(value).render
+            template = expressions.template(value)
+            return lambda context: Rendered(template.render(context))
         case Mapping():
             keys = [(_compile(k, expressions), k) for k in value]
             parts = [_compile(v, expressions) for v in value.values()]

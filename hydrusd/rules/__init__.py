@@ -15,7 +15,7 @@ from hydrusd.rules._loading import (
     read_plugin_folders,
     rule_from_definition,
 )
-from hydrusd.rules._secrets import Secret
+from hydrusd.rules._secrets import Rendered, Secret
 from hydrusd.rules._specs import (
     ClientSpec,
     Position,
@@ -33,6 +33,7 @@ __all__ = [
     "FilePath",
     "FolderPath",
     "Position",
+    "Rendered",
     "RuleFault",
     "RuleSet",
     "RuleSpec",
