@@ -14,14 +14,15 @@ from pathlib import Path
 
 import anyio
 import structlog
+from anyio.abc import TaskGroup
 
 from hydrusd import builtin
 from hydrusd.clock import Clock, SystemClock
-from hydrusd.engine import CompiledRule, Intake, Lane, RuleBook, Signals
+from hydrusd.engine import CompiledRule, Intake, Lane, Progress, RuleBook, Signals
 from hydrusd.errors import ConfigError, HydrusdError, HydrusError, Problem
 from hydrusd.expressions import Expressions
 from hydrusd.hydrus import ClientInfo, HydrusClient
-from hydrusd.ledger import Ledger, LedgerWriter
+from hydrusd.ledger import Ledger, LedgerReader, LedgerWriter
 from hydrusd.model import FinishedJob
 from hydrusd.plugin import AnyAction, Fault, Trigger
 from hydrusd.plugin.host import PluginHost
@@ -270,6 +271,7 @@ class Daemon:
                 on_connected=lambda info: reasons_to_park(book, client, info),
             )
             tasks.start_soon(lane.run, name=f"lane {lane.name}")
+            self._tell_progress(client, writer, tasks)
             signals = Signals(writer, self._clock)
             if book.topics:
                 tasks.start_soon(signals.run, name="signals")
@@ -280,6 +282,21 @@ class Daemon:
             rules = f"{count} rule{'s' if count != 1 else ''}"
             log.info(f"started with {rules}; ledger {path}", rules=count, ledger=path)
         log.info("stopped")
+
+    def _tell_progress(self, client: HydrusClient, writer: LedgerWriter, tasks: TaskGroup) -> None:
+        """Have long runs told in the client's window, if the rules file says so."""
+        after_seconds = self._configuration.rules.client.progress_popups_seconds
+        if after_seconds is None:
+            return
+
+        async def tell() -> None:
+            reader = LedgerReader.open(self._state_dir / LEDGER_FILE)
+            try:
+                await Progress(client, reader, writer, self._clock, after_seconds).run()
+            finally:
+                reader.close()
+
+        tasks.start_soon(tell, name="progress popups")
 
     async def _look_first(self, client: HydrusClient, book: RuleBook) -> None:
         """Refuse to start on rules that the client, if it is there, shows to be wrong."""

@@ -57,6 +57,7 @@ class _Client(BaseModel):
     allow_plain_http: StrictBool = False
     tls_ca_file: FilePath | None = None
     tls_fingerprint: str | None = None
+    progress_popups: Duration | None = None
 
 
 def load(
@@ -311,6 +312,7 @@ class _Reading:
             client.allow_plain_http,
             client.tls_ca_file,
             client.tls_fingerprint,
+            client.progress_popups,
         )
         for fault in self._vocabulary.check_client(spec):
             self._problem_at((*path, *fault.path), fault.message, fault.hint)
