@@ -47,7 +47,6 @@ class Intake:
     def __init__(
         self,
         source: Source,
-        lane: str,
         ledger: LedgerWriter,
         clock: Clock,
         wake: Callable[[], None],
@@ -57,7 +56,6 @@ class Intake:
         self._client = client
         self._signals = signals
         self._source = source
-        self._lane = lane
         self._ledger = ledger
         self._clock = clock
         self._wake = wake
@@ -128,7 +126,7 @@ class Intake:
         await self._store_reports()
         memory = None if remember is None else Memory(self._source.identity, remember)
         taken = await self._ledger(
-            Ledger.take_in, self._source.name, self._lane, pending, self._clock.now(), memory
+            Ledger.take_in, self._source.name, pending, self._clock.now(), memory
         )
         if taken.jobs:
             log.info(

@@ -171,13 +171,10 @@ class Lane:
                 await self._ledger(Ledger.release, self._clock.now(), owner=self._owner)
 
     async def _begin(self) -> None:
-        freed = await self._ledger(Ledger.release, self._clock.now())
-        if freed:
-            log.info(f"took up {freed} jobs again that a daemon left under way", jobs=freed)
         await self._settling.begin()
-        await self._adopt()
-        open_rules = await self._ledger(Ledger.open_rules)
-        for rule in sorted(open_rules - set(self._rules.revisions)):
+        await self._adopt(self._rules.revisions_on(self.name))
+        mine = {rule for lane, rule in await self._ledger(Ledger.open_rules) if lane == self.name}
+        for rule in sorted(mine - set(self._rules.revisions)):
             await self._orphan(rule)
 
     async def _orphan(self, rule: str) -> None:
@@ -187,9 +184,9 @@ class Lane:
         log.warning(f"rule {rule!r}: {reason}", rule=rule)
         await self._condition("rule", rule, "parked", reason)
 
-    async def _adopt(self) -> None:
-        """Put jobs that have not begun under their rule as it is now."""
-        while jobs := await self._ledger(Ledger.unbegun, self._rules.revisions, 500):
+    async def _adopt(self, revisions: Mapping[str, str]) -> None:
+        """Put jobs that have not begun under their rule as it is now, and on its client."""
+        while jobs := await self._ledger(Ledger.unbegun, revisions, 500):
             verdicts = [(job, judge(self._rules.current(job.rule), job.data)) for job in jobs]
             await self._ledger(Ledger.adopt, verdicts, self._clock.now())
 
@@ -298,7 +295,7 @@ class Lane:
         if not jobs[0].revision:
             # Put back by a person: what the rule says now decides.
             await self._ledger(Ledger.release, self._clock.now(), owner=self._owner)
-            await self._adopt()
+            await self._adopt({jobs[0].rule: self._rules.revisions[jobs[0].rule]})
             return True
         work = [_Work(job) for job in jobs]
         try:

@@ -81,6 +81,7 @@ class NewJob:
 
     rule: str
     revision: str
+    lane: str
     needs_client: bool
     failure: str = ""
 
@@ -303,7 +304,6 @@ class Ledger:
     def take_in(
         self,
         trigger: str,
-        lane: str,
         pending: Sequence[PendingEvent],
         now: datetime,
         memory: Memory | None = None,
@@ -341,7 +341,7 @@ class Ledger:
                             continue
                         had.add((event_id, verdict.rule))
                         if isinstance(verdict, NewJob):
-                            row = _job_row(event_id, lane, verdict, now)
+                            row = _job_row(event_id, verdict, now)
                             new_jobs.append(row | {"file_hash": _hash_in(item.event.data)})
                         else:
                             passed.append(_passed_row(event_id, verdict, now))
@@ -559,8 +559,8 @@ class Ledger:
                         connection, not_matched, [_passed_row(item.event_id, verdict, now)]
                     )
                     continue
-                row = _job_row(item.event_id, "", verdict, now)
-                changed = ("revision", "state", "needs_client", "detail", "finished_at")
+                row = _job_row(item.event_id, verdict, now)
+                changed = ("revision", "lane", "state", "needs_client", "detail", "finished_at")
                 connection.execute(
                     update(job)
                     .where(job.c.id == item.id, job.c.state == JobState.READY)
@@ -862,11 +862,11 @@ class Ledger:
         with self._engine.begin() as connection:
             connection.execute(delete(condition))
 
-    def open_rules(self) -> set[str]:
-        """Give the names of all rules with jobs that have not ended."""
-        statement = select(job.c.rule).where(job.c.finished_at.is_(None)).distinct()
+    def open_rules(self) -> set[tuple[str, str]]:
+        """Give the lane and rule of all jobs that have not ended, each pair once."""
+        statement = select(job.c.lane, job.c.rule).where(job.c.finished_at.is_(None)).distinct()
         with self._engine.connect() as connection:
-            return set(connection.execute(statement).scalars())
+            return {(lane, rule) for lane, rule in connection.execute(statement)}
 
     def finished(self, ids: Sequence[JobId]) -> list[FinishedJob]:
         """Describe jobs that have ended, for observers."""
@@ -962,13 +962,13 @@ def _hash_in(data: Data) -> str | None:
     return named if isinstance(named, str) and _HASH.fullmatch(named) else None
 
 
-def _job_row(event_id: EventId, lane: str, verdict: NewJob, now: datetime) -> dict[str, Any]:
+def _job_row(event_id: EventId, verdict: NewJob, now: datetime) -> dict[str, Any]:
     failed = bool(verdict.failure)
     return {
         "event_id": event_id,
         "rule": verdict.rule,
         "revision": verdict.revision,
-        "lane": lane,
+        "lane": verdict.lane,
         "state": JobState.DEAD if failed else JobState.READY,
         "step": 0,
         "needs_client": verdict.needs_client,

@@ -11,12 +11,13 @@ from __future__ import annotations
 from hydrusd.rules._loading import (
     load,
     parse,
-    read_client,
+    read_clients,
     read_plugin_folders,
     rule_from_definition,
 )
 from hydrusd.rules._secrets import Secret
 from hydrusd.rules._specs import (
+    ONLY_CLIENT,
     ClientSpec,
     Position,
     RuleFault,
@@ -28,6 +29,7 @@ from hydrusd.rules._specs import (
 from hydrusd.rules._units import Duration, FilePath, FolderPath, Size
 
 __all__ = [
+    "ONLY_CLIENT",
     "ClientSpec",
     "Duration",
     "FilePath",
@@ -42,7 +44,7 @@ __all__ = [
     "Vocabulary",
     "load",
     "parse",
-    "read_client",
+    "read_clients",
     "read_plugin_folders",
     "rule_from_definition",
 ]

@@ -9,6 +9,9 @@ from typing import Literal
 
 from pydantic import BaseModel, SecretStr
 
+ONLY_CLIENT = "hydrus"
+"""The name of a client that a rules file gives no name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Position:
@@ -36,6 +39,7 @@ class RuleSpec:
     ``definition`` is the canonical JSON of ``on``, ``if`` and ``do``: the same for the
     same meaning however it was written, and enough to rebuild the rule later.
     ``revision`` is a short hash of it. Neither knows the name, nor whether it is enabled.
+    ``client`` is the name of the client that it works on.
     """
 
     name: str
@@ -47,6 +51,7 @@ class RuleSpec:
     definition: str
     position: Position
     enabled: bool = True
+    client: str = ONLY_CLIENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +73,14 @@ class ClientSpec:
     allow_plain_http: bool = False
     tls_ca_file: Path | None = None
     tls_fingerprint: str | None = None
+    name: str = ONLY_CLIENT
 
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
     """A whole rules file. ``allow`` names the actions that run only where a user says so."""
 
-    client: ClientSpec
+    clients: Mapping[str, ClientSpec]
     rules: tuple[RuleSpec, ...]
     plugin_folders: tuple[Path, ...]
     file: Path

@@ -123,7 +123,7 @@ class Bench:
             self.clock,
             commit_wait_seconds=commit_wait_seconds,
             observe=self.told.append,
-            on_connected=lambda info: reasons_to_park(book, client, info),
+            on_connected=lambda info: reasons_to_park(book, "hydrus", client, info),
             chance=random.Random(7),
         )
         self.lane, self.client, self._book, self._writer = lane, client, book, writer
@@ -192,7 +192,6 @@ class Bench:
         for source in self._book.sources():
             intake = Intake(
                 source,
-                "hydrus",
                 self._writer,
                 self.clock,
                 self.lane.wake,

@@ -52,7 +52,7 @@ class Place:
         writer = LedgerWriter(self.ledger)
         self.signals = Signals(writer, self.clock)
         self.intake = Intake(
-            Source(Told(), rules), "hydrus", writer, self.clock, self.wake, None, self.signals
+            Source(Told(), rules), writer, self.clock, self.wake, None, self.signals
         )
 
     def wake(self):

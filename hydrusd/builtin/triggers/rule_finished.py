@@ -52,7 +52,8 @@ class RuleFinished(Trigger):
         context.working()
         while True:
             signals = await context.signals(topics)
-            events, circles = [], []
+            events: list[Event] = []
+            circles: list[Event] = []
             for signal in signals:
                 if signal.data["state"] not in self.state:
                     continue
