@@ -26,6 +26,7 @@ from anyio.abc import TaskGroup
 
 from hydrusd.clock import Clock, first_of
 from hydrusd.engine.compiling import CompiledRule, CompiledStep
+from hydrusd.engine.limits import Limits, Pause
 from hydrusd.engine.matching import judge
 from hydrusd.engine.retrying import (
     LONGEST_ASKED_SECONDS,
@@ -135,6 +136,8 @@ class Lane:
         self._parked_rules: dict[str, _Parked] = {}
         self._said: dict[str, str] = {}
         self._orphans: frozenset[str] = frozenset()
+        self._limits = Limits()
+        self._raised: set[JobId] = set()
         self._refused: frozenset[str] = frozenset()
         self._boot = ""
         self._settling = Settling(
@@ -253,12 +256,14 @@ class Lane:
             for rule, reason in reasons.items():
                 await self._park_rule(rule, reason)
 
-    async def _park_rule(self, rule: str, reason: str) -> None:
+    async def _park_rule(
+        self, rule: str, reason: str, *, seconds: float = RULE_PARK_SECONDS
+    ) -> None:
         if self._said.get(rule) != reason:
             self._said[rule] = reason
             log.warning(f"rule {rule!r} waits: {reason}", rule=rule)
             await self._condition("rule", rule, "parked", reason)
-        until = self._clock.monotonic() + RULE_PARK_SECONDS
+        until = self._clock.monotonic() + seconds
         self._parked_rules[rule] = _Parked(reason, until)
 
     async def _rule_works(self, rule: str) -> None:
@@ -297,6 +302,9 @@ class Lane:
             await self._ledger(Ledger.release, self._clock.now(), owner=self._owner)
             await self._adopt({jobs[0].rule: self._rules.revisions[jobs[0].rule]})
             return True
+        jobs = await self._within_limits(jobs)
+        if not jobs:
+            return True
         work = [_Work(job) for job in jobs]
         try:
             rule = await self._rules.at(jobs[0].rule, jobs[0].revision, self._ledger)
@@ -321,11 +329,46 @@ class Lane:
         _log_set(rule.name, step.name, work)
         return True
 
+    async def _within_limits(self, jobs: list[Job]) -> list[Job]:
+        """Give those of the claimed jobs that their rule may begin now; the others go back."""
+        rule, now = jobs[0].rule, self._clock.monotonic()
+        fresh = [job for job in jobs if job.step == 0 and not job.steps]
+        if not fresh:
+            return jobs
+        spec = self._rules.current(rule).spec.limits
+        allowed = self._limits.allowance(rule, spec, len(fresh), now)
+        surplus = [job.id for job in fresh[allowed:]]
+        if surplus:
+            await self._ledger(Ledger.release, self._clock.now(), owner=self._owner, ids=surplus)
+        if allowed:
+            self._limits.begun(rule, allowed, now)
+        elif not self._limits.is_probing(rule):
+            await self._pause(rule, self._limits.exhausted(rule, spec, now))
+        held = frozenset(surplus)
+        return [job for job in jobs if job.id not in held]
+
+    async def _pause(self, rule: str, pause: Pause) -> None:
+        await self._park_rule(rule, pause.reason, seconds=pause.seconds)
+
+    async def _count_endings(self, rule: str, updates: Sequence[JobUpdate]) -> None:
+        """Hold the endings against the rule's limits."""
+        dead = [u for u in updates if u.state is JobState.DEAD]
+        general = [u for u in dead if u.job_id in self._raised or u.attempt >= MAX_ATTEMPTS]
+        well = sum(u.state is not JobState.DEAD and u.attempt == 0 for u in updates)
+        self._raised.difference_update(u.job_id for u in updates)
+        if rule in self._rules.revisions and (general or well):
+            spec = self._rules.current(rule).spec.limits
+            why = general[-1].detail if general else ""
+            pause = self._limits.ended(rule, spec, failed=len(general), well=well, why=why)
+            if pause is not None:
+                await self._pause(rule, pause)
+
     def _prepare(self, item: _Work, rule: CompiledRule) -> None:
         try:
             item.call = rule.call(item.job.step, item.job, self._client, self._clock)
         except ExpressionError as error:
             item.outcome = Outcome.dead(str(error))
+            self._raised.add(item.job.id)
 
     async def _run_step(self, step: CompiledStep, calls: Sequence[Call[AnyAction]]) -> None:
         """Have every call finished, by the action or by what it raised."""
@@ -337,7 +380,7 @@ class Lane:
             if issubclass(step.action_class, SetAction):
                 await step.action_class.run_set(cast("Sequence[Call[SetAction]]", calls))
             else:
-                await _one_by_one(cast("Sequence[Call[Action]]", calls))
+                await _one_by_one(cast("Sequence[Call[Action]]", calls), self._raised)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the table decides what it means
             await self._settle_failure(step, calls, error)
         else:
@@ -361,6 +404,7 @@ class Lane:
             await self._run_step(step, left[middle:])
             return
         for call in left:
+            self._raised.add(call.job_id)
             call.finish(verdict.outcome)
 
     def _require_permissions(self, step: CompiledStep) -> None:
@@ -425,6 +469,7 @@ class Lane:
             await self._park_rule(name, park_rule)
         elif not park:
             await self._rule_works(name)
+        await self._count_endings(name, updates)
 
     def _update(
         self, job: Job, rule: CompiledRule | None, outcome: Outcome, now: datetime
@@ -525,11 +570,11 @@ def _open(calls: Iterable[Call[AnyAction]]) -> list[Call[AnyAction]]:
     return [call for call in calls if call.outcome is None]
 
 
-async def _one_by_one(calls: Sequence[Call[Action]]) -> None:
+async def _one_by_one(calls: Sequence[Call[Action]], raised: set[JobId]) -> None:
     """Run an action that knows one item at a time, a few at once.
 
-    What one item raises is that item's fate; only what concerns the client as a whole
-    ends the set.
+    What one item raises is that item's fate, and is noted in ``raised``; only what concerns
+    the client as a whole ends the set.
     """
     limiter = anyio.CapacityLimiter(ONE_BY_ONE_WIDTH)
     general: list[HydrusError] = []
@@ -553,6 +598,7 @@ async def _one_by_one(calls: Sequence[Call[Action]]) -> None:
                 outcome = judge_error(error, attempt=call.attempt).outcome
             except (Exception, SystemExit) as error:
                 log.debug("action failed", exc_info=error)
+                raised.add(call.job_id)
                 outcome = judge_error(error, attempt=call.attempt).outcome
             # What it said first counts, should it have called ``finish`` by itself.
             if call.outcome is None:

@@ -695,14 +695,20 @@ class Ledger:
         for chunk in _chunks(event_ids):
             connection.execute(update(event).where(event.c.id.in_(chunk)).values(freed=event.c.id))
 
-    def release(self, now: datetime, *, owner: str | None = None) -> int:
+    def release(
+        self, now: datetime, *, owner: str | None = None, ids: Sequence[JobId] | None = None
+    ) -> int:
         """Put running jobs back: those of an owner, or (None) all, when this daemon is alone.
+
+        ``ids``: no others than these, at most a claim's worth.
 
         Costs no attempt: that a daemon died says nothing about the job.
         """
         mine = [job.c.state == JobState.RUNNING]
         if owner is not None:
             mine.append(job.c.owner == owner)
+        if ids is not None:
+            mine.append(job.c.id.in_(ids))
         with self._engine.begin() as connection:
             freed = connection.execute(
                 update(job)

@@ -19,6 +19,7 @@ from hydrusd.rules._secrets import Secret
 from hydrusd.rules._specs import (
     ONLY_CLIENT,
     ClientSpec,
+    LimitsSpec,
     Position,
     RuleFault,
     RuleSet,
@@ -34,6 +35,7 @@ __all__ = [
     "Duration",
     "FilePath",
     "FolderPath",
+    "LimitsSpec",
     "Position",
     "RuleFault",
     "RuleSet",

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, SecretStr, StrictBool
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StrictBool
 
 from hydrusd.errors import ConfigError, ExpressionError
 from hydrusd.rules import _yaml
@@ -24,6 +24,7 @@ from hydrusd.rules._secrets import SecretError, access_key
 from hydrusd.rules._specs import (
     ONLY_CLIENT,
     ClientSpec,
+    LimitsSpec,
     Position,
     RuleSet,
     RuleSpec,
@@ -35,7 +36,7 @@ from hydrusd.rules._wording import validate
 from hydrusd.rules._yaml import Document, Path as DataPath
 
 _TOP = ("client", "clients", "plugins", "allow", "rules")
-_RULE = ("name", "client", "on", "if", "do", "enabled")
+_RULE = ("name", "client", "on", "if", "do", "limits", "enabled")
 _CLIENT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _URL_HINT = "as in http://127.0.0.1:45869"
 MAX_NAME = 200
@@ -46,6 +47,13 @@ class _Folders(BaseModel):
 
     here: FolderPath
     there: str
+
+
+class _Limits(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    per_hour: int = Field(default=LimitsSpec().per_hour, ge=1)
+    failures: int = Field(default=LimitsSpec().failures, ge=1)
 
 
 class _Client(BaseModel):
@@ -459,6 +467,7 @@ class _Reading:
         self._refuse_unknown(raw, path, _RULE)
         name = self._name(raw, path, names)
         client = self._client_of(raw, path)
+        limits = self._limits(raw, path)
         trigger = self._trigger(raw, path)
         condition = self._condition(raw, path)
         steps = self._steps(raw, path)
@@ -487,6 +496,7 @@ class _Reading:
             position=self._position(self._document.value(path)),
             enabled=bool(enabled),
             client=client,
+            limits=limits,
         )
         for fault in self._vocabulary.check_rule(rule):
             place = self._document.key((*path, *fault.path))
@@ -511,6 +521,16 @@ class _Reading:
             return None
         names.add(name)
         return name
+
+    def _limits(self, raw: dict[str, Any], path: DataPath) -> LimitsSpec:
+        at = (*path, "limits")
+        if "limits" not in raw:
+            return LimitsSpec()
+        if not isinstance(raw["limits"], dict):
+            self._problem_at(at, "'limits' must be a mapping", "it knows: 'per_hour', 'failures'")
+            return LimitsSpec()
+        read, _ = self._validated(_Limits, raw["limits"], at)
+        return LimitsSpec(**read.model_dump()) if read is not None else LimitsSpec()
 
     def _client_of(self, raw: dict[str, Any], path: DataPath) -> str | None:
         """Give the name of the client that a rule works on."""

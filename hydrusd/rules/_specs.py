@@ -33,6 +33,14 @@ class StepSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitsSpec:
+    """How many jobs a rule may begin in an hour, and how many may give up in a row."""
+
+    per_hour: int = 1_000_000
+    failures: int = 25
+
+
+@dataclass(frozen=True, slots=True)
 class RuleSpec:
     """One rule.
 
@@ -52,6 +60,7 @@ class RuleSpec:
     position: Position
     enabled: bool = True
     client: str = ONLY_CLIENT
+    limits: LimitsSpec = LimitsSpec()
 
 
 @dataclass(frozen=True, slots=True)
