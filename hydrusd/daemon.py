@@ -17,7 +17,7 @@ import structlog
 
 from hydrusd import builtin
 from hydrusd.clock import Clock, SystemClock
-from hydrusd.engine import CompiledRule, Intake, Lane, RuleBook, Signals
+from hydrusd.engine import CompiledRule, Intake, Lane, OffLimits, RuleBook, Signals
 from hydrusd.errors import ConfigError, HydrusdError, HydrusError, Problem
 from hydrusd.expressions import Expressions
 from hydrusd.hydrus import ClientInfo, HydrusClient
@@ -283,11 +283,12 @@ class Daemon:
             for lane in lanes.values():
                 tasks.start_soon(lane.run, name=f"lane {lane.name}")
             signals = Signals(writer, self._clock)
+            off_limits = OffLimits(self._state_dir)
             if book.topics:
                 tasks.start_soon(signals.run, name="signals")
             for source in book.sources():
                 wake, client = lanes[source.client].wake, clients[source.client]
-                intake = Intake(source, writer, self._clock, wake, client, signals)
+                intake = Intake(source, writer, self._clock, wake, client, signals, off_limits)
                 tasks.start_soon(intake.run, name=f"trigger {intake.name}")
             path, count = str(self._state_dir / LEDGER_FILE), len(list(book))
             rules = f"{count} rule{'s' if count != 1 else ''}"

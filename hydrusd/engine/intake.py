@@ -11,9 +11,11 @@ from typing import TypeGuard
 
 import anyio
 import structlog
+from anyio import to_thread
 
 from hydrusd.clock import Clock
 from hydrusd.engine.matching import judge
+from hydrusd.engine.off_limits import OffLimits
 from hydrusd.engine.rulebook import Source
 from hydrusd.engine.signals import Signals
 from hydrusd.errors import HydrusdError, HydrusError
@@ -28,7 +30,7 @@ from hydrusd.ledger import (
     PendingEvent,
 )
 from hydrusd.model import Event
-from hydrusd.plugin import Signal
+from hydrusd.plugin import FileSource, Signal
 
 FIRST_RESTART_SECONDS = 5.0
 LONGEST_RESTART_SECONDS = 300.0
@@ -52,7 +54,9 @@ class Intake:
         wake: Callable[[], None],
         client: HydrusClient,
         signals: Signals,
+        off_limits: OffLimits,
     ) -> None:
+        self._off_limits = off_limits
         self._client = client
         self._signals = signals
         self._source = source
@@ -83,8 +87,11 @@ class Intake:
         self, events: Sequence[Event], *, remember: Mapping[str, object] | None = None
     ) -> None:
         """Store events with the verdict of each listening rule; wake the lane."""
+        refused = await self._off_limits_among(events)
         pending = [
-            PendingEvent(event, [judge(rule, event.data) for rule in self._source.rules])
+            PendingEvent(event, self._refusals(refused[event.key]))
+            if event.key in refused
+            else PendingEvent(event, [judge(rule, event.data) for rule in self._source.rules])
             for event in events
         ]
         await self._take_in(pending, remember)
@@ -97,8 +104,20 @@ class Intake:
         remember: Mapping[str, object] | None = None,
     ) -> None:
         """Store events that no listening rule is to have, and why."""
-        verdicts = [NotMatched(rule.name, FOR_GOOD, reason) for rule in self._source.rules]
-        await self._take_in([PendingEvent(event, verdicts) for event in events], remember)
+        pending = [PendingEvent(event, self._refusals(reason)) for event in events]
+        await self._take_in(pending, remember)
+
+    def _refusals(self, reason: str) -> list[NotMatched]:
+        return [NotMatched(rule.name, FOR_GOOD, reason) for rule in self._source.rules]
+
+    async def _off_limits_among(self, events: Sequence[Event]) -> dict[str, str]:
+        """Give the keys of events about files that no rule may have, with the reasons."""
+        paths = {e.key: s.path for e in events if (s := FileSource.from_data(e.data))}
+        if not paths:
+            return {}
+        texts = {key: str(path) for key, path in paths.items()}
+        reasons = await to_thread.run_sync(self._off_limits.reasons, set(texts.values()))
+        return {key: reasons[text] for key, text in texts.items() if text in reasons}
 
     async def recall(self, name: str) -> object:
         """Give what was remembered last under this name; None where there is nothing."""

@@ -67,6 +67,8 @@ RENEW_SECONDS = 60.0
 IDLE_SECONDS = 5.0
 """Another process may put jobs back (``retry``); so often is looked for that."""
 RULE_PARK_SECONDS = 60.0
+CLOCK_TOLERANCE = timedelta(seconds=5)
+"""A clock that is put back by less is being corrected, as clocks are."""
 DEAD_TOLD = 10
 """How many dead letters of one set are named in the log; `hydrusd status` shows the others."""
 PROBE_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
@@ -89,6 +91,7 @@ class _Work:
     """A claimed job on its way through a step."""
 
     job: Job
+    began_at: datetime
     call: Call[AnyAction] | None = None
     outcome: Outcome | None = None
     stored: bool = False
@@ -140,6 +143,8 @@ class Lane:
         self._raised: set[JobId] = set()
         self._refused: frozenset[str] = frozenset()
         self._boot = ""
+        # What the time of day is at zero of the clock that never jumps.
+        self._ahead = clock.now() - timedelta(seconds=clock.monotonic())
         self._settling = Settling(
             name,
             client,
@@ -162,6 +167,7 @@ class Lane:
             await self._begin()
             while True:
                 self._woken = anyio.Event()
+                await self._follow_clock()
                 await self._connect_if_due()
                 await self._unpark_rules()
                 worked = await self._work_a_set()
@@ -173,7 +179,24 @@ class Lane:
             with anyio.CancelScope(shield=True):
                 await self._ledger(Ledger.release, self._clock.now(), owner=self._owner)
 
+    async def _follow_clock(self) -> None:
+        """Move what is due later along with a clock that somebody put back.
+
+        Otherwise a clock that was a year ahead for an hour would delay retries by a year.
+        """
+        now = self._clock.now()
+        expected = self._ahead + timedelta(seconds=self._clock.monotonic())
+        self._ahead += now - expected
+        if expected - now > CLOCK_TOLERANCE:
+            log.warning(f"the clock went back by {expected - now}", lane=self.name)
+            await self._ledger(Ledger.bring_forward, self.name, expected - now, now)
+
     async def _begin(self) -> None:
+        latest = await self._ledger(Ledger.latest_time)
+        if latest is not None and latest - self._clock.now() > CLOCK_TOLERANCE:
+            by = latest - self._clock.now()
+            log.warning(f"the clock is {by} behind what the ledger has seen", lane=self.name)
+            await self._ledger(Ledger.bring_forward, self.name, by, self._clock.now())
         await self._settling.begin()
         await self._adopt(self._rules.revisions_on(self.name))
         mine = {rule for lane, rule in await self._ledger(Ledger.open_rules) if lane == self.name}
@@ -305,7 +328,8 @@ class Lane:
         jobs = await self._within_limits(jobs)
         if not jobs:
             return True
-        work = [_Work(job) for job in jobs]
+        began_at = self._clock.now()
+        work = [_Work(job, began_at) for job in jobs]
         try:
             rule = await self._rules.at(jobs[0].rule, jobs[0].revision, self._ledger)
         except HydrusdError as error:
@@ -456,7 +480,7 @@ class Lane:
                     park_rule = outcome.detail
                 continue
             name = rule.steps[position].name if rule is not None else ""
-            steps.append(StepUpdate(item.job.id, _record(item.job, name, update, outcome)))
+            steps.append(StepUpdate(item.job.id, _record(item, name, update, outcome)))
         await self._ledger(Ledger.checkpoint, self._owner, updates, steps, now)
         for item in ready:
             item.stored = True
@@ -554,8 +578,9 @@ class Lane:
 _ENDINGS = frozenset({JobState.DONE, JobState.SKIPPED, JobState.DEAD})
 
 
-def _record(job: Job, action: str, update: JobUpdate, outcome: Outcome) -> StepRecord:
+def _record(item: _Work, action: str, update: JobUpdate, outcome: Outcome) -> StepRecord:
     """Give what is kept of a step. One that is not over keeps what it knew before."""
+    job, began_at = item.job, item.began_at
     kind = OutcomeKind.DEAD if update.state is JobState.DEAD else outcome.kind
     values, receipt = outcome.values, outcome.receipt
     former = next((record for record in job.steps if record.position == job.step), None)
@@ -563,7 +588,9 @@ def _record(job: Job, action: str, update: JobUpdate, outcome: Outcome) -> StepR
         receipt = receipt or former.receipt
         if kind is OutcomeKind.RETRY and former.outcome in {OutcomeKind.LATER, OutcomeKind.RETRY}:
             values = former.values
-    return StepRecord(job.step, action, kind, outcome.detail, values, receipt)
+    if former is not None and former.outcome is OutcomeKind.LATER:
+        began_at = former.began_at or began_at
+    return StepRecord(job.step, action, kind, outcome.detail, values, receipt, began_at)
 
 
 def _open(calls: Iterable[Call[AnyAction]]) -> list[Call[AnyAction]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,25 +18,31 @@ from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Engine,
+    Text,
     and_,
     bindparam,
     case,
     delete,
     func,
     insert,
+    literal,
     select,
     update,
 )
 
 from hydrusd.errors import LedgerError, LedgerLocked
+from hydrusd.ledger._mentioning import words_in_event, words_in_values
 from hydrusd.ledger._migrating import migrate
 from hydrusd.ledger._sqlite import insert_ignoring, insert_or_update, open_engine
 from hydrusd.ledger._tables import (
+    DEAD,
     condition,
     event,
     job,
+    mention,
     not_matched,
     rule_revision,
     run,
@@ -61,6 +67,8 @@ CHUNK = 500
 """Values in one IN list: SQLite's older limit is 999 parameters a statement."""
 
 LEASE = timedelta(minutes=10)
+
+DROPPED = "dropped by a person: "
 
 FOR_GOOD = "*"
 """Stands for all revisions of a rule, where no rewriting brings an event back."""
@@ -333,6 +341,7 @@ class Ledger:
                     )
                     intake_events += len(fresh)
                 ids = self._event_ids(connection, trigger, keys) if fresh else known
+                _mention(connection, {ids[k]: words_in_event(e.data) for k, e in fresh.items()})
                 had |= self._dealt_with(connection, known.values())
                 for item in chunk:
                     event_id = ids[item.event.key]
@@ -485,11 +494,12 @@ class Ledger:
             if row["rule"] not in runs:
                 made = connection.execute(
                     insert(run)
-                    .values(rule=row["rule"], trigger=trigger, started_at=now)
+                    .values(rule=row["rule"], trigger=trigger, started_at=now, eventful=False)
                     .returning(run.c.id)
                 )
                 runs[row["rule"]] = made.scalar_one()
             row["run_id"] = runs[row["rule"]]
+        _note_eventful(connection, {row["run_id"] for row in new_jobs if row["finished_at"]})
         if new_jobs:
             connection.execute(insert(job), new_jobs)
             # A rewritten rule may match what it passed over before.
@@ -634,6 +644,7 @@ class Ledger:
                     row["detail"],
                     row["values"],
                     row["receipt"],
+                    row["began_at"],
                 )
                 records.setdefault(row["job_id"], []).append(record)
         return [
@@ -684,11 +695,31 @@ class Ledger:
                     f"nothing of this checkpoint was stored"
                 )
             insert_or_update(connection, step, [_step_row(item, now) for item in steps])
+            self._note_what_happened(connection, updates, steps)
             _post(connection, [post for item in updates for post in item.signals], now)
             self._tell_of_endings(
                 connection, [u.job_id for u in updates if u.state in _ENDINGS], now
             )
             self._free_events(connection, [u.event_id for u in updates if u.frees_event])
+
+    @staticmethod
+    def _note_what_happened(
+        connection: Connection, updates: Sequence[JobUpdate], steps: Sequence[StepUpdate]
+    ) -> None:
+        """Keep by what the jobs can be found again, and which runs something came of."""
+        items = {item.job_id: item for item in updates}
+        words: dict[EventId, set[str]] = {}
+        for each in steps:
+            if each.record.values and (item := items.get(each.job_id)):
+                new = words_in_values(each.record.values) - {item.file_hash}
+                words.setdefault(item.event_id, set()).update(new)
+        _mention(connection, words)
+        eventful = [each.job_id for each in steps if _is_eventful(each.record)]
+        for chunk in _chunks(eventful):
+            runs = connection.execute(
+                select(job.c.run_id).where(job.c.id.in_(chunk), job.c.run_id.is_not(None))
+            )
+            _note_eventful(connection, set(runs.scalars()))
 
     @staticmethod
     def _free_events(connection: Connection, event_ids: Sequence[EventId]) -> None:
@@ -736,6 +767,30 @@ class Ledger:
             statement = statement.where(job.c.rule.not_in(wanted.blocked_rules))
         with self._engine.connect() as connection:
             return connection.execute(statement).scalar()
+
+    def latest_time(self) -> datetime | None:
+        """Give the time at which the newest job was made; None where there is none."""
+        newest = select(job.c.created_at).order_by(job.c.id.desc()).limit(1)
+        with self._engine.connect() as connection:
+            return connection.execute(newest).scalar()
+
+    def bring_forward(self, lane: str, by: timedelta, now: datetime) -> None:
+        """Make waiting jobs due earlier, but not before now: the clock was put back that far."""
+        waiting = [
+            job.c.lane == lane,
+            job.c.state == JobState.READY,
+            job.c.finished_at.is_(None),
+            job.c.run_at > now,
+        ]
+        with self._engine.begin() as connection:
+            due = connection.execute(select(job.c.id, job.c.run_at).where(*waiting)).all()
+            if due:
+                connection.execute(
+                    update(job)
+                    .where(job.c.id == bindparam("waiting_id"))
+                    .values(run_at=bindparam("new_run_at")),
+                    [{"waiting_id": i, "new_run_at": max(now, at - by)} for i, at in due],
+                )
 
     # --- settling ------------------------------------------------------------------------
 
@@ -820,15 +875,10 @@ class Ledger:
 
         They begin again under the rule as it is now; every step can be repeated without harm.
         """
-        chosen = [job.c.state == JobState.DEAD]
-        if ids:
-            chosen.append(job.c.id.in_(ids))
-        if rule is not None:
-            chosen.append(job.c.rule == rule)
         with self._engine.begin() as connection:
             revived = connection.execute(
                 update(job)
-                .where(*chosen)
+                .where(*_dead(ids, rule))
                 .values(
                     state=JobState.READY,
                     revision="",
@@ -842,6 +892,23 @@ class Ledger:
                 )
             )
             return revived.rowcount
+
+    def drop(self, now: datetime, *, ids: Sequence[int] = (), rule: str | None = None) -> int:
+        """Let dead letters end: these jobs, those of a rule, or all. Gives how many.
+
+        They end as skipped and stay known, so that the same thing is not done again.
+        """
+        with self._engine.begin() as connection:
+            dropped = connection.execute(
+                update(job)
+                .where(*_dead(ids, rule))
+                .values(
+                    state=JobState.SKIPPED,
+                    detail=literal(DROPPED, Text).concat(job.c.detail),
+                    finished_at=now,
+                )
+            )
+            return dropped.rowcount
 
     def set_condition(self, kind: str, name: str, state: str, reason: str, now: datetime) -> None:
         """Note what a lane, a rule or a trigger is in, and since when, for ``status`` to show.
@@ -946,6 +1013,44 @@ _FINISH = (
 _ENDINGS = frozenset({JobState.DONE, JobState.SKIPPED, JobState.DEAD})
 
 
+def _dead(ids: Sequence[int], rule: str | None) -> list[ColumnElement[bool]]:
+    """Give what chooses dead letters: these jobs, those of a rule, or all."""
+    chosen = [job.c.state == DEAD]
+    if ids:
+        chosen.append(job.c.id.in_(ids))
+    if rule is not None:
+        chosen.append(job.c.rule == rule)
+    return chosen
+
+
+def _mention(connection: Connection, words: Mapping[EventId, Iterable[str]]) -> None:
+    rows = [{"event_id": i, "word": word} for i, some in words.items() for word in some]
+    insert_ignoring(connection, mention, rows)
+
+
+def _note_eventful(connection: Connection, runs: Collection[int]) -> None:
+    if runs:
+        connection.execute(
+            update(run).where(run.c.id.in_(runs), run.c.eventful.is_(False)).values(eventful=True)
+        )
+
+
+def _is_eventful(record: StepRecord) -> bool:
+    """Say whether a step changed something, as far as is known, or gave up."""
+    if record.receipt is None:
+        return record.outcome in {OutcomeKind.DONE, OutcomeKind.DEAD}
+    return record.outcome is OutcomeKind.DEAD or _tells(record.receipt)
+
+
+def _tells(receipt: object) -> bool:
+    """Say whether there is anything in a receipt."""
+    if isinstance(receipt, Mapping):
+        return any(map(_tells, receipt.values()))
+    if isinstance(receipt, list | tuple):
+        return any(map(_tells, receipt))
+    return receipt is not None and receipt is not False and receipt != ""  # a 0 is something
+
+
 def _post(connection: Connection, posts: Sequence[tuple[str, Data]], now: datetime) -> None:
     if posts:
         rows = [{"topic": topic, "data": data, "created_at": now} for topic, data in posts]
@@ -1025,5 +1130,6 @@ def _step_row(item: StepUpdate, now: datetime) -> dict[str, Any]:
         "detail": record.detail,
         "values": record.values,
         "receipt": record.receipt,
+        "began_at": record.began_at,
         "ended_at": now,
     }
