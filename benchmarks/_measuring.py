@@ -40,10 +40,16 @@ rules:
 
 
 @contextmanager
-def simulator(*, import_seconds: float, known_seconds: float) -> Iterator[str]:
-    """Run a simulated client as long as the block lasts; give its URL."""
+def simulator(
+    *, import_seconds: float = 0, known_seconds: float = 0, control: bool = False
+) -> Iterator[str]:
+    """Run a simulated client as long as the block lasts; give its URL.
+
+    With ``control`` it can be told to be slow, see ``hydrusd.simulator._control``.
+    """
     command = [sys.executable, "-m", "hydrusd.simulator", "--port", "0", "--access-key", KEY]
     command += ["--import-seconds", str(import_seconds), "--known-seconds", str(known_seconds)]
+    command += ["--control"] if control else []
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -72,12 +78,16 @@ def make_pictures(where: Path, count: int, *, first: int = 0) -> list[Path]:
     return paths
 
 
-def work_off(where: Path, url: str, count: int) -> float:
-    """Run a real daemon until all files of ``where/inbox`` are done and settled; give seconds."""
+def work_off(where: Path, url: str, count: int, text: str = RULES) -> float:
+    """Run a real daemon until so many jobs are done and settled; give seconds.
+
+    The rules are by default those that import all files of ``where/inbox``. Of plugins, only
+    those in ``where/plugins`` are loaded.
+    """
     logs.configure(level="warning")
     rules = where / "rules.yaml"
-    rules.write_text(RULES.format(url=url, key=KEY), encoding="utf-8")
-    configuration = read_configuration(rules, safe_mode=True)
+    rules.write_text(text.format(url=url, key=KEY), encoding="utf-8")
+    configuration = read_configuration(rules, safe_mode=not (where / "plugins").is_dir())
 
     async def run() -> float:
         daemon = Daemon(configuration, where / "state")

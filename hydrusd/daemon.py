@@ -14,14 +14,15 @@ from pathlib import Path
 
 import anyio
 import structlog
+from anyio.abc import TaskGroup
 
 from hydrusd import builtin
 from hydrusd.clock import Clock, SystemClock
-from hydrusd.engine import CompiledRule, Intake, Lane, OffLimits, RuleBook, Signals
+from hydrusd.engine import CompiledRule, Intake, Lane, OffLimits, Progress, RuleBook, Signals
 from hydrusd.errors import ConfigError, HydrusdError, HydrusError, Problem
 from hydrusd.expressions import Expressions
 from hydrusd.hydrus import ClientInfo, HydrusClient
-from hydrusd.ledger import Ledger, LedgerWriter
+from hydrusd.ledger import Ledger, LedgerReader, LedgerWriter
 from hydrusd.model import FinishedJob
 from hydrusd.plugin import AnyAction, Fault, Trigger
 from hydrusd.plugin.host import PluginHost
@@ -282,6 +283,8 @@ class Daemon:
             lanes = {name: self._lane(name, each, book, writer) for name, each in clients.items()}
             for lane in lanes.values():
                 tasks.start_soon(lane.run, name=f"lane {lane.name}")
+            for name, client in clients.items():
+                self._tell_progress(name, client, writer, tasks)
             signals = Signals(writer, self._clock)
             off_limits = OffLimits(self._state_dir)
             if book.topics:
@@ -294,6 +297,23 @@ class Daemon:
             rules = f"{count} rule{'s' if count != 1 else ''}"
             log.info(f"started with {rules}; ledger {path}", rules=count, ledger=path)
         log.info("stopped")
+
+    def _tell_progress(
+        self, name: str, client: HydrusClient, writer: LedgerWriter, tasks: TaskGroup
+    ) -> None:
+        """Have long runs told in the client's window, if the rules file says so."""
+        after_seconds = self._configuration.rules.clients[name].progress_popups_seconds
+        if after_seconds is None:
+            return
+
+        async def tell() -> None:
+            reader = LedgerReader.open(self._state_dir / LEDGER_FILE)
+            try:
+                await Progress(name, client, reader, writer, self._clock, after_seconds).run()
+            finally:
+                reader.close()
+
+        tasks.start_soon(tell, name=f"progress popups of {name}")
 
     def _lane(self, name: str, client: HydrusClient, book: RuleBook, writer: LedgerWriter) -> Lane:
         return Lane(

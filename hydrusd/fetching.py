@@ -43,6 +43,7 @@ _HARMLESS = frozenset(
     {"accept", "accept-language", "if-modified-since", "if-none-match", "user-agent"}
 )
 _NOWHERE = "redirected to what is no URL of http:// or https://"
+_UNSENDABLE = "what cannot be sent in one"
 _PORTS = {"http": 80, "https": 443}
 # Here no proxy of the environment can be meant.
 _THIS_MACHINE = ("all://127.0.0.1", "all://localhost", "all://[::1]")
@@ -106,8 +107,8 @@ async def fetch(
                 return await _follow(client, request, max_bytes, cut=cut)
     except TimeoutError:
         raise request.failure(f"did not answer within {timeout_seconds:g} s") from None
-    except httpx.LocalProtocolError as error:
-        raise PermanentError(f"{request.name}: no valid HTTP: {redact(str(error))}") from None
+    except httpx.LocalProtocolError:  # its text would show the header
+        raise PermanentError(f"{request.name}: a header holds {_UNSENDABLE}") from None
     except httpx.InvalidURL:  # httpx looks at every redirect, asked or not
         raise PermanentError(f"{request.name}: {_NOWHERE}") from None
     except httpx.HTTPError as error:
@@ -182,11 +183,15 @@ async def _follow(
     raise PermanentError(f"{request.name}: redirected more than {MAX_REDIRECTS} times")
 
 
-def _headers(request: _Request) -> dict[str, str]:
+def _headers(request: _Request) -> list[tuple[bytes, bytes]]:
     # What is packed otherwise could not be unpacked within bounds.
     own = {"User-Agent": f"hydrusd/{__version__}", "Accept": "*/*", "Accept-Encoding": "gzip"}
     given = {name.lower() for name in request.headers}
-    return {n: v for n, v in own.items() if n.lower() not in given} | request.headers
+    sent = {n: v for n, v in own.items() if n.lower() not in given} | request.headers
+    try:
+        return [(name.encode("ascii"), value.encode("latin-1")) for name, value in sent.items()]
+    except UnicodeEncodeError:
+        raise PermanentError(f"{request.name}: a header holds {_UNSENDABLE}") from None
 
 
 async def _taken(

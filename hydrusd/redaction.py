@@ -5,12 +5,17 @@ a leaked one cannot be taken back. Two nets: values that were registered (the
 access key as soon as it is read, each session key as soon as it is issued) are
 replaced wherever they stand, and so is anything that looks like a Hydrus key in
 a place where a key would stand.
+
+Keys are few and kept for good. Cookies change daily and come by the thousand, so only
+the latest are kept, and finding them must not take longer the more there are: every
+piece of a text that is as long as the shortest secret is looked up among their starts.
 """
 
 from __future__ import annotations
 
 import re
 import threading
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,24 +27,66 @@ _KEYED = re.compile(
 )
 _SECRET_NAMES = re.compile(r"(?i)access[-_ ]?key|session[-_ ]?key|cookie|password|secret|token")
 
+SHORTEST = 6
+MOST_PASSING = 10_000
+"""How many passing secrets are kept: the cookies of a whole browser, and those before them."""
+
+# Sites keep settings in cookies too. Hidden, a "default" would spoil paths and tags.
+_WORD = re.compile(r"[A-Za-z]{1,11}")
+
+
+class _Passing:
+    """The latest secrets of the kind that changes, findable by their first characters."""
+
+    def __init__(self) -> None:
+        self._latest: OrderedDict[str, None] = OrderedDict()
+        self._by_start: dict[str, set[str]] = {}
+
+    def add(self, secret: str) -> None:
+        self._latest[secret] = None
+        self._latest.move_to_end(secret)
+        self._by_start.setdefault(secret[:SHORTEST], set()).add(secret)
+        while len(self._latest) > MOST_PASSING:
+            oldest, _ = self._latest.popitem(last=False)
+            alike = self._by_start[oldest[:SHORTEST]]
+            alike.remove(oldest)
+            if not alike:
+                del self._by_start[oldest[:SHORTEST]]
+
+    def found_in(self, text: str) -> set[str]:
+        if not self._by_start:
+            return set()
+        pieces = [text[at : at + SHORTEST] for at in range(len(text) - SHORTEST + 1)]
+        starts = self._by_start.keys() & pieces
+        return {secret for start in starts for secret in self._by_start[start] if secret in text}
+
+
 _lock = threading.Lock()
 _registered: set[str] = set()
+_passing = _Passing()
 
 
-def register(secret: str) -> None:
-    """Hide this value from now on, wherever it turns up. Values under 6 characters are ignored."""
-    if len(secret) >= 6:
-        with _lock:
+def register(secret: str, *, lasting: bool = True) -> None:
+    """Hide this value from now on, wherever it turns up. Values under 6 characters are ignored.
+
+    ``lasting=False`` is for what changes often (cookies): only the latest 10,000 are kept, and
+    a short word is not one of them.
+    """
+    if len(secret) < SHORTEST:
+        return
+    with _lock:
+        if lasting:
             _registered.add(secret)
+        elif not _WORD.fullmatch(secret):
+            _passing.add(secret)
 
 
 def redact(text: str) -> str:
     """Give the text with every known or likely secret replaced by ``[hidden]``."""
     with _lock:
-        secrets = sorted(_registered, key=len, reverse=True)
-    for secret in secrets:
-        if secret in text:
-            text = text.replace(secret, HIDDEN)
+        found = {secret for secret in _registered if secret in text} | _passing.found_in(text)
+    for secret in sorted(found, key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
     return _KEYED.sub(rf"\1{HIDDEN}", text)
 
 

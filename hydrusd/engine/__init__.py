@@ -4,7 +4,17 @@ from hydrusd.engine.compiling import CompiledRule
 from hydrusd.engine.intake import Intake
 from hydrusd.engine.lane import Lane
 from hydrusd.engine.off_limits import OffLimits
+from hydrusd.engine.progress import Progress
 from hydrusd.engine.rulebook import RuleBook, Source
 from hydrusd.engine.signals import Signals
 
-__all__ = ["CompiledRule", "Intake", "Lane", "OffLimits", "RuleBook", "Signals", "Source"]
+__all__ = [
+    "CompiledRule",
+    "Intake",
+    "Lane",
+    "OffLimits",
+    "Progress",
+    "RuleBook",
+    "Signals",
+    "Source",
+]

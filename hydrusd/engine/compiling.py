@@ -20,7 +20,7 @@ from hydrusd.expressions import Condition, Expressions, is_template
 from hydrusd.hydrus import HydrusClient
 from hydrusd.model import Data, Job, OutcomeKind, StepRecord
 from hydrusd.plugin import AnyAction, Call, Trigger
-from hydrusd.rules import RuleSpec, StepSpec
+from hydrusd.rules import Rendered, RuleSpec, StepSpec
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -47,7 +47,7 @@ class CompiledStep:
         if self._render is None:
             assert isinstance(self.spec.config, AnyAction)
             return self.spec.config
-        rendered = self._render(context)
+        rendered = self.rendered(context)
         try:
             return self.action_class.model_validate(rendered, context={"folder": self._folder})
         except ValidationError as error:
@@ -57,12 +57,16 @@ class CompiledStep:
                 f"{self.name}: after rendering, {place or 'it'} is not valid: {first['msg']}"
             ) from error
 
+    def rendered(self, context: Mapping[str, object]) -> object:
+        """Give the step's parameters as written, templates filled in. Raises ExpressionError."""
+        return self.spec.raw if self._render is None else self._render(context)
+
 
 def _compile(value: object, expressions: Expressions) -> Render | None:
     """Give a function that renders this piece of YAML, or None if there is nothing to render."""
     match value:
         case str() if is_template(value):
-            return expressions.template(value).render
+            return _compile_text(value, expressions)
         case Mapping():
             keys = [(_compile(k, expressions), k) for k in value]
             parts = [_compile(v, expressions) for v in value.values()]
@@ -74,6 +78,8 @@ def _compile(value: object, expressions: Expressions) -> Render | None:
                 rendered: dict[object, object] = {}
                 for (render, key), part, plain in zip(keys, parts, values, strict=True):
                     name = render(context) if render else key
+                    if isinstance(name, list):
+                        raise ExpressionError(f"a list cannot be a key: {key}")
                     if name in rendered:
                         raise ExpressionError(f"after rendering, there are two keys {name!r}")
                     rendered[name] = part(context) if part else plain
@@ -84,9 +90,29 @@ def _compile(value: object, expressions: Expressions) -> Render | None:
             items = [(_compile(item, expressions), item) for item in value]
             if not any(render for render, _ in items):
                 return None
-            return lambda context: [render(context) if render else item for render, item in items]
+
+            def render_list(context: Mapping[str, object]) -> object:
+                listed: list[object] = []
+                for render, item in items:
+                    made = render(context) if render else item
+                    # A list in the place of a text stands for its texts.
+                    listed += made if isinstance(made, list) and isinstance(item, str) else [made]
+                return listed
+
+            return render_list
         case _:
             return None
+
+
+def _compile_text(text: str, expressions: Expressions) -> Render:
+    """Compile a text: one that is nothing but a list's name gives that list."""
+    compiled = expressions.value(text) or expressions.template(text)
+
+    def render_text(context: Mapping[str, object]) -> object:
+        made = compiled.render(context)
+        return Rendered(made) if isinstance(made, str) else [Rendered(each) for each in made]
+
+    return render_text
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ count in 1024s, because that is how Hydrus shows the size of files.
 
 from __future__ import annotations
 
-from hydrusd.expressions._compiled import Condition, Expressions, Template, is_template
+from hydrusd.expressions._compiled import Condition, Expressions, Template, Value, is_template
 from hydrusd.expressions._plain import PlainData, plain
 from hydrusd.expressions._syntax import ExpressionSyntaxError
 
@@ -22,6 +22,7 @@ __all__ = [
     "Expressions",
     "PlainData",
     "Template",
+    "Value",
     "is_template",
     "plain",
 ]

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from jinja2 import StrictUndefined, Template as JinjaTemplate, TemplateError, nodes
 from jinja2.runtime import LoopContext
@@ -37,6 +37,10 @@ _EVALUATION_ERRORS = (
     TypeError,
     ValueError,
 )
+_ONE_VALUE = re.compile(r"\s*\{\{[-+]?((?:(?!\{\{|\}\}|\{%|\{#).)*?)[-+]?\}\}\s*", re.DOTALL)
+
+T = TypeVar("T")
+
 _GLOBALS: Mapping[str, object] = {"range": bounded_range}
 _Root = Callable[[Evaluation], Iterator[str]]
 
@@ -149,6 +153,17 @@ class Expressions:
         """Compile a template. Raises ExpressionSyntaxError."""
         root, chains = self._compile(text, condition=False)
         return Template(text, self._environment, root, chains)
+
+    def value(self, text: str) -> Value | None:
+        """Compile a text that is one ``{{ … }}`` and nothing else; None for any other.
+
+        Raises ExpressionSyntaxError.
+        """
+        found = _ONE_VALUE.fullmatch(text)
+        if found is None:
+            return None
+        root, chains = self._compile(found[1], condition=True)
+        return Value(text, self._environment, root, chains, self.template(text))
 
     def condition(self, text: str) -> Condition:
         """Compile a condition. Raises ExpressionSyntaxError."""
@@ -266,7 +281,26 @@ class Template(_Compiled):
         return "".join(parts)
 
 
-class Condition(_Compiled):
+class _Evaluated(_Compiled):
+    """An expression ready to be evaluated."""
+
+    __slots__ = ()
+
+    def _evaluate(self, context: Mapping[str, object], use: Callable[[object], T]) -> T:
+        data = plain(context)
+        evaluation = self._start(data)
+        try:
+            for _ in self._root(evaluation):
+                pass
+            return use(evaluation.vars["_result"])
+        except (ExpressionError, *_EVALUATION_ERRORS) as error:
+            explained = self._explain(error, data)
+            if explained is error:
+                raise
+            raise explained from error
+
+
+class Condition(_Evaluated):
     """A text that is true or false of the data. ``text`` is what was compiled."""
 
     __slots__ = ()
@@ -276,17 +310,45 @@ class Condition(_Compiled):
 
         Raises ExpressionError, with what was missing or did not fit.
         """
-        data = plain(context)
-        evaluation = self._start(data)
-        try:
-            for _ in self._root(evaluation):
-                pass
-            return bool(evaluation.vars["_result"])
-        except (ExpressionError, *_EVALUATION_ERRORS) as error:
-            explained = self._explain(error, data)
-            if explained is error:
-                raise
-            raise explained from error
+        return self._evaluate(context, bool)
+
+
+class Value(_Evaluated):
+    """A text that is one ``{{ … }}``: where that gives a list, a list is what comes of it."""
+
+    __slots__ = ("_template",)
+
+    def __init__(
+        self,
+        text: str,
+        environment: _Sandbox,
+        root: _Root,
+        chains: list[tuple[str, ...]],
+        template: Template,
+    ) -> None:
+        super().__init__(text, environment, root, chains)
+        self._template = template
+
+    def render(self, context: Mapping[str, object]) -> str | list[str]:
+        """Give the texts of a list, or else the text that a template gives.
+
+        Raises ExpressionError.
+        """
+        texts = self._evaluate(context, _texts)
+        return self._template.render(context) if texts is None else texts
+
+
+def _texts(value: object) -> list[str] | None:
+    if not isinstance(value, list | tuple | range):
+        return None
+    texts = []
+    for item in value:
+        if not isinstance(item, str | int | float):
+            raise ExpressionError(f"a list of texts cannot hold {name_of(item)}")
+        texts.append(item if isinstance(item, str) else str(item).lower())
+    if sum(map(len, texts)) > MAX_TEXT:
+        raise ExpressionError(f"the text is longer than {MAX_TEXT:,} characters")
+    return texts
 
 
 def _chain(node: nodes.Getattr) -> tuple[str, ...]:

@@ -95,11 +95,14 @@ class Service:
 
     ``key`` is hexadecimal, or None where the API speaks of services by name only (before
     API 21). ``type`` is one of ServiceType, or a number which that does not list.
+    ``min_stars`` and ``max_stars`` are those of a numerical rating service (API ≥ 46).
     """
 
     name: str
     key: str | None
     type: int
+    min_stars: int | None = None
+    max_stars: int | None = None
 
     @property
     def reference(self) -> str:
@@ -217,6 +220,8 @@ class ServiceEntry(BaseModel):
     name: str
     service_key: str | None = None
     type: int | None = None
+    min_stars: int | None = None
+    max_stars: int | None = None
 
 
 class NamedService(BaseModel):

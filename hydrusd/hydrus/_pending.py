@@ -56,7 +56,7 @@ class PendingRoutes(ServiceRoutes, Calls):
         AmbiguousService before anything is sent. Needs Client API ≥ 66 and "commit pending".
         """
         self._require(COMMIT_PENDING)
-        await self._tell(COMMIT_PENDING, {"service_key": self._upload_key(service)})
+        await self._tell(COMMIT_PENDING, {"service_key": self.upload_service(service)})
 
     async def forget_pending(self, service: str) -> None:
         """Throw away all that waits for a repository or IPFS service, by name or key, for good.
@@ -65,9 +65,13 @@ class PendingRoutes(ServiceRoutes, Calls):
         API ≥ 66 and "commit pending".
         """
         self._require(FORGET_PENDING)
-        await self._tell(FORGET_PENDING, {"service_key": self._upload_key(service)})
+        await self._tell(FORGET_PENDING, {"service_key": self.upload_service(service)})
 
-    def _upload_key(self, service: str) -> str:
+    def upload_service(self, service: str) -> str:
+        """Give the key of a repository or IPFS service, by its name or key. Sends nothing.
+
+        Raises UnknownService where there is none, AmbiguousService where several have the name.
+        """
         try:
             return self._service(service, UPLOADS).reference
         except UnknownService:

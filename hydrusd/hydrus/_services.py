@@ -231,7 +231,13 @@ class ServiceRoutes(Calls):
             return ()
         keyed = api_version >= KEYS_SINCE_API
         return tuple(
-            Service(entry.name, key.lower() if keyed else None, type_)
+            Service(
+                entry.name,
+                key.lower() if keyed else None,
+                type_,
+                entry.min_stars,
+                entry.max_stars,
+            )
             for entry, key, type_ in _entries(answer)
         )
 

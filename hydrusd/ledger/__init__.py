@@ -21,6 +21,7 @@ from hydrusd.ledger._reading import (
     JobView,
     LaneStatus,
     LedgerReader,
+    OpenJobs,
     PassedOver,
     RuleCount,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "Memory",
     "NewJob",
     "NotMatched",
+    "OpenJobs",
     "PassedOver",
     "PendingEvent",
     "RuleCount",

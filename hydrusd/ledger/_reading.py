@@ -5,18 +5,23 @@ Opens the file read-only, so that looking can never be in the way of working.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Self
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, case, func, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from hydrusd.errors import LedgerError
 from hydrusd.ledger._migrating import require_head
 from hydrusd.ledger._sqlite import open_engine
-from hydrusd.ledger._tables import condition, event, job, not_matched, step
+from hydrusd.ledger._tables import DEAD, condition, event, job, not_matched, step
 from hydrusd.model import Data, JobId, JobState, OutcomeKind, StepRecord
+
+ENDINGS = (JobState.DONE, JobState.SKIPPED, JobState.DEAD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,19 @@ class RuleCount:
     rule: str
     state: JobState
     jobs: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenJobs:
+    """The jobs of a rule that have not ended: how many, and the oldest.
+
+    ``settling`` of them only wait for the client to commit, or for what follows that.
+    """
+
+    rule: str
+    jobs: int
+    settling: int
+    oldest: JobId
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +98,7 @@ class LedgerReader:
         self._engine = engine
 
     @classmethod
-    def open(cls, path: Path) -> LedgerReader:
+    def open(cls, path: Path) -> Self:
         """Open an existing ledger. Raises LedgerError where there is none or it is not ours."""
         try:
             there = path.is_file()
@@ -114,14 +132,67 @@ class LedgerReader:
         with self._engine.connect() as connection:
             return [RuleCount(r, JobState(s), n) for r, s, n in connection.execute(statement)]
 
+    @contextmanager
+    def _snapshot(self) -> Iterator[Connection]:
+        """Connect. What the database says against reading is a LedgerError."""
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise LedgerError(f"the ledger cannot be read: {error}") from error
+
+    def open_jobs(self, lane: str, until: datetime) -> list[OpenJobs]:
+        """Count a lane's open jobs by rule, but those that are not due before ``until``."""
+        settling = func.sum(case((job.c.state == JobState.SETTLING, 1), else_=0))
+        # By the name itself SQLite would go through all jobs there ever were, in its order.
+        name = job.c.rule.concat("")
+        statement = (
+            select(name, func.count(), settling, func.min(job.c.id))
+            .where(job.c.lane == lane, job.c.finished_at.is_(None), job.c.run_at <= until)
+            .group_by(name)
+        )
+        with self._snapshot() as connection:
+            rows = connection.execute(statement).all()
+        return [OpenJobs(rule, jobs, waits, JobId(oldest)) for rule, jobs, waits, oldest in rows]
+
+    def newest_job(self) -> JobId:
+        """Give the newest job; 0 where there is none."""
+        with self._snapshot() as connection:
+            return JobId(connection.execute(select(func.max(job.c.id))).scalar() or 0)
+
+    def ended(self, rule: str, first: JobId, since: datetime) -> dict[JobState, int]:
+        """Count by their ending the jobs of a rule, from ``first`` on, that ended since a time."""
+        statement = (
+            select(job.c.state, func.count())
+            .where(*_of_run(rule, first, since), job.c.state.in_(ENDINGS))
+            .group_by(job.c.state)
+        )
+        with self._snapshot() as connection:
+            return {JobState(state): jobs for state, jobs in connection.execute(statement)}
+
+    def files_of(self, rule: str, first: JobId, since: datetime, limit: int) -> list[str]:
+        """Give the files of those of these jobs that are done, the newest of too many."""
+        statement = (
+            select(job.c.file_hash)
+            .where(
+                *_of_run(rule, first, since),
+                job.c.state == JobState.DONE,
+                job.c.file_hash.is_not(None),
+            )
+            .order_by(job.c.id.desc())
+            .limit(limit)
+        )
+        with self._snapshot() as connection:
+            return list(connection.execute(statement).scalars())[::-1]
+
     def conditions(self) -> list[LaneStatus]:
         """Say what lanes, rules and triggers are in."""
         statement = select(condition).order_by(condition.c.kind, condition.c.name)
         with self._engine.connect() as connection:
             return [LaneStatus(*row) for row in connection.execute(statement)]
 
-    def dead(self, limit: int) -> list[DeadLetter]:
-        """Give the newest dead letters."""
+    def dead(self, limit: int, *, rule: str | None = None) -> list[DeadLetter]:
+        """Give the newest dead letters: all of them, or those of a rule."""
         statement = (
             select(
                 job.c.id,
@@ -134,10 +205,12 @@ class LedgerReader:
             )
             .join(event, event.c.id == job.c.event_id)
             .outerjoin(step, (step.c.job_id == job.c.id) & (step.c.position == job.c.step))
-            .where(job.c.state == JobState.DEAD)
+            .where(job.c.state == DEAD)
             .order_by(job.c.finished_at.desc(), job.c.id.desc())
             .limit(limit)
         )
+        if rule is not None:
+            statement = statement.where(job.c.rule == rule)
         with self._engine.connect() as connection:
             return [
                 DeadLetter(JobId(i), rule, action or "if", detail, data, attempts, ended)
@@ -193,3 +266,8 @@ class LedgerReader:
                 )
                 for row in found
             ]
+
+
+def _of_run(rule: str, first: JobId, since: datetime) -> tuple[ColumnElement[bool], ...]:
+    # The ids only spare the database the jobs of former years.
+    return (job.c.rule == rule, job.c.id >= first, job.c.finished_at >= since)

@@ -15,7 +15,7 @@ from hydrusd.rules._loading import (
     read_plugin_folders,
     rule_from_definition,
 )
-from hydrusd.rules._secrets import Secret
+from hydrusd.rules._secrets import Rendered, Secret
 from hydrusd.rules._specs import (
     ONLY_CLIENT,
     ClientSpec,
@@ -37,6 +37,7 @@ __all__ = [
     "FolderPath",
     "LimitsSpec",
     "Position",
+    "Rendered",
     "RuleFault",
     "RuleSet",
     "RuleSpec",

@@ -68,6 +68,7 @@ class _Client(BaseModel):
     allow_plain_http: StrictBool = False
     tls_ca_file: FilePath | None = None
     tls_fingerprint: str | None = None
+    progress_popups: Duration | None = None
 
 
 def load(
@@ -356,6 +357,7 @@ class _Reading:
             client.allow_plain_http,
             client.tls_ca_file,
             client.tls_fingerprint,
+            client.progress_popups,
             name,
         )
         for fault in self._vocabulary.check_client(spec):

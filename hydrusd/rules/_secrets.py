@@ -75,6 +75,12 @@ def access_key(text: str, *, environ: Mapping[str, str], folder: Path, resolve: 
     return _checked(key, f"what {_ORIGINS[kind]} {name} holds")
 
 
+class Rendered(str):
+    """Text that came out of a template: it may hold a file's name, which is anybody's."""
+
+    __slots__ = ()
+
+
 class Secret:
     """The value of a parameter that is kept elsewhere: text with references in it.
 
@@ -150,6 +156,9 @@ def _secret(value: object, info: ValidationInfo) -> Secret:
     try:
         if not isinstance(value, str):
             raise SecretError("must be text that says where the secret is", _FORMS)
+        # A file called ${env:TOKEN}.jpg must not be able to ask for one.
+        if isinstance(value, Rendered) or any(mark in value for mark in ("{{", "{%", "{#")):
+            raise SecretError("a secret cannot come from a template", _FORMS)
         secret = Secret(value, context.get("folder"))
         if (environ := context.get("environ")) is not None:
             secret.resolve(environ)

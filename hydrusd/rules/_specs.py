@@ -70,7 +70,8 @@ class ClientSpec:
     ``access_key`` is empty where ``resolve_secrets`` was False.
     ``commit_wait_seconds`` is how long to wait for a client that cannot be told to commit.
     ``transfer`` says how files are handed over, ``path_map`` gives pairs of folders as this
-    machine and as the client call them; the rest is about a client on another machine.
+    machine and as the client call them; the ``allow`` and ``tls`` fields are about a client on
+    another machine. Runs that take longer than ``progress_popups_seconds`` are told in popups.
     """
 
     url: str
@@ -82,6 +83,7 @@ class ClientSpec:
     allow_plain_http: bool = False
     tls_ca_file: Path | None = None
     tls_fingerprint: str | None = None
+    progress_popups_seconds: float | None = None
     name: str = ONLY_CLIENT
 
 

@@ -29,7 +29,12 @@ def added(job):
     receipt = job.steps[1].receipt
     if receipt is None:
         return None
-    return [sorted(tags) for tags in receipt["added"].values()]
+    return [
+        sorted(tags)
+        for kind in ("added", "pended")
+        for services in receipt.get(kind, {}).values()
+        for tags in services.values()
+    ]
 
 
 def set_tags(made, name, statuses, service="my tags"):
@@ -48,7 +53,7 @@ def test_tags_are_cleaned_as_hydrus_does_and_each_given_once(project, api_versio
     made.drop("inbox/a.jpg").run().assert_success()
     assert made.simulator.tags(made.sha256("inbox/a.jpg")) == {0: {"artist:me", "big cat", "x"}}
     assert added(made.job("inbox/a.jpg")) == [["artist:me", "big cat", "x"]]
-    assert made.job("inbox/a.jpg").steps[1].detail == "3 tags"
+    assert made.job("inbox/a.jpg").steps[1].detail == "3 tags added"
 
 
 @pytest.mark.parametrize("api_version", [95, 32, 11])
@@ -66,7 +71,7 @@ def test_where_all_is_there_nothing_is_sent(project):
     set_tags(made, "inbox/a.jpg", {0: ["one"]})
     made.run().assert_success()
     assert made.simulator.requests[ADD_TAGS] == 0
-    assert made.job("inbox/a.jpg").steps[1].detail == "all tags are there already"
+    assert made.job("inbox/a.jpg").steps[1].detail == "the tags are so already"
 
 
 @pytest.mark.parametrize("api_version", [95, 32, 11])
@@ -142,6 +147,12 @@ def test_a_service_that_takes_no_tags_is_refused(project):
         made.run()
 
 
+def test_a_rule_that_names_no_service_is_refused(project):
+    made = project({"rules.yaml": rules("{readd_deleted: true}")})
+    with pytest.raises(ConfigError, match="name a tag service"):
+        made.run()
+
+
 def test_tags_are_a_text_or_a_list_of_texts(project):
     made = project({"rules.yaml": rules("{my tags: {a: b}}")})
     with pytest.raises(ConfigError, match="my tags"):
@@ -151,7 +162,7 @@ def test_tags_are_a_text_or_a_list_of_texts(project):
 def test_without_a_file_there_is_nothing_to_tag(project):
     made = project({"rules.yaml": rules("{my tags: x}").replace("      - add_file:\n", "")})
     made.drop("inbox/a.jpg").run()
-    assert "put add_file before add_tags" in made.dead_letters[0].detail
+    assert "put add_file or add_url before it" in made.dead_letters[0].detail
 
 
 def test_a_tag_from_a_file_name_is_text_and_no_template(project):

@@ -33,6 +33,8 @@ UNREACHABLE = {
     "/manage_database/lock_off": "see lock_on",
     "/add_files/generate_hashes": "imports nothing; hydrusd hashes by itself",
     "/manage_headers/set_user_agent": "deprecated; set_headers falls back to it below API 43",
+    "/manage_popups/finish_popup": "only those that can be cancelled are ever unfinished; none is",
+    "/manage_popups/cancel_popup": "presses a button that is the user's",
     "/manage_popups/call_user_callable": "presses a button of somebody else's popup",
 }
 

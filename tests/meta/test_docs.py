@@ -40,8 +40,10 @@ def test_there_are_blocks_to_look_at():
 
 @pytest.mark.parametrize("text", list(blocks("yaml")))
 def test_every_block_of_yaml_loads(text, tmp_path, monkeypatch):
-    monkeypatch.setenv("HYDRUS_ACCESS_KEY", KEY)
-    (tmp_path / "hydrus-key.txt").write_text(KEY, encoding="utf-8")
+    for variable in re.findall(r"\$\{env:(\w+)\}", text):
+        monkeypatch.setenv(variable, KEY)
+    for file in re.findall(r"\$\{file:([^/}]+)\}", text):
+        (tmp_path / file).write_text(KEY, encoding="utf-8")
     rules = tmp_path / "rules.yaml"
     rules.write_text(text, encoding="utf-8")
     assert read_configuration(rules).rules.rules
@@ -86,8 +88,8 @@ def test_every_trigger_and_action_is_documented_with_its_parameters():
     for name, kind in {**host.actions, **host.triggers}.items():
         assert kind.__doc__
         assert f"`{name}`" in text
-        for field in kind.model_fields:
-            assert re.search(rf"`{field}\b", text), f"{name}: {field}"
+        for field, about in kind.model_fields.items():
+            assert re.search(rf"`{about.alias or field}\b", text), f"{name}: {field}"
 
 
 def test_every_option_of_a_command_says_what_it_does():

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from rules_vocabulary import HEAD, KEY, VOCABULARY
 
 from hydrusd.errors import ConfigError, PermanentError
 from hydrusd.redaction import redact
-from hydrusd.rules import Secret, parse, rule_from_definition
+from hydrusd.rules import Rendered, Secret, parse, rule_from_definition
 
 ENVIRON = {"KEY": KEY, "TOKEN": "hunter2hunter2"}
 
@@ -97,6 +97,15 @@ def test_checking_looks_up_no_secret(tmp_path):
     [found] = read(text, tmp_path, resolve_secrets=False).rules
     with pytest.raises(PermanentError, match="NOBODY is not set"):
         found.steps[0].config.token.reveal()
+
+
+def test_a_secret_cannot_come_from_a_template(tmp_path):
+    found = problem(rule("send: {token: '{{ x }} ${env:TOKEN}'}"), tmp_path)
+    assert "cannot come from a template" in found.message
+    made = Send.model_validate({"token": "${env:A}", "header": Rendered("${env:TOKEN}.jpg")})
+    assert made.header == "${env:TOKEN}.jpg"  # a file may be called so: it stays a text
+    with pytest.raises(ValidationError, match="template"):
+        Send.model_validate({"token": Rendered("${env:TOKEN}")})
 
 
 def test_an_action_that_must_be_allowed_is_refused_where_it_is_not(tmp_path):

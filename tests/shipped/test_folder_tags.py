@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from hydrusd.model import JobState
+import pytest
+
+from hydrusd.clock import SystemClock
+from hydrusd.daemon import load_plugins
+from hydrusd.hydrus import HydrusClient
+from hydrusd.model import JobId, JobState
+from hydrusd.plugin import Call, FileSource
+from hydrusd.simulator import DEFAULT_ACCESS_KEY, Simulator, SimulatorConfig
+from hydrusd.testing import paint
 
 RULES = """
 rules:
@@ -54,3 +62,35 @@ def test_a_service_that_the_client_does_not_have_makes_a_dead_letter_that_names_
     assert made.job("inbox/Cats/a.jpg").state is JobState.DEAD
     assert "'my tagz'" in made.dead_letters[0].detail
     assert "did you mean 'my tags'" in made.dead_letters[0].detail
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("api_version", [95, 32, 11])
+async def test_the_plan_tells_which_tags_are_new_and_writes_nothing(tmp_path, api_version):
+    [loaded] = [a for n, a in load_plugins([]).actions.items() if n == "add_folder_tags"]
+    (tmp_path / "2024" / "Iceland").mkdir(parents=True)
+    path = tmp_path / "2024" / "Iceland" / "a.jpg"
+    path.write_bytes(paint("a.jpg"))
+    data = {"file": FileSource.of(path, tmp_path, path.lstat()).to_data()}
+    simulator = Simulator(SimulatorConfig(api_version=api_version))
+    with simulator, simulator.serve() as url:
+        async with HydrusClient(url, DEFAULT_ACCESS_KEY) as client:
+            await client.connect()
+            imported = await client.add_file(path)
+
+            def call(*hashes):
+                return Call(loaded(), JobId(1), "albums", data, client, SystemClock(), hashes)
+
+            calls = [call(imported.hash), call("ab" * 32), call()]
+            before = dict(simulator.requests)
+            plans = await loaded.plan(calls)
+            asked = {p for p, n in simulator.requests.items() if n != before.get(p, 0)}
+            assert all(path.startswith("/get_") for path in asked)
+            assert [p.changes for p in plans] == [True, True, False]
+            assert plans[0].detail == "would add folder:2024, folder:iceland"
+            assert (await calls[0].action.run(calls[0])).detail == "folder:2024, folder:Iceland"
+            # A client before API 12 cannot be asked for files that it may not have.
+            knows = api_version >= 12
+            plans = await loaded.plan(calls)
+            assert [p.changes for p in plans] == [not knows, True, False]
+            assert (plans[0].detail == "no tag is new") is knows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import logging
 import zlib
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import anyio
 import pytest
@@ -39,20 +39,24 @@ class Server:
 
     async def handle(self, stream):
         async with stream:
-            received = b""
-            while b"\r\n\r\n" not in received:
-                received += await stream.receive()
-            head, _, body = received.partition(b"\r\n\r\n")
-            lines = head.decode().split("\r\n")
-            headers = dict(line.lower().split(": ", 1) for line in lines[1:])
-            while len(body) < int(headers.get("content-length", 0)):
-                body += await stream.receive()
-            self.heads.append((lines[0], headers))
-            self.bodies.append(body)
-            answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
-            if answer is SILENCE:
-                await anyio.sleep_forever()
-            await stream.send(answer.replace(b"{url}", self.url.encode()))
+            with suppress(anyio.EndOfStream):  # it was thought better of
+                await self._answer(stream)
+
+    async def _answer(self, stream):
+        received = b""
+        while b"\r\n\r\n" not in received:
+            received += await stream.receive()
+        head, _, body = received.partition(b"\r\n\r\n")
+        lines = head.decode("latin-1").split("\r\n")
+        headers = dict(line.lower().split(": ", 1) for line in lines[1:])
+        while len(body) < int(headers.get("content-length", 0)):
+            body += await stream.receive()
+        self.heads.append((lines[0], headers))
+        self.bodies.append(body)
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if answer is SILENCE:
+            await anyio.sleep_forever()
+        await stream.send(answer.replace(b"{url}", self.url.encode()))
 
 
 def answer(body=b"", status=200, **headers):
@@ -93,6 +97,18 @@ async def test_own_headers_stand_above_the_usual_ones():
     async with serving(answer()) as server:
         await fetch(server.url, headers={"user-agent": "Somebody"})
     assert server.heads[0][1]["user-agent"] == "somebody"
+
+
+@pytest.mark.parametrize(
+    "headers", [{"X": "a\r\nb: c"}, {"X": "\u20ac"}, {"\u00fc": "x"}, {"a b": "x"}]
+)
+async def test_what_is_no_header_is_not_sent(headers):
+    async with serving(answer()) as server:
+        with pytest.raises(PermanentError, match="a header holds what cannot be") as caught:
+            await fetch(server.url, headers=headers)
+        assert "hocus" not in str(caught.value)
+        await fetch(server.url, headers={"X": "\u00fc"})
+    assert len(server.heads) == 1
 
 
 async def test_a_status_is_an_answer_and_no_error():

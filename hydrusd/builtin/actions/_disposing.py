@@ -8,11 +8,16 @@ between the deed and the note of it finds the work half done, and has to finish 
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable, Sequence
+
+from anyio import to_thread
 
 from hydrusd.plugin import (
     Action,
+    AnyAction,
     Call,
     FileSource,
+    Foreseen,
     Outcome,
     PermanentError,
     SourceState,
@@ -32,7 +37,7 @@ _HOPELESS = frozenset(
 )
 
 
-def source_of(call: Call[Action]) -> FileSource:
+def source_of(call: Call[Action] | Call[AnyAction]) -> FileSource:
     """Give the file that was noticed. Raises ``PermanentError`` where there is none."""
     source = call.source
     if source is None:
@@ -49,6 +54,27 @@ def reason_to_stop(state: SourceState, source: FileSource) -> Outcome | None:
     if state is SourceState.GONE:
         return Outcome.done(f"{source.path} is no longer there", frees_event=True)
     return source_outcome(state, source)
+
+
+async def foresee_all(
+    calls: Sequence[Call[AnyAction]], look: Callable[[Call[AnyAction]], Foreseen]
+) -> Sequence[Foreseen]:
+    """Have a look at the disk for each call, off the loop."""
+
+    def look_safely(call: Call[AnyAction]) -> Foreseen:
+        try:
+            return look(call)
+        except PermanentError as error:
+            return Foreseen(f"would fail: {error}", changes=False)
+
+    return await to_thread.run_sync(lambda: [look_safely(call) for call in calls])
+
+
+def disposal(source: FileSource, verb: str) -> Foreseen:
+    """Say what a step would do that only wants the file gone."""
+    if (stop := reason_to_stop(source.state(), source)) is not None:
+        return Foreseen(stop.detail, changes=False)
+    return Foreseen(f"would {verb} {source.path}")
 
 
 def failure(doing: str, error: OSError) -> PermanentError | TemporaryError:

@@ -1,4 +1,4 @@
-"""Moving the file that was noticed to another folder without ever losing a file.
+"""Moving or copying the file that was noticed to another folder without ever losing a file.
 
 Renaming is simple and dangerous: on most systems it silently overwrites, and between
 two disks it does not exist. So a free name is *claimed* in a way that fails if it is
@@ -28,6 +28,7 @@ from anyio import from_thread
 from hydrusd.builtin.actions._disposing import failure, reason_to_stop
 from hydrusd.plugin import (
     FileSource,
+    Foreseen,
     Outcome,
     PermanentError,
     SourceState,
@@ -56,6 +57,7 @@ class Move:
     job_id: int
     on_collision: OnCollision = "rename"
     gone_will_do: bool = False  # that the source is away is all that is wanted
+    keeps: bool = False  # the source stays: a copy, not a move
     _digest: str | None = None
     _copied: bool = False
 
@@ -63,7 +65,11 @@ class Move:
         """Move it. Raises ``PermanentError`` or ``TemporaryError``; nothing is lost then."""
         self._refuse_bad_places()
         state = self.source.state()
-        if state is SourceState.GONE and (arrived := self._arrived()) is not None:
+        if (
+            state is SourceState.GONE
+            and not self.keeps
+            and (arrived := self._arrived()) is not None
+        ):
             return self._moved(arrived, "had been moved to")
         stop = reason_to_stop if self.gone_will_do else source_outcome
         if (outcome := stop(state, self.source)) is not None:
@@ -76,7 +82,8 @@ class Move:
             assert outcome is not None
             return outcome
         except OSError as error:
-            raise failure(f"{self.source.path} cannot be moved to {self.folder}", error) from error
+            how = "copied" if self.keeps else "moved"
+            raise failure(f"{self.source.path} cannot be {how} to {self.folder}", error) from error
         finally:
             for use in ("copy", "probe"):
                 with contextlib.suppress(OSError):
@@ -92,6 +99,37 @@ class Move:
                 "be noticed again; choose a folder outside of it"
             )
 
+    def foreseen(self) -> Foreseen:
+        """Say what ``run`` would do; look only."""
+        try:
+            self._refuse_bad_places()
+            state = self.source.state()
+            if state is SourceState.GONE and (arrived := self._arrived()):
+                return Foreseen(f"had been moved to {arrived}", changes=False)
+            if state is not SourceState.SAME:
+                stop = reason_to_stop if self.gone_will_do else source_outcome
+                outcome = stop(state, self.source)
+                return Foreseen(outcome.detail if outcome else "", changes=False)
+            return self._foreseen_place()
+        except (OSError, PermanentError, _Changed) as error:
+            return Foreseen(f"would fail: {error}", changes=False)
+
+    def _foreseen_place(self) -> Foreseen:
+        for target in self._targets():
+            values = {"path": str(target)} if self.keeps else {}
+            if not os.path.lexists(target):
+                return Foreseen(f"would {self._verb} it to {target}", values=values)
+            if self._identical(target):
+                there = f"the same file is there already: {target}"
+                return Foreseen(there, changes=not self.keeps, values=values)
+        taken = f"{self.folder / self.name} exists and is another file"
+        left = "the source would be left alone" if self.on_collision == "skip" else "would fail"
+        return Foreseen(f"{taken}: {left}", changes=False)
+
+    @property
+    def _verb(self) -> str:
+        return "copy" if self.keeps else "move"
+
     # --- finding a name ------------------------------------------------------------------
 
     def _move(self) -> Outcome:
@@ -101,9 +139,9 @@ class Move:
             except FileExistsError:
                 if self._identical(target):
                     self._refuse_same_folder()
-                    return self._finish(target, "the same file was there already:")
+                    return self._finish(target, "the same file was there already:", new=False)
             else:
-                return self._finish(target, "moved to")
+                return self._finish(target, "copied to" if self.keeps else "moved to")
         if self.on_collision == "skip":
             return Outcome.skipped(f"{self.folder / self.name} exists; the source was left alone")
         raise PermanentError(f"{self.folder / self.name} exists already, and is another file")
@@ -117,6 +155,8 @@ class Move:
 
     def _arrived(self) -> Path | None:
         """Find the file where an earlier try of this job may have moved it."""
+        if self.keeps:
+            return None
         for target in self._targets():
             try:
                 status = target.lstat()
@@ -153,15 +193,7 @@ class Move:
 
     def _place(self, target: Path) -> None:
         """Have the file at a name that is free. Raises ``FileExistsError`` where it is not."""
-        try:
-            _claim(self.source.path, target)
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-        else:
-            if not self.source.matches(target.lstat()):
-                self._put_back(target)
-                raise _Changed
+        if not self.keeps and self._renamed_to(target):
             return
         if os.path.lexists(target):
             raise FileExistsError(target)
@@ -171,6 +203,19 @@ class Move:
             self._copied = True
         _claim(copy, target)
         copy.unlink(missing_ok=True)  # before the source: all that is left then is in its place
+
+    def _renamed_to(self, target: Path) -> bool:
+        """Give the source itself the name. False where that is on another disk."""
+        try:
+            _claim(self.source.path, target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            return False
+        if not self.source.matches(target.lstat()):
+            self._put_back(target)
+            raise _Changed
+        return True
 
     def _put_back(self, target: Path) -> None:
         """Undo a claim that caught another file, put in the source's place that very moment."""
@@ -217,9 +262,12 @@ class Move:
 
     # --- and leaving ---------------------------------------------------------------------
 
-    def _finish(self, target: Path, how: str) -> Outcome:
-        """Remove the source, now that the file is at its target for good."""
+    def _finish(self, target: Path, how: str, *, new: bool = True) -> Outcome:
+        """Remove the source, now that the file is at its target for good; or leave a copy's."""
         _sync_folder(target.parent)
+        if self.keeps:
+            receipt = {"copied": str(target) if new else None}
+            return Outcome.done(f"{how} {target}", values={"path": str(target)}, receipt=receipt)
         match self.source.state():
             case SourceState.SAME:
                 self.source.path.unlink()

@@ -18,6 +18,7 @@ from hydrusd.plugin import (
     Call,
     FileChangedError,
     FileSource,
+    Foreseen,
     HydrusClient,
     HydrusUnavailable,
     ImportStatus,
@@ -37,6 +38,7 @@ UPLOAD_WIDTH = 2
 never waits for us."""
 
 _CHUNK = 1024 * 1024
+_LOOKS_ONLY_SINCE_API = 31  # before, asking about a hash makes the client remember it
 
 
 class AddFile(SetAction):
@@ -49,13 +51,23 @@ class AddFile(SetAction):
     told is what `client: transfer` says.
 
     Later steps see `steps.add_file.hash` and `steps.add_file.status`
-    (`imported` or `already there`).
+    (`imported` or `already in Hydrus`).
     """
 
     action: ClassVar[str] = "add_file"
     permissions: ClassVar[frozenset[Permission]] = frozenset({Permission.IMPORT_FILES})
     imports: ClassVar[bool] = True
     needs_source: ClassVar[bool] = True
+
+    @classmethod
+    async def plan(cls, calls: Sequence[Call[AnyAction]]) -> Sequence[Foreseen]:
+        """Hash, and look up what the client has and what it has deleted."""
+        client = calls[0].client
+        looked = await _hash_sources([call.source for call in calls])
+        hashes = [found for found in looked if isinstance(found, str)]
+        known = await _known(client, hashes)
+        deleted = await _deleted(client, [h for h in hashes if h not in known])
+        return [_foreseen(found, known, deleted) for found in looked]
 
     @classmethod
     async def run_set(cls, calls: Sequence[Call[SetAction]]) -> None:
@@ -80,33 +92,50 @@ class AddFile(SetAction):
         return [call for call in calls if call.file_hash not in known]
 
 
-async def _hash_all(calls: Sequence[Call[SetAction]]) -> dict[Call[SetAction], str]:
-    """Hash the sources, finishing those that cannot be sent. Streamed, off the loop."""
-    limiter = anyio.CapacityLimiter(HASHING_WIDTH)
-    hashes: dict[Call[SetAction], str] = {}
+def _foreseen(found: str | Outcome, known: set[str], deleted: set[str]) -> Foreseen:
+    if isinstance(found, Outcome):
+        return Foreseen(found.detail, changes=False)
+    if found in known:
+        values = {"hash": found, "status": "already in Hydrus"}
+        return Foreseen("already in Hydrus", changes=False, values=values)
+    if found in deleted:
+        values = {"hash": found, "status": "deleted before"}
+        return Foreseen("it was deleted in Hydrus before; left alone", False, values)
+    return Foreseen("would import it", values={"hash": found, "status": "imported"})
 
+
+async def _hash_all(calls: Sequence[Call[SetAction]]) -> dict[Call[SetAction], str]:
+    """Hash the sources, finishing those that cannot be sent."""
+    hashes: dict[Call[SetAction], str] = {}
+    for call, found in zip(calls, await _hash_sources([c.source for c in calls]), strict=True):
+        if isinstance(found, Outcome):
+            call.finish(found)
+        else:
+            hashes[call] = found
+    return hashes
+
+
+async def _hash_sources(sources: Sequence[FileSource | None]) -> list[str | Outcome]:
+    """Give the hash of each source, or why it cannot be sent. Streamed, off the loop."""
+    limiter = anyio.CapacityLimiter(HASHING_WIDTH)
+    found: dict[int, list[str | Outcome]] = {}
     stop = threading.Event()
 
-    async def work(some: Sequence[Call[SetAction]]) -> None:
-        found = await to_thread.run_sync(
-            lambda: [_hash(call.source, stop) for call in some],
+    async def work(start: int) -> None:
+        # Small slices: one hop to a thread for many files, yet no thread idle for long.
+        found[start] = await to_thread.run_sync(
+            lambda: [_hash(source, stop) for source in sources[start : start + 32]],
             limiter=limiter,
             abandon_on_cancel=True,
         )
-        for call, result in zip(some, found, strict=True):
-            if isinstance(result, Outcome):
-                call.finish(result)
-            else:
-                hashes[call] = result
 
     try:
         async with anyio.create_task_group() as tasks:
-            # Small slices: one hop to a thread for many files, yet no thread idle for long.
-            for start in range(0, len(calls), 32):
-                tasks.start_soon(work, calls[start : start + 32])
+            for start in range(0, len(sources), 32):
+                tasks.start_soon(work, start)
     finally:
         stop.set()  # a shutdown does not wait for the hash of a long video
-    return {call: hashes[call] for call in calls if call in hashes}
+    return [each for start in sorted(found) for each in found[start]]
 
 
 def _hash(source: FileSource | None, stop: threading.Event) -> str | Outcome:
@@ -143,6 +172,17 @@ async def _known(client: HydrusClient, hashes: Sequence[str]) -> set[str]:
         return await client.known_hashes(hashes)
     except (PermissionMissing, VersionTooOld):
         return set()
+
+
+async def _deleted(client: HydrusClient, hashes: Sequence[str]) -> set[str]:
+    """Give the hashes of files that were deleted, as far as asking leaves no trace."""
+    if not hashes or not client.can_search or client.info.api_version < _LOOKS_ONLY_SINCE_API:
+        return set()
+    try:
+        found = await client.file_metadata(hashes)
+    except (PermissionMissing, VersionTooOld):
+        return set()
+    return {file.hash for file in found if file.is_deleted or file.is_trashed or file.deleted}
 
 
 async def _upload_all(hashes: dict[Call[SetAction], str]) -> None:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from anyio import to_thread
 
-from hydrusd.builtin.actions._disposing import failure, reason_to_stop, source_of
-from hydrusd.plugin import Action, Call, FileSource, Outcome
+from hydrusd.builtin.actions._disposing import (
+    disposal,
+    failure,
+    foresee_all,
+    reason_to_stop,
+    source_of,
+)
+from hydrusd.plugin import Action, AnyAction, Call, FileSource, Foreseen, Outcome
 
 
 class DeleteSource(Action):
@@ -24,6 +31,11 @@ class DeleteSource(Action):
     needs_source: ClassVar[bool] = True
     disposes: ClassVar[bool] = True
     destroys: ClassVar[bool] = True
+
+    @classmethod
+    async def plan(cls, calls: Sequence[Call[AnyAction]]) -> Sequence[Foreseen]:
+        """Say which files would be deleted."""
+        return await foresee_all(calls, lambda call: disposal(source_of(call), "delete"))
 
     async def run(self, call: Call[Action]) -> Outcome:
         """Delete it, if it is still the same file."""

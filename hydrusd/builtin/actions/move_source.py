@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from anyio import to_thread
 from pydantic import Field
 
-from hydrusd.builtin.actions._disposing import source_of
+from hydrusd.builtin.actions._disposing import foresee_all, source_of
 from hydrusd.builtin.actions._placing import Move, OnCollision
-from hydrusd.plugin import Action, Call, FolderPath, Outcome
+from hydrusd.plugin import Action, AnyAction, Call, FolderPath, Foreseen, Outcome
 
 
 class MoveSource(Action):
@@ -49,9 +50,22 @@ class MoveSource(Action):
         ),
     )
 
-    async def run(self, call: Call[Action]) -> Outcome:
-        """Move it, if it is still the same file."""
+    def move_of(self, call: Call[Action] | Call[AnyAction]) -> Move:
+        """Give the move that is to be made for a call."""
         source = source_of(call)
         name = source.path.name if self.name is None else self.name
-        move = Move(source, self.to, name, call.job_id, self.on_collision)
-        return await to_thread.run_sync(move.run)
+        return Move(source, self.to, name, call.job_id, self.on_collision)
+
+    @classmethod
+    async def plan(cls, calls: Sequence[Call[AnyAction]]) -> Sequence[Foreseen]:
+        """Say where each would be moved to."""
+
+        def look(call: Call[AnyAction]) -> Foreseen:
+            assert isinstance(call.action, MoveSource)
+            return call.action.move_of(call).foreseen()
+
+        return await foresee_all(calls, look)
+
+    async def run(self, call: Call[Action]) -> Outcome:
+        """Move it, if it is still the same file."""
+        return await to_thread.run_sync(self.move_of(call).run)

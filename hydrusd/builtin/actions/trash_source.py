@@ -8,19 +8,22 @@ from __future__ import annotations
 import errno
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from anyio import to_thread
 from pydantic import Field
 
-from hydrusd.builtin.actions._disposing import reason_to_stop, source_of
+from hydrusd.builtin.actions._disposing import disposal, foresee_all, reason_to_stop, source_of
 from hydrusd.builtin.actions._placing import Move
 from hydrusd.plugin import (
     Action,
+    AnyAction,
     Call,
     FileSource,
     FolderPath,
+    Foreseen,
     Outcome,
     PermanentError,
     TemporaryError,
@@ -60,18 +63,34 @@ class TrashSource(Action):
         description="A folder to use as the trash, outside of the watched one.",
     )
 
+    @classmethod
+    async def plan(cls, calls: Sequence[Call[AnyAction]]) -> Sequence[Foreseen]:
+        """Say which files would go to which trash."""
+
+        def look(call: Call[AnyAction]) -> Foreseen:
+            assert isinstance(call.action, TrashSource)
+            source = source_of(call)
+            if call.action.folder is not None:
+                return _move(source, call.action.folder, call.job_id).foreseen()
+            _refuse_without_trash(source.path)
+            return disposal(source, "trash")
+
+        return await foresee_all(calls, look)
+
     async def run(self, call: Call[Action]) -> Outcome:
         """Trash it, if it is still the same file."""
         source = source_of(call)
         if self.folder is None:
             return await to_thread.run_sync(_trash, source)
-        move = Move(source, self.folder, source.path.name, call.job_id, gone_will_do=True)
-        return await to_thread.run_sync(move.run)
+        return await to_thread.run_sync(_move(source, self.folder, call.job_id).run)
+
+
+def _move(source: FileSource, folder: Path, job_id: int) -> Move:
+    return Move(source, folder, source.path.name, job_id, gone_will_do=True)
 
 
 def _trash(source: FileSource) -> Outcome:
-    if not _has_trash(source.path):
-        raise PermanentError(f"there is no recycle bin for {source.path}: {_INSTEAD}")
+    _refuse_without_trash(source.path)
     from send2trash import TrashPermissionError, send2trash
 
     with _ONE_AT_A_TIME:
@@ -87,6 +106,11 @@ def _trash(source: FileSource) -> Outcome:
     return Outcome.done(
         "moved to the trash", receipt={"trashed": str(source.path)}, frees_event=True
     )
+
+
+def _refuse_without_trash(path: Path) -> None:
+    if not _has_trash(path):
+        raise PermanentError(f"there is no recycle bin for {path}: {_INSTEAD}")
 
 
 def _has_trash(path: Path) -> bool:

@@ -1,0 +1,131 @@
+"""Changing notes of files: what both actions on notes share.
+
+Hydrus takes the notes of one file a request, and tidies their white space. Compared here is
+therefore what is left of a text without it: a note that was set before is found again, which
+is what keeps merging, of itself no safe thing to repeat, from adding the same text twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from hydrusd.builtin.actions._editing import Change, FileEdit, Wish, count_of
+from hydrusd.plugin import FileMetadata, HydrusClient, NoteConflict, NoteMerge, Permission
+
+
+class NoteStep(FileEdit):
+    """What actions share that change notes."""
+
+    permissions: ClassVar[frozenset[Permission]] = frozenset({Permission.EDIT_NOTES})
+    since_api: ClassVar[int] = 27
+
+    @classmethod
+    async def look(cls, client: HydrusClient, hashes: Sequence[str]) -> Mapping[str, FileMetadata]:
+        """Give the files with their notes."""
+        return {row.hash: row for row in await client.file_metadata(hashes, notes=True)}
+
+
+@dataclass(frozen=True, slots=True)
+class NewNotes(Change):
+    """Notes that one file lacks."""
+
+    file_hash: str
+    notes: tuple[tuple[str, str], ...]
+    merge: NoteMerge | None
+
+    async def send(self, client: HydrusClient, hashes: Sequence[str]) -> Mapping[str, str]:
+        """Set them; give those that Hydrus really set, under the names that it gave them."""
+        (file_hash,) = hashes
+        return await client.set_notes(file_hash, dict(self.notes), merge=self.merge)
+
+    def words(self, answer: object = None) -> str:
+        """Count them."""
+        number = len(answer) if isinstance(answer, Mapping) else len(self.notes)
+        return f"{count_of(number, 'note')} set"
+
+    def kept(self, state: FileMetadata, answer: object) -> Mapping[str, object]:
+        """Give each note as it was and as it is."""
+        assert isinstance(answer, Mapping)
+        return {"changed": {name: _was_is(state, name, text) for name, text in answer.items()}}
+
+
+@dataclass(frozen=True, slots=True)
+class NotesGone(Change):
+    """Notes that one file has no more."""
+
+    file_hash: str
+    names: tuple[str, ...]
+
+    async def send(self, client: HydrusClient, hashes: Sequence[str]) -> None:
+        """Delete them."""
+        (file_hash,) = hashes
+        await client.delete_notes(file_hash, self.names)
+
+    def words(self, answer: object = None) -> str:
+        """Count them."""
+        del answer
+        return f"{count_of(len(self.names), 'note')} deleted"
+
+    def kept(self, state: FileMetadata, answer: object) -> Mapping[str, object]:
+        """Give what they said."""
+        del answer
+        return {"changed": {name: _was_is(state, name, None) for name in self.names}}
+
+
+@dataclass(frozen=True, slots=True)
+class NotesWanted(Wish):
+    """Notes that each file is to have, in place of others of the name or beside them."""
+
+    nothing: ClassVar[str] = "the notes are so already"
+
+    notes: tuple[tuple[str, str], ...]
+    merge: NoteMerge | None
+
+    def change(self, file_hash: str, state: FileMetadata | None) -> NewNotes | None:
+        """Leave out what is there."""
+        has = {} if state is None else state.notes
+        lacking = tuple(
+            (name, text) for name, text in self.notes if self._is_lacking(has, name, text)
+        )
+        return NewNotes(file_hash, lacking, self.merge) if lacking else None
+
+    def _is_lacking(self, has: Mapping[str, str], name: str, text: str) -> bool:
+        there = {other: _bare(old) for other, old in has.items()}
+        new = _bare(text)
+        if self.merge is None:
+            return there.get(name) != new
+        if new in there.values():
+            return False
+        if name not in there:
+            return True
+        if self.merge.conflict is NoteConflict.APPEND:
+            return new not in there[name]
+        if self.merge.conflict is NoteConflict.IGNORE:
+            # Hydrus looks for a note to extend under the names that it makes of this one, too.
+            mine = [old for other, old in there.items() if other.startswith(name)]
+            return self.merge.extend and any(old in new for old in mine)
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class NotesUnwanted(Wish):
+    """Notes that no file is to have."""
+
+    nothing: ClassVar[str] = "there is no such note"
+
+    names: tuple[str, ...]
+
+    def change(self, file_hash: str, state: FileMetadata | None) -> NotesGone | None:
+        """Leave out what is not there."""
+        there = tuple(name for name in self.names if state is None or name in state.notes)
+        return NotesGone(file_hash, there) if there else None
+
+
+def _bare(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _was_is(state: FileMetadata, name: str, text: str | None) -> dict[str, str | None]:
+    return {"before": state.notes.get(name), "after": text}

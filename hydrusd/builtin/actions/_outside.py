@@ -1,0 +1,275 @@
+"""Work done in the world outside, which nobody can look at afterwards: begun once, then followed.
+
+Whether a file is in Hydrus can be asked; whether a program has run, or a server has taken an
+order, cannot. So the intent to begin is stored first, and only then it begins. A daemon that
+finds such a note and has begun nothing of the kind itself knows that another was interrupted,
+and that it cannot know how far that one came. Then the rule decides, not a guess.
+
+It runs beside the lane, which has other sets to do: the step is called again until the work
+is over. A daemon that stops cancels it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Annotated, Any, ClassVar, Literal
+from weakref import WeakKeyDictionary
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+)
+
+from hydrusd.plugin import (
+    Call,
+    Outcome,
+    OutcomeKind,
+    PermanentError,
+    Secret,
+    SetAction,
+    TemporaryError,
+)
+
+MOST_TRIES = 8
+QUICK_SECONDS = 1.0
+"""What is over by then needs no second call."""
+TURN_SECONDS = 5.0
+"""After so long one that has to wait for others asks again."""
+_FIRST_DELAY_SECONDS = 5.0
+_LONGEST_DELAY_SECONDS = 3600.0
+_STALE_SECONDS = 60.0
+
+_REFERENCE = re.compile(r"\$\{\s*(env|file|keyring)\s*:")
+_NOBODY_KNOWS = (
+    "whether it was done, nobody knows; `hydrusd retry` does it again, "
+    "and `if_interrupted: repeat` would always"
+)
+
+
+def _no_template(value: object) -> object:
+    # A file could be called ${env:…}: what a template yields must never be looked up.
+    if isinstance(value, str) and ("{{" in value or "{%" in value):
+        raise ValueError("a secret must not hold a template")
+    return value
+
+
+def _no_reference(text: str, info: ValidationInfo) -> str:
+    # Only of what stands in the rules: it would be sent as it is, and be of no use.
+    if "environ" in (info.context or {}) and _REFERENCE.search(text) and "{{" not in text:
+        raise ValueError("does not look up a secret here: write it as {secret: …} for that")
+    return text
+
+
+PlainSecret = Annotated[Secret, BeforeValidator(_no_template)]
+
+
+class Kept(BaseModel):
+    """A text that is kept elsewhere: `{secret: "${env:NAME}"}` in place of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    secret: PlainSecret
+
+
+Text = Annotated[str, AfterValidator(_no_reference)] | Kept
+
+
+def revealed(texts: Mapping[str, str | Kept]) -> dict[str, str]:
+    """Give the texts themselves. Raises PermanentError where one cannot be had."""
+    return {n: t.secret.reveal() if isinstance(t, Kept) else t for n, t in texts.items()}
+
+
+@dataclass(eq=False, slots=True)
+class _Work:
+    """Something that is about to begin, under way or over.
+
+    ``waiting`` are the jobs that have not heard of its end yet.
+    """
+
+    token: str
+    kind: type[Outside]
+    start: Callable[[], Awaitable[Outcome]]
+    waiting: set[int]
+    tries: int
+    made_at: float = field(default_factory=time.monotonic)
+    task: asyncio.Task[Outcome] | None = None
+
+    @property
+    def takes_room(self) -> bool:
+        if self.task is not None:
+            return not self.task.done()
+        return time.monotonic() - self.made_at < _STALE_SECONDS  # else its job went elsewhere
+
+    @property
+    def note(self) -> Mapping[str, object]:
+        return {"begun": self.token, "tries": self.tries}
+
+    def begin(self) -> bool:
+        """Begin unless it has begun; say whether it has only now."""
+        if self.task is not None:
+            return False
+        self.made_at = time.monotonic()
+        # No group of tasks: it outlives this call, and ends with the event loop at the latest.
+        self.task = asyncio.get_running_loop().create_task(self._run(), name=f"work {self.token}")
+        return True
+
+    async def _run(self) -> Outcome:
+        return await self.start()
+
+    def collect(self, job_id: int) -> Outcome:
+        """Give how it ended, to one of its jobs."""
+        assert self.task is not None
+        self.waiting.discard(job_id)
+        if not self.waiting:
+            _works().pop(self.token, None)
+        cancelled = self.task.cancelled()  # else it would look as if the lane were
+        error = asyncio.CancelledError() if cancelled else self.task.exception()
+        match error:
+            case None:
+                outcome = self.task.result()
+            case TemporaryError(delay_seconds=delay):
+                outcome = Outcome.retry(str(error), delay_seconds=delay)
+            case PermanentError():
+                outcome = Outcome.dead(str(error))
+            case _:
+                told = f"failed with {type(error).__name__}: {error}"
+                outcome = Outcome.dead(f"{told}; {_NOBODY_KNOWS}")
+        if outcome.kind is not OutcomeKind.RETRY:
+            return outcome
+        if self.tries >= MOST_TRIES:
+            return Outcome.dead(f"{outcome.detail} (after {self.tries} tries)")
+        # To store the intent sets the count of attempts back: it is kept here instead.
+        delay = min(_FIRST_DELAY_SECONDS * 2.0 ** (self.tries - 1), _LONGEST_DELAY_SECONDS)
+        return replace(outcome, delay_seconds=outcome.delay_seconds or delay)
+
+
+_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Work]] = WeakKeyDictionary()
+
+
+def _works() -> dict[str, _Work]:
+    """Give what this daemon has announced, by the token in its note."""
+    return _by_loop.setdefault(asyncio.get_running_loop(), {})
+
+
+class Outside(SetAction):
+    """What all actions share that do something which cannot be looked at afterwards."""
+
+    needs_client: ClassVar[bool] = False
+    changes_client: ClassVar[bool] = False
+    at_once: ClassVar[int] = 4
+    """How many may be under way."""
+
+    if_interrupted: Literal["dead", "repeat"] = Field(
+        default="dead",
+        description=(
+            "What to do where hydrusd was stopped in the middle, or nobody can say whether it was "
+            "done: `dead` makes it a dead letter for you to look at, `repeat` does it again."
+        ),
+    )
+
+    @property
+    def harmless(self) -> bool:
+        """Say whether it can be done any number of times."""
+        return False
+
+    @classmethod
+    def groups(cls, calls: Sequence[Call[Any]]) -> Sequence[Sequence[Call[Any]]]:
+        """Give what is done together."""
+        return [[call] for call in calls]
+
+    @classmethod
+    def may_begin(cls, call: Call[Any]) -> bool:
+        """Say whether another one may begin now, as far as it is not a matter of room."""
+        del call
+        return True
+
+    @classmethod
+    async def perform(cls, calls: Sequence[Call[Any]]) -> Outcome:
+        """Do it for one group."""
+        raise NotImplementedError  # see Action.run
+
+    def unknown(self, detail: str) -> Outcome:
+        """Give the outcome where nobody can say whether it was done."""
+        if self.harmless or self.if_interrupted == "repeat":
+            return Outcome.retry(detail)
+        return Outcome.dead(f"{detail}; {_NOBODY_KNOWS}")
+
+    @classmethod
+    async def run_set(cls, calls: Sequence[Call[SetAction]]) -> None:
+        """Store the intent of what is new, begin what was stored, and ask after what runs."""
+        new: list[Call[SetAction]] = []
+        mine: list[tuple[Call[SetAction], _Work]] = []
+        for call in calls:
+            assert isinstance(call.action, Outside)
+            earlier = call.earlier
+            work = _works().get(str(call.progress.get("begun")))
+            if earlier is not None and earlier.outcome is OutcomeKind.DONE:
+                # Others of its steps are done again after the client lost them. Not this one.
+                again = Outcome.done(earlier.detail, values=earlier.values, receipt=earlier.receipt)
+                call.finish(again)
+            elif work is not None and call.job_id in work.waiting:
+                mine.append((call, work))
+            elif "begun" not in call.progress or call.attempt > 1:
+                new.append(call)  # nothing was begun, or it failed since, and that was stored
+            elif call.action.harmless or call.action.if_interrupted == "repeat":
+                new.append(call)
+            else:
+                call.finish(call.action.unknown("hydrusd was stopped while this was under way"))
+        mine += cls._announce(new)
+        await _follow(mine)
+
+    @classmethod
+    def _announce(cls, calls: Sequence[Call[SetAction]]) -> list[tuple[Call[SetAction], _Work]]:
+        """Note of each that it is about to begin. Gives those that need no note."""
+        at_once: list[tuple[Call[SetAction], _Work]] = []
+        room = cls.at_once - sum(w.takes_room for w in _works().values() if w.kind is cls)
+        for group in cls.groups(calls):
+            first = group[0]
+            tries = max(_tries(call) for call in group)
+            if room <= 0 or not cls.may_begin(first):
+                for call in group:
+                    waiting = {"tries": _tries(call)}
+                    detail = "waits until others are over"
+                    call.finish(Outcome.later(detail, delay_seconds=TURN_SECONDS, values=waiting))
+                continue
+            room -= 1
+            jobs: set[int] = {call.job_id for call in group}
+            work = _Work(uuid.uuid4().hex, cls, partial(cls.perform, group), jobs, tries)
+            _works()[work.token] = work
+            for call in group:
+                if first.action.harmless:
+                    at_once.append((call, work))
+                else:
+                    call.finish(Outcome.later("about to begin", delay_seconds=0, values=work.note))
+        return at_once
+
+
+async def _follow(mine: Sequence[tuple[Call[SetAction], _Work]]) -> None:
+    begun = [work for _, work in mine if work.begin()]
+    if begun:
+        await asyncio.wait([w.task for w in begun if w.task is not None], timeout=QUICK_SECONDS)
+    for call, work in mine:
+        assert work.task is not None
+        if work.task.done():
+            call.finish(work.collect(call.job_id))
+        else:
+            seconds = time.monotonic() - work.made_at
+            delay = min(max(seconds / 4, 0.5), 15.0)
+            detail = f"under way for {seconds:.0f} s"
+            call.finish(Outcome.later(detail, delay_seconds=delay, values=work.note))
+
+
+def _tries(call: Call[SetAction]) -> int:
+    """Give the number of the try that this is."""
+    former = call.progress.get("tries")
+    return (former if isinstance(former, int) else 1) + call.attempt - 1

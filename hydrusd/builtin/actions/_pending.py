@@ -1,0 +1,130 @@
+"""What waits to be uploaded: what both actions share that make an end of it.
+
+A run of many jobs needs one upload, not one for each: calls about the same service are one.
+Looked at first is whether anything waits at all; after that, a repeat finds nothing to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar, cast
+
+from pydantic import Field
+
+from hydrusd.builtin.actions._editing import too_old, unrendered
+from hydrusd.plugin import (
+    AnyAction,
+    Call,
+    Fault,
+    Foreseen,
+    HydrusClient,
+    HydrusFailed,
+    Outcome,
+    Permission,
+    RequestRejected,
+    SetAction,
+)
+
+_SINCE_API = 66
+_CONFLICT = 409
+_BUSY_SECONDS = 30.0
+
+Counts = Mapping[str, int]
+"""Kind of content → how much of it waits, only what does."""
+
+
+class PendingStep(SetAction):
+    """What actions share that make an end of what waits for a service."""
+
+    permissions: ClassVar[frozenset[Permission]] = frozenset({Permission.COMMIT_PENDING})
+
+    past: ClassVar[str] = ""
+    """The receipt's word for it."""
+
+    service: str = Field(description="the tag or file repository or IPFS service, by name or key")
+
+    @classmethod
+    async def end(cls, client: HydrusClient, service: str) -> None:
+        """Do it to all that waits for a service."""
+        raise NotImplementedError  # see Action.run
+
+    def preflight(self, client: HydrusClient) -> Iterable[Fault]:
+        """Name a service that is not there, or to which nothing is uploaded."""
+        yield from too_old(self.action, _SINCE_API, client)
+        if not unrendered(self.service):
+            try:
+                client.upload_service(self.service)
+            except RequestRejected as error:
+                yield Fault(error.message, path=("service",))
+
+    @classmethod
+    async def run_set(cls, calls: Sequence[Call[SetAction]]) -> None:
+        """Do it once for each service, if anything waits for it."""
+        client = calls[0].client
+        groups: dict[str, list[Call[SetAction]]] = {}
+        for call in calls:
+            try:
+                groups.setdefault(_service(call), []).append(call)
+            except RequestRejected as error:
+                call.finish(Outcome.dead(str(error)))
+        counts = await client.get_pending_counts() if groups else {}
+        for service, group in groups.items():
+            outcome = await cls._ended(client, service, waiting(counts, service))
+            for call in group:
+                call.finish(outcome)
+
+    @classmethod
+    async def _ended(cls, client: HydrusClient, service: str, counts: Counts | None) -> Outcome:
+        if counts == {}:
+            return Outcome.done("nothing waits to be uploaded", receipt={cls.past: {}})
+        try:
+            await cls.end(client, service)
+        except HydrusFailed as error:
+            if error.status != _CONFLICT:
+                raise
+            return Outcome.later("an upload is running", delay_seconds=_BUSY_SECONDS)
+        return Outcome.done(
+            f"{cls.past}: {told(counts)}", receipt={cls.past: {service: dict(counts or {})}}
+        )
+
+
+def waiting(counts: Mapping[str, Counts], service: str) -> Counts | None:
+    """Give what waits for a service; None where the client does not count it."""
+    found = counts.get(service)
+    return None if found is None else {kind: n for kind, n in found.items() if n}
+
+
+def told(counts: Counts | None) -> str:
+    """Give "12 pending tag mappings, 1 petitioned tag mapping"."""
+    if counts is None:
+        return "what waits"
+    return ", ".join(
+        f"{n} {kind.replace('_', ' ').removesuffix('s' if n == 1 else '')}"
+        for kind, n in counts.items()
+    )
+
+
+def received(call: Call[AnyAction], past: str) -> Mapping[str, Counts]:
+    """Give what an earlier run of a step ended: service → counts."""
+    receipt = call.earlier.receipt if call.earlier is not None else None
+    return cast("Mapping[str, Counts]", (receipt or {}).get(past, {}))
+
+
+async def foreseen(calls: Sequence[Call[AnyAction]], words: str) -> Sequence[Foreseen]:
+    """Say what would become of what waits now."""
+    counts = await calls[0].client.get_pending_counts()
+    return [_foreseen(call, counts, words) for call in calls]
+
+
+def _foreseen(call: Call[AnyAction], counts: Mapping[str, Counts], words: str) -> Foreseen:
+    try:
+        now = waiting(counts, _service(call))
+    except RequestRejected as error:
+        return Foreseen(f"would become a dead letter: {error}", changes=False)
+    if now == {}:
+        return Foreseen("nothing waits to be uploaded, as of now", changes=False)
+    return Foreseen(f"would {words}: {told(now)}")
+
+
+def _service(call: Call[SetAction] | Call[AnyAction]) -> str:
+    return call.client.upload_service(cast("PendingStep", call.action).service)

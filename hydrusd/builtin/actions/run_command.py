@@ -1,0 +1,170 @@
+"""Runs a program."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from hydrusd.builtin.actions._outside import Outside, Text, revealed
+from hydrusd.builtin.actions._processes import Ended, find, run
+from hydrusd.plugin import (
+    AnyAction,
+    Call,
+    Duration,
+    Fault,
+    FolderPath,
+    Foreseen,
+    HydrusClient,
+    Outcome,
+    redact,
+)
+
+# What programs of each system take for granted. Nothing in here is anybody's key.
+_NAMES = (
+    "APPDATA COMSPEC DBUS_SESSION_BUS_ADDRESS DISPLAY HOME HOMEDRIVE HOMEPATH LANG "
+    "LANGUAGE LOCALAPPDATA LOGNAME NUMBER_OF_PROCESSORS OS PATH PATHEXT "
+    "PROCESSOR_ARCHITECTURE PROGRAMDATA PROGRAMFILES PROGRAMFILES(X86) SHELL SYSTEMDRIVE "
+    "SYSTEMROOT TEMP TMP TMPDIR TZ USER USERNAME USERPROFILE WAYLAND_DISPLAY WINDIR "
+    "XAUTHORITY XDG_RUNTIME_DIR"
+)
+_BASICS = frozenset(_NAMES.split())
+_TOLD_CHARACTERS = 300
+
+
+class RunCommand(Outside):
+    """Run a program.
+
+    There is no shell: `command` is a list, and each entry of it is one argument, whatever a file
+    name in it may hold. The program itself must be named, not rendered. What it prints is
+    kept up to 64 KB. Off unless the rules file says `allow: [run_command]`.
+
+    Later steps see `steps.run_command.exit_code`, `.stdout` (its beginning), `.stderr` (its
+    end), and `.json` where `stdout` is JSON.
+    """
+
+    action: ClassVar[str] = "run_command"
+    needs_allowing: ClassVar[bool] = True
+
+    command: Annotated[list[str], Field(min_length=1)] = Field(
+        description="The program and its arguments; the arguments may hold templates."
+    )
+    timeout: Duration = Field(
+        default=60.0,
+        gt=0,
+        description="How long it may take; then it is stopped, with all that it started.",
+    )
+    ok: list[int] = Field(default=[0], description="The exit codes that mean success.")
+    retry_on: list[int] = Field(
+        default=[], description="The exit codes that mean: try again, later."
+    )
+    folder: FolderPath = Field(
+        default=".",
+        validate_default=True,
+        description="The folder to run it in; relative paths start at the rules file's folder.",
+    )
+    env: dict[str, Text] = Field(
+        default={},
+        description='Variables to add to the environment; secrets as `{secret: "${env:NAME}"}`.',
+    )
+    inherit_env: bool = Field(
+        default=False,
+        description=(
+            "Pass on the whole environment of hydrusd, but for its secrets. Without: `PATH`, "
+            "`HOME`, and what else every program takes for granted."
+        ),
+    )
+    stdin: Literal["none", "event"] = Field(
+        default="none", description="`event` gives it `rule`, `event` and `hashes` as JSON to read."
+    )
+
+    @field_validator("command")
+    @classmethod
+    def _program_is_named(cls, command: list[str]) -> list[str]:
+        if not command[0].strip() or "{{" in command[0] or "{%" in command[0]:
+            raise ValueError("the program must be named; only its arguments may hold templates")
+        return command
+
+    def preflight(self, client: HydrusClient) -> Iterable[Fault]:
+        """Name a program that is not there."""
+        del client
+        if find(self.command[0], self._environment({}), self.folder) is None:
+            yield Fault(
+                f"there is no program {self.command[0]!r} that could be run",
+                "give its whole path, or put it where PATH leads",
+                ("command", 0),
+            )
+
+    @classmethod
+    async def plan(cls, calls: Sequence[Call[AnyAction]]) -> Sequence[Foreseen]:
+        """Say what would be run."""
+        plans = []
+        for call in calls:
+            assert isinstance(call.action, RunCommand)
+            plans.append(Foreseen(f"would run {json.dumps(call.action.command)}"))
+        return plans
+
+    @classmethod
+    async def perform(cls, calls: Sequence[Call[Any]]) -> Outcome:
+        """Run it for one item."""
+        call = calls[0]
+        action = call.action
+        assert isinstance(action, RunCommand)
+        ended = await run(
+            action.command,
+            folder=action.folder,
+            environment=action._environment(revealed(action.env)),  # noqa: SLF001 - its own
+            stdin=_event(call) if action.stdin == "event" else None,
+            timeout_seconds=action.timeout,
+        )
+        return action._outcome(ended)  # noqa: SLF001 - its own
+
+    def _environment(self, added: Mapping[str, str]) -> dict[str, str]:
+        passed_on = {
+            name: value
+            for name, value in os.environ.items()
+            if (self.inherit_env or name.upper() in _BASICS or name.startswith("LC_"))
+            and redact(value) == value
+        }
+        return {**passed_on, **added}
+
+    def _outcome(self, ended: Ended) -> Outcome:
+        stdout, stderr = (text.decode("utf-8", "replace") for text in (ended.stdout, ended.stderr))
+        if ended.exit_code is None:
+            return self.unknown(_told(f"stopped: not over within {self.timeout:g} s", stderr))
+        values: dict[str, object] = {
+            "exit_code": ended.exit_code,
+            "stdout": stdout,
+            "stderr": stderr,
+        }
+        if ended.whole and (found := _json(stdout)) is not None:
+            values["json"] = found
+        detail = f"exit code {ended.exit_code}"
+        if ended.exit_code < 0:
+            detail = f"killed by signal {-ended.exit_code}"
+        if ended.exit_code in self.ok:
+            return Outcome.done(detail, values=values)
+        if ended.exit_code in self.retry_on:
+            return Outcome.retry(_told(detail, stderr))
+        return Outcome.dead(_told(detail, stderr or stdout), values=values)
+
+
+def _event(call: Call[Any]) -> bytes:
+    told = {"rule": call.rule, "event": call.data, "hashes": list(call.file_hashes)}
+    return json.dumps(told).encode()
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _told(detail: str, said: str) -> str:
+    """Add the end of what the program said, where people say what went wrong."""
+    end = " ".join(said.split())[-_TOLD_CHARACTERS:]
+    return f"{detail}: {end}" if end else detail
