@@ -103,8 +103,32 @@ class _Work:
         return self.outcome
 
 
+@dataclass(eq=False, slots=True)
+class _Set:
+    """Claimed jobs of one rule at one step. ``boot`` was read before their work began."""
+
+    work: Sequence[_Work]
+    rule: CompiledRule | None
+    boot: str
+
+    @property
+    def position(self) -> int:
+        return self.work[0].job.step
+
+    @property
+    def can_wait(self) -> bool:
+        """Say whether nothing hangs on storing this before the next set begins."""
+        if self.rule is None or self.rule.steps[self.position].action_class.disposes:
+            return False
+        return all(w.result is not None and w.result.kind in _ORDINARY for w in self.work)
+
+
 class Lane:
-    """Works the jobs of one client until cancelled."""
+    """Works the jobs of one client until cancelled.
+
+    While a set is under way, and mostly waiting for the client, the outcomes of the one before
+    it are stored and the one after it is claimed.
+    """
 
     def __init__(
         self,
@@ -141,6 +165,8 @@ class Lane:
         self._orphans: frozenset[str] = frozenset()
         self._limits = Limits()
         self._raised: set[JobId] = set()
+        self._claimed: list[Job] = []
+        self._unstored: _Set | None = None
         self._refused: frozenset[str] = frozenset()
         self._boot = ""
         # What the time of day is at zero of the clock that never jumps.
@@ -177,6 +203,7 @@ class Lane:
                     await self._rest()
         finally:
             with anyio.CancelScope(shield=True):
+                await self._store_unstored()
                 await self._ledger(Ledger.release, self._clock.now(), owner=self._owner)
 
     async def _follow_clock(self) -> None:
@@ -310,19 +337,17 @@ class Lane:
 
     async def _work_a_set(self) -> bool:
         """Claim a set and take it through its step. False where nothing was ready."""
-        jobs = await self._ledger(
-            Ledger.claim, self._filter(), self._owner, SET_SIZE, self._clock.now()
-        )
+        jobs = await self._take()
         if not jobs:
             return False
         if jobs[0].rule not in self._rules.revisions:
             # Put back by a person after the rule was taken out of the file.
-            await self._ledger(Ledger.release, self._clock.now(), owner=self._owner)
+            await self._put_back(jobs)
             await self._orphan(jobs[0].rule)
             return True
         if not jobs[0].revision:
             # Put back by a person: what the rule says now decides.
-            await self._ledger(Ledger.release, self._clock.now(), owner=self._owner)
+            await self._put_back(jobs)
             await self._adopt({jobs[0].rule: self._rules.revisions[jobs[0].rule]})
             return True
         jobs = await self._within_limits(jobs)
@@ -336,22 +361,61 @@ class Lane:
             reason = f"jobs that began under an older form of the rule cannot go on: {error}"
             for item in work:
                 item.outcome = Outcome.dead(reason)
-            await self._store(work, None, jobs[0].step)
+            await self._store(_Set(work, None, self._boot))
             return True
+        current = _Set(work, rule, self._boot)
         step = rule.steps[jobs[0].step]
         for item in work:
             self._prepare(item, rule)
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._flush, work, rule, name=f"checkpoints of {step.name}")
+                tasks.start_soon(self._flush, current, name=f"checkpoints of {step.name}")
+                if len(jobs) == SET_SIZE or self._unstored is not None:
+                    tasks.start_soon(self._meanwhile, name=f"beside {step.name}")
                 await self._run_step(step, [w.call for w in work if w.call is not None])
                 tasks.cancel_scope.cancel()
-        finally:
+        except BaseException:
             # Also when the daemon stops in the middle: what was done by then is not forgotten.
             with anyio.CancelScope(shield=True):
-                await self._store(work, rule, jobs[0].step)
+                await self._store(current)
+            raise
+        if self._claimed and current.can_wait:
+            self._unstored = current
+        else:
+            with anyio.CancelScope(shield=True):
+                await self._store(current)
         _log_set(rule.name, step.name, work)
         return True
+
+    async def _take(self) -> list[Job]:
+        """Give the next set: the one claimed ahead, if it may still run, or another."""
+        jobs, self._claimed = self._claimed, []
+        if jobs and self._parked is None and jobs[0].rule not in self._filter().blocked_rules:
+            return jobs
+        await self._put_back(jobs)
+        await self._store_unstored()
+        return await self._claim()
+
+    async def _claim(self) -> list[Job]:
+        now = self._clock.now()
+        return await self._ledger(Ledger.claim, self._filter(), self._owner, SET_SIZE, now)
+
+    async def _put_back(self, jobs: Sequence[Job]) -> None:
+        if jobs:
+            ids = [job.id for job in jobs]
+            await self._ledger(Ledger.release, self._clock.now(), owner=self._owner, ids=ids)
+
+    async def _meanwhile(self) -> None:
+        """Store the set before and claim the next one, while the present one is under way."""
+        with anyio.CancelScope(shield=True):
+            await self._store_unstored()
+            if self._parked is None:
+                self._claimed = await self._claim()
+
+    async def _store_unstored(self) -> None:
+        if self._unstored is not None:
+            unstored, self._unstored = self._unstored, None
+            await self._store(unstored)
 
     async def _within_limits(self, jobs: list[Job]) -> list[Job]:
         """Give those of the claimed jobs that their rule may begin now; the others go back."""
@@ -361,14 +425,13 @@ class Lane:
             return jobs
         spec = self._rules.current(rule).spec.limits
         allowed = self._limits.allowance(rule, spec, len(fresh), now)
-        surplus = [job.id for job in fresh[allowed:]]
-        if surplus:
-            await self._ledger(Ledger.release, self._clock.now(), owner=self._owner, ids=surplus)
+        surplus = fresh[allowed:]
+        await self._put_back(surplus)
         if allowed:
             self._limits.begun(rule, allowed, now)
         elif not self._limits.is_probing(rule):
             await self._pause(rule, self._limits.exhausted(rule, spec, now))
-        held = frozenset(surplus)
+        held = {job.id for job in surplus}
         return [job for job in jobs if job.id not in held]
 
     async def _pause(self, rule: str, pause: Pause) -> None:
@@ -444,19 +507,20 @@ class Lane:
 
     # --- storing -------------------------------------------------------------------------
 
-    async def _flush(self, work: Sequence[_Work], rule: CompiledRule) -> None:
+    async def _flush(self, current: _Set) -> None:
         """Store outcomes while the rest of the set is still under way."""
         renewed = self._clock.monotonic()
         while True:
             await self._clock.sleep(FLUSH_SECONDS)
             with anyio.CancelScope(shield=True):
-                await self._store(work, rule, work[0].job.step)
+                await self._store(current)
                 if self._clock.monotonic() - renewed >= RENEW_SECONDS:
                     renewed = self._clock.monotonic()
                     await self._ledger(Ledger.renew, self._owner, self._clock.now())
 
-    async def _store(self, work: Sequence[_Work], rule: CompiledRule | None, position: int) -> None:
-        ready = [w for w in work if w.result is not None and not w.stored]
+    async def _store(self, done: _Set) -> None:
+        rule, position = done.rule, done.position
+        ready = [w for w in done.work if w.result is not None and not w.stored]
         if not ready:
             return
         now = self._clock.now()
@@ -471,7 +535,7 @@ class Lane:
                 outcome = item.outcome = Outcome.dead(
                     f"there is no rule {deaf[0]!r} that is `on: manual`, so none can be fired"
                 )
-            update = self._update(item.job, rule, outcome, now)
+            update = self._update(item.job, rule, outcome, now, done.boot)
             updates.append(update)
             if outcome.kind is OutcomeKind.PARK:
                 if outcome.scope is ParkScope.LANE:
@@ -488,7 +552,7 @@ class Lane:
         await self._tell([u.job_id for u in updates if u.state in _ENDINGS])
         if park:
             await self._park(park)
-        name = work[0].job.rule
+        name = done.work[0].job.rule
         if park_rule:
             await self._park_rule(name, park_rule)
         elif not park:
@@ -496,7 +560,7 @@ class Lane:
         await self._count_endings(name, updates)
 
     def _update(
-        self, job: Job, rule: CompiledRule | None, outcome: Outcome, now: datetime
+        self, job: Job, rule: CompiledRule | None, outcome: Outcome, now: datetime, present: str
     ) -> JobUpdate:
         """Decide where a job goes from here."""
         state, step, attempt, run_at = JobState.READY, job.step, job.attempt, now
@@ -509,7 +573,7 @@ class Lane:
                 step, attempt = job.step + 1, 0
                 if rule.steps[job.step].action_class.changes_client:
                     # The oldest boot stays: that is what has to be proved durable.
-                    boot = boot or self._boot
+                    boot = boot or present
                 if step == len(rule.steps):
                     state = ending = JobState.DONE
                 else:
@@ -575,6 +639,7 @@ class Lane:
                 self._observe(entry)
 
 
+_ORDINARY = frozenset({OutcomeKind.DONE, OutcomeKind.SKIPPED, OutcomeKind.LATER})
 _ENDINGS = frozenset({JobState.DONE, JobState.SKIPPED, JobState.DEAD})
 
 
