@@ -5,6 +5,7 @@ Everything that is wired is wired here; no other module knows all the others.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -208,6 +209,17 @@ def check_rule(rule: RuleSpec) -> list[RuleFault]:
         imported = imported or (step.action if action.imports else "")
         disposed = disposed or (step.action if action.disposes else "")
     return faults
+
+
+def spare_collector() -> None:
+    """Have the garbage collector leave alone what is loaded by now, and come by less often.
+
+    For a process that is a daemon and nothing else: rules, plugins and libraries live as long as
+    it does, and looking through them again and again took a tenth of its time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 class Daemon:

@@ -34,6 +34,7 @@ from sqlalchemy import (
 )
 
 from hydrusd.errors import LedgerError, LedgerLocked
+from hydrusd.ledger._batches import Batch
 from hydrusd.ledger._mentioning import words_in_event, words_in_values
 from hydrusd.ledger._migrating import migrate
 from hydrusd.ledger._sqlite import insert_ignoring, insert_or_update, open_engine
@@ -326,14 +327,16 @@ class Ledger:
         passed: list[dict[str, Any]] = []
         # Over all chunks: what is noticed twice in one call still makes one job.
         had: set[tuple[EventId, str]] = set()
+        judged: set[EventId] = set()
         with self._engine.begin() as connection:
             for chunk in _chunks(pending):
                 keys = [item.event.key for item in chunk]
                 known = self._event_ids(connection, trigger, keys)
+                judged.update(known.values())
                 fresh = {i.event.key: i.event for i in chunk if i.event.key not in known}
                 if fresh:
-                    connection.execute(
-                        insert(event),
+                    _EVENTS.execute(
+                        connection,
                         [
                             {"trigger": trigger, "key": e.key, "data": e.data, "noticed_at": now}
                             for e in fresh.values()
@@ -354,7 +357,7 @@ class Ledger:
                             new_jobs.append(row | {"file_hash": _hash_in(item.event.data)})
                         else:
                             passed.append(_passed_row(event_id, verdict, now))
-            self._store_verdicts(connection, trigger, new_jobs, passed, now)
+            self._store_verdicts(connection, trigger, new_jobs, passed, judged, now)
             if memory is not None:
                 self._remember(connection, trigger, memory)
             dead = [(row["event_id"], row["rule"]) for row in new_jobs if row["finished_at"]]
@@ -487,6 +490,7 @@ class Ledger:
         trigger: str,
         new_jobs: list[dict[str, Any]],
         passed: list[dict[str, Any]],
+        judged: set[EventId],
         now: datetime,
     ) -> None:
         runs: dict[str, int] = {}
@@ -501,14 +505,15 @@ class Ledger:
             row["run_id"] = runs[row["rule"]]
         _note_eventful(connection, {row["run_id"] for row in new_jobs if row["finished_at"]})
         if new_jobs:
-            connection.execute(insert(job), new_jobs)
+            _NEW_JOBS.execute(connection, new_jobs)
             # A rewritten rule may match what it passed over before.
-            connection.execute(
-                delete(not_matched).where(
-                    not_matched.c.event_id == bindparam("event"),
-                    not_matched.c.rule == bindparam("name"),
-                ),
-                [{"event": row["event_id"], "name": row["rule"]} for row in new_jobs],
+            _NO_LONGER_PASSED.execute(
+                connection,
+                [
+                    {"event": row["event_id"], "name": row["rule"]}
+                    for row in new_jobs
+                    if row["event_id"] in judged
+                ],
             )
         insert_or_update(connection, not_matched, passed)
 
@@ -624,45 +629,20 @@ class Ledger:
                 )
                 .returning(job.c.id)
             ).scalars()
-            rows = connection.execute(_JOBS.where(job.c.id.in_(list(taken)))).all()
-            return self._with_steps(connection, rows)
+            ids = set(taken)
+            # Not by a list of ids, which is slow to build: what this owner has running beside
+            # them is one set at most.
+            mine = {"mine_lane": wanted.lane, "mine_owner": owner}
+            rows = [r for r in connection.execute(_RUNNING_JOBS, mine) if r.id in ids]
+            return _jobs_of(rows, connection.execute(_RUNNING_STEPS, mine))
 
     @staticmethod
     def _with_steps(connection: Connection, rows: Sequence[Any]) -> list[Job]:
-        records: dict[int, list[StepRecord]] = {}
+        steps: list[Any] = []
         for chunk in _chunks([row.id for row in rows]):
-            statement = (
-                select(step)
-                .where(step.c.job_id.in_(chunk))
-                .order_by(step.c.job_id, step.c.position)
-            )
-            for row in connection.execute(statement).mappings():
-                record = StepRecord(
-                    row["position"],
-                    row["action"],
-                    OutcomeKind(row["outcome"]),
-                    row["detail"],
-                    row["values"],
-                    row["receipt"],
-                    row["began_at"],
-                )
-                records.setdefault(row["job_id"], []).append(record)
-        return [
-            Job(
-                id=JobId(row.id),
-                rule=row.rule,
-                revision=row.revision,
-                event_id=EventId(row.event_id),
-                event_key=row.key,
-                data=row.data,
-                step=row.step,
-                attempt=row.attempt,
-                file_hash=row.file_hash,
-                boot=row.boot,
-                steps=tuple(records.get(row.id, ())),
-            )
-            for row in rows
-        ]
+            statement = _STEPS.where(step.c.job_id.in_(chunk))
+            steps += connection.execute(statement).all()
+        return _jobs_of(rows, steps)
 
     def renew(self, owner: str, now: datetime) -> None:
         """Keep the leases of work that takes long."""
@@ -688,10 +668,10 @@ class Ledger:
         if not updates:
             return
         with self._engine.begin() as connection:
-            done = connection.execute(_FINISH, [_update_row(item, owner, now) for item in updates])
-            if done.rowcount != len(updates):
+            done = _FINISH.execute(connection, [_update_row(i, owner, now) for i in updates])
+            if done != len(updates):
                 raise LedgerError(
-                    f"lost the lease of {len(updates) - done.rowcount} of {len(updates)} jobs; "
+                    f"lost the lease of {len(updates) - done} of {len(updates)} jobs; "
                     f"nothing of this checkpoint was stored"
                 )
             insert_or_update(connection, step, [_step_row(item, now) for item in steps])
@@ -983,7 +963,80 @@ _JOBS = (
     .order_by(job.c.id)
 )
 
-_FINISH = (
+_NEW_JOBS = Batch(
+    insert(job),
+    (
+        "event_id",
+        "rule",
+        "revision",
+        "lane",
+        "state",
+        "step",
+        "needs_client",
+        "attempt",
+        "run_at",
+        "detail",
+        "created_at",
+        "finished_at",
+        "file_hash",
+        "run_id",
+    ),
+)
+
+
+def _jobs_of(rows: Iterable[Any], steps: Iterable[Any]) -> list[Job]:
+    """Make jobs of their rows and those of their steps, which come by position."""
+    records: dict[int, list[StepRecord]] = {}
+    for row in steps:
+        job_id, position, action, outcome, *rest = row
+        record = StepRecord(position, action, OutcomeKind(outcome), *rest)
+        records.setdefault(job_id, []).append(record)
+    return [
+        Job(
+            id=JobId(row.id),
+            rule=row.rule,
+            revision=row.revision,
+            event_id=EventId(row.event_id),
+            event_key=row.key,
+            data=row.data,
+            step=row.step,
+            attempt=row.attempt,
+            file_hash=row.file_hash,
+            boot=row.boot,
+            steps=tuple(records.get(row.id, ())),
+        )
+        for row in rows
+    ]
+
+
+_MINE = (
+    job.c.lane == bindparam("mine_lane"),
+    job.c.state == JobState.RUNNING,
+    job.c.finished_at.is_(None),
+    job.c.owner == bindparam("mine_owner"),
+)
+_RUNNING_JOBS = _JOBS.where(*_MINE)
+_STEPS = select(
+    step.c.job_id,
+    step.c.position,
+    step.c.action,
+    step.c.outcome,
+    step.c.detail,
+    step.c["values"],
+    step.c.receipt,
+    step.c.began_at,
+).order_by(step.c.position)
+_RUNNING_STEPS = _STEPS.join(job, job.c.id == step.c.job_id).where(*_MINE)
+
+_EVENTS = Batch(insert(event), ("trigger", "key", "data", "noticed_at"))
+
+_NO_LONGER_PASSED = Batch(
+    delete(not_matched).where(
+        not_matched.c.event_id == bindparam("event"), not_matched.c.rule == bindparam("name")
+    )
+)
+
+_FINISH = Batch(
     update(job)
     .where(
         and_(
