@@ -19,7 +19,16 @@ from anyio.abc import TaskGroup
 
 from hydrusd import builtin
 from hydrusd.clock import Clock, SystemClock
-from hydrusd.engine import CompiledRule, Intake, Lane, OffLimits, Progress, RuleBook, Signals
+from hydrusd.engine import (
+    CompiledRule,
+    Intake,
+    Lane,
+    MadeFiles,
+    OffLimits,
+    Progress,
+    RuleBook,
+    Signals,
+)
 from hydrusd.errors import ConfigError, HydrusdError, HydrusError, Problem
 from hydrusd.expressions import Expressions
 from hydrusd.hydrus import ClientInfo, HydrusClient
@@ -292,7 +301,10 @@ class Daemon:
             )
             await writer(Ledger.clear_conditions)
             await self._take_over(clients, writer)
-            lanes = {name: self._lane(name, each, book, writer) for name, each in clients.items()}
+            made = MadeFiles()
+            lanes = {
+                name: self._lane(name, each, book, writer, made) for name, each in clients.items()
+            }
             for lane in lanes.values():
                 tasks.start_soon(lane.run, name=f"lane {lane.name}")
             for name, client in clients.items():
@@ -303,7 +315,9 @@ class Daemon:
                 tasks.start_soon(signals.run, name="signals")
             for source in book.sources():
                 wake, client = lanes[source.client].wake, clients[source.client]
-                intake = Intake(source, writer, self._clock, wake, client, signals, off_limits)
+                intake = Intake(
+                    source, writer, self._clock, wake, client, signals, off_limits, made
+                )
                 tasks.start_soon(intake.run, name=f"trigger {intake.name}")
             path, count = str(self._state_dir / LEDGER_FILE), len(list(book))
             rules = f"{count} rule{'s' if count != 1 else ''}"
@@ -327,7 +341,14 @@ class Daemon:
 
         tasks.start_soon(tell, name=f"progress popups of {name}")
 
-    def _lane(self, name: str, client: HydrusClient, book: RuleBook, writer: LedgerWriter) -> Lane:
+    def _lane(
+        self,
+        name: str,
+        client: HydrusClient,
+        book: RuleBook,
+        writer: LedgerWriter,
+        made: MadeFiles,
+    ) -> Lane:
         return Lane(
             name,
             client,
@@ -337,6 +358,7 @@ class Daemon:
             commit_wait_seconds=self._configuration.rules.clients[name].commit_wait_seconds,
             observe=self._observe if self._is_observed else None,
             on_connected=lambda info: reasons_to_park(book, name, client, info),
+            made=made,
         )
 
     async def _take_over(self, clients: Mapping[str, HydrusClient], writer: LedgerWriter) -> None:

@@ -1,8 +1,9 @@
 """The engine: intake, matching, lanes, settling, retrying."""
 
-from hydrusd.engine.compiling import CompiledRule
+from hydrusd.engine.compiling import CompiledRule, compile_rule
 from hydrusd.engine.intake import Intake
 from hydrusd.engine.lane import Lane
+from hydrusd.engine.made_files import MadeFiles
 from hydrusd.engine.off_limits import OffLimits
 from hydrusd.engine.progress import Progress
 from hydrusd.engine.rulebook import RuleBook, Source
@@ -12,9 +13,11 @@ __all__ = [
     "CompiledRule",
     "Intake",
     "Lane",
+    "MadeFiles",
     "OffLimits",
     "Progress",
     "RuleBook",
     "Signals",
     "Source",
+    "compile_rule",
 ]

@@ -7,6 +7,7 @@ before it the trigger has to notice again, after it the job will be done.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeGuard
 
 import anyio
@@ -14,6 +15,7 @@ import structlog
 from anyio import to_thread
 
 from hydrusd.clock import Clock
+from hydrusd.engine.made_files import MadeFiles
 from hydrusd.engine.matching import judge
 from hydrusd.engine.off_limits import OffLimits
 from hydrusd.engine.rulebook import Source
@@ -55,8 +57,10 @@ class Intake:
         client: HydrusClient,
         signals: Signals,
         off_limits: OffLimits,
+        made: MadeFiles,
     ) -> None:
         self._off_limits = off_limits
+        self._made = made
         self._client = client
         self._signals = signals
         self._source = source
@@ -91,10 +95,27 @@ class Intake:
         pending = [
             PendingEvent(event, self._refusals(refused[event.key]))
             if event.key in refused
-            else PendingEvent(event, [judge(rule, event.data) for rule in self._source.rules])
+            else self._judged(event)
             for event in events
         ]
         await self._take_in(pending, remember)
+
+    def _judged(self, event: Event) -> PendingEvent:
+        """Have the rules judge an event; a rule that led to it does not get it."""
+        source = FileSource.from_data(event.data)
+        chain = self._made.chain(str(source.path)) if source else ()
+        if chain:
+            event = replace(event, data={**event.data, "chain": list(chain)})
+        verdicts: list[NewJob | NotMatched] = []
+        for rule in self._source.rules:
+            if rule.name in chain:
+                circle = " → ".join([*chain, rule.name])
+                self.warn(f"a circle of rules ends at {source.path if source else ''}: {circle}")
+                reason = f"it would run in a circle: {circle}"
+                verdicts.append(NotMatched(rule.name, FOR_GOOD, reason))
+            else:
+                verdicts.append(judge(rule, event.data))
+        return PendingEvent(event, verdicts)
 
     async def pass_over(
         self,

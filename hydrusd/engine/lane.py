@@ -27,6 +27,7 @@ from anyio.abc import TaskGroup
 from hydrusd.clock import Clock, first_of
 from hydrusd.engine.compiling import CompiledRule, CompiledStep
 from hydrusd.engine.limits import Limits, Pause
+from hydrusd.engine.made_files import MadeFiles
 from hydrusd.engine.matching import judge
 from hydrusd.engine.retrying import (
     LONGEST_ASKED_SECONDS,
@@ -142,6 +143,7 @@ class Lane:
         observe: Observe | None = None,
         on_connected: Callable[[ClientInfo], dict[str, str]] | None = None,
         chance: random.Random | None = None,
+        made: MadeFiles | None = None,
     ) -> None:
         """Make a lane.
 
@@ -155,6 +157,7 @@ class Lane:
         self._clock = clock
         self._observe = observe
         self._on_connected = on_connected
+        self._made = made if made is not None else MadeFiles()
         self._chance = chance or random.Random()  # noqa: S311 - jitter, not a secret
         self._owner = uuid.uuid4().hex
         self._woken = anyio.Event()
@@ -543,6 +546,8 @@ class Lane:
                 else:
                     park_rule = outcome.detail
                 continue
+            if outcome.kind is OutcomeKind.DONE and outcome.values:
+                self._made.note(item.job.rule, item.job.data, outcome.values)
             name = rule.steps[position].name if rule is not None else ""
             steps.append(StepUpdate(item.job.id, _record(item, name, update, outcome)))
         await self._ledger(Ledger.checkpoint, self._owner, updates, steps, now)

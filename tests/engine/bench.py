@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 import anyio
 
 from hydrusd.daemon import read_configuration, reasons_to_park
-from hydrusd.engine import Intake, Lane, OffLimits, RuleBook, Signals
+from hydrusd.engine import Intake, Lane, MadeFiles, OffLimits, RuleBook, Signals
 from hydrusd.hydrus import HydrusClient
 from hydrusd.ledger import Ledger, LedgerReader, LedgerWriter
 from hydrusd.model import Event
@@ -198,6 +198,7 @@ class Bench:
                 self.client,
                 Signals(self._writer, self.clock),
                 OffLimits(self.folder / "state"),
+                MadeFiles(),
             )
             await intake.emit(events)
 

@@ -11,7 +11,7 @@ import pytest
 from bench import StagedClock
 from ruling import EXPRESSIONS, rule_set
 
-from hydrusd.engine import Intake, OffLimits, Signals, Source
+from hydrusd.engine import Intake, MadeFiles, OffLimits, Signals, Source
 from hydrusd.engine.compiling import compile_rule
 from hydrusd.ledger import Ledger, LedgerReader, LedgerWriter
 from hydrusd.model import Event
@@ -59,6 +59,7 @@ class Place:
             None,
             self.signals,
             OffLimits(folder / "state"),
+            MadeFiles(),
         )
 
     def wake(self):

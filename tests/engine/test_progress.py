@@ -62,7 +62,9 @@ class Work:
     def add(self, count, rule="import"):
         """Let so many jobs come."""
         pending = [
-            PendingEvent(Event(f"{self._count + n}", {}), [NewJob(rule, "1", "hydrus", needs_client=True)])
+            PendingEvent(
+                Event(f"{self._count + n}", {}), [NewJob(rule, "1", "hydrus", needs_client=True)]
+            )
             for n in range(count)
         ]
         self._count += count
