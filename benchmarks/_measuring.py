@@ -100,7 +100,7 @@ def work_off(where: Path, url: str, count: int, text: str = RULES) -> float:
                 await anyio.sleep(0.05)
             done = 0
             while done < count:  # as an onlooker in another process would
-                await anyio.sleep(0.1)
+                await anyio.sleep(0.2)
                 done = await anyio.to_thread.run_sync(_done, reader)
             reader.close()
             seconds = time.perf_counter() - began
