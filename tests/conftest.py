@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from hydrusd import redaction
 from hydrusd.simulator._serving import Serving
 
 pytest_plugins = ("hydrusd.testing",)
@@ -12,6 +13,17 @@ pytest_plugins = ("hydrusd.testing",)
 @pytest.fixture(scope="session")
 def anyio_backend():
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _own_secrets():
+    """What a test registered as a secret is hidden from no other test."""
+    before, passing = set(redaction._registered), redaction._passing
+    redaction._passing = redaction._Passing()
+    yield
+    redaction._registered.clear()
+    redaction._registered.update(before)
+    redaction._passing = passing
 
 
 class Stage:

@@ -225,7 +225,7 @@ def _tags(job: JobView) -> list[str]:
         if step.action == "add_tags" and step.receipt is not None:
             added = step.receipt.get("added")
             if isinstance(added, dict):
-                return [tag for tags in added.values() for tag in tags]
+                return [tag for file in added.values() for tags in file.values() for tag in tags]
     return []
 
 

@@ -52,7 +52,7 @@ def test_a_file_that_is_there_already_gets_its_tags_and_is_disposed_of_but_is_no
     job = made.job("inbox/again.jpg")
     assert step(job).values["status"] == "already in Hydrus"
     assert step(job).receipt == {"imported": None}
-    assert step(job, "add_tags").receipt == {"added": {}}
+    assert step(job, "add_tags").receipt == {}
     assert made.simulator.requests[ADD_FILE] == 1
     assert (made.folder / "moved/again.jpg").exists()
 

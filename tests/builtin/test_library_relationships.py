@@ -128,6 +128,33 @@ async def test_what_cannot_be_related_is_a_dead_letter(stage, tmp_path):
         assert foreseen.changes
 
 
+@pytest.mark.parametrize(
+    ("closer", "word"), [("alternate", "alternates"), ("better", "duplicates")]
+)
+async def test_what_hydrus_keeps_though_it_says_yes_is_a_dead_letter(stage, tmp_path, closer, word):
+    async with acting(stage, tmp_path) as at:
+        one, other = await at.add(2)
+        await at.run(SetRelationship(to=other, relation=closer), [one])
+        before = at.simulator.requests[SET]
+        action = SetRelationship(to=other, relation="not_related")
+        (outcome,) = await at.run(action, [one])
+        (foreseen,) = await at.plan(action, [one])
+        assert (outcome.kind, foreseen.changes) == (DEAD, False)
+        assert f"has them as {word}" in outcome.detail
+        assert at.simulator.requests[SET] == before
+
+
+async def test_a_file_that_hydrus_has_never_heard_of_stays_unheard_of(stage, tmp_path):
+    async with acting(stage, tmp_path) as at:
+        (one,) = await at.add(1)
+        action = SetRelationship(to="ab" * 32, relation="alternate")
+        await at.plan(action, [one])
+        for _ in range(2):
+            (outcome,) = await at.run(action, [one])
+            assert "never heard of" in outcome.detail
+        assert set(at.simulator.files) == {one}
+
+
 def test_wrong_words_are_found_when_the_rules_are_read():
     with pytest.raises(ValidationError, match="64 hexadecimal digits"):
         SetRelationship(to="abc", relation="better")

@@ -290,7 +290,7 @@ def test_unknown_endings_share_a_session_and_are_kept_apart(made):
 
 
 def test_a_warning_before_a_cookie_dies(made, caplog, capfd):
-    rows = (row("id", expires=NOW + 3 * DAY + 60), row("ad", expires=NOW + 60), row("x"))
+    rows = (row("id", expires=NOW + 3 * DAY + 7200), row("ad", expires=NOW + 7200), row("x"))
     one = made("warn_before: 7d, warn_names: [id, x]", rows=rows)
     one.run(jobs=1).assert_success()
     [soon] = last(one).values["expiring"]

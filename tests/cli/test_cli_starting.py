@@ -11,7 +11,7 @@ from hydrusd import __version__
 from hydrusd.cli import cli
 
 HEAVY = {"PIL", "alembic", "anyio", "httpx", "jinja2", "pydantic", "rich", "sqlalchemy", "yaml"}
-COMMANDS = ["api", "check", "demo", "retry", "run", "setup", "simulator", "status"]
+COMMANDS = ["api", "check", "demo", "fire", "retry", "run", "setup", "simulator", "status"]
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["run", "--help"]])

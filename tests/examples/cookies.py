@@ -28,7 +28,7 @@ def kept_to_itself(project: Project) -> None:
 
 def _export(project: Project) -> None:
     rows = [
-        ("#HttpOnly_.example.com", "TRUE", "/", "TRUE", NOW + 3 * DAY + 60, "session_id", SECRET),
+        ("#HttpOnly_.example.com", "TRUE", "/", "TRUE", NOW + 3 * DAY + 7200, "session_id", SECRET),
         ("www.example.org", "FALSE", "/", "FALSE", 0, "theme", "dark"),
         (".example.net", "TRUE", "/", "FALSE", NOW + DAY, "id", "not ours"),
     ]
@@ -45,7 +45,7 @@ def _exported(project: Project) -> None:
         for cookie in ask(project, lambda client, domain=domain: client.get_cookies(domain))
     }
     assert held == {
-        (".example.com", "/", "session_id"): (SECRET, NOW + 3 * DAY + 60),
+        (".example.com", "/", "session_id"): (SECRET, NOW + 3 * DAY + 7200),
         ("www.example.org", "/", "theme"): ("dark", None),
     }
     for domain in ("example.com", "example.org"):
@@ -92,8 +92,8 @@ def _headers(project: Project) -> None:
 
 def _dying_cookie(project: Project) -> None:
     network = project.simulator._client.network
-    network.set_cookie(("session_id", SECRET, ".example.com", "/", NOW + 3 * DAY + 600))
-    network.set_cookie(("ad", SECRET, ".example.com", "/", NOW + 600))
+    network.set_cookie(("session_id", SECRET, ".example.com", "/", NOW + 3 * DAY + 7200))
+    network.set_cookie(("ad", SECRET, ".example.com", "/", NOW + 7200))
 
 
 def _told(project: Project) -> None:

@@ -7,6 +7,9 @@ import inspect
 
 import pytest
 
+from hydrusd.daemon import load_plugins
+from hydrusd.plugin import AnyAction
+
 ROOMS = [
     "hydrusd.plugin",
     "hydrusd.rules",
@@ -44,3 +47,10 @@ def test_everything_public_has_a_docstring(room):
         for member, function in vars(value).items():
             if inspect.isfunction(function) and not member.startswith("_"):
                 assert inspect.getdoc(getattr(value, member)), f"{name}.{member}"
+
+
+def test_every_action_says_what_it_would_change():
+    actions = load_plugins([]).actions
+    assert len(actions) > 40
+    for name, action in actions.items():
+        assert action.plan.__func__ is not AnyAction.plan.__func__, name

@@ -81,7 +81,7 @@ def test_cookies_of_a_profile_are_sent_and_only_what_changed(project, monkeypatc
     firefox(
         made.folder / ".mozilla/firefox/abc.default",
         ("id", SECRET, ".example.com", LATER),
-        ("soon", "s", "www.example.com", NOW + 2 * DAY + 60),
+        ("soon", "s", "www.example.com", NOW + 2 * DAY + 7200),
         ("dead", "d", ".example.com", NOW - 5),
         ("id", "c0ntained", ".example.com", LATER, 2),
         ("other", "o", ".example.org", LATER),
@@ -90,7 +90,7 @@ def test_cookies_of_a_profile_are_sent_and_only_what_changed(project, monkeypatc
     network = made.simulator._client.network
     assert sorted(network.cookies("example.com")) == [
         ("id", SECRET, ".example.com", "/", LATER),
-        ("soon", "s", "www.example.com", "/", NOW + 2 * DAY + 60),
+        ("soon", "s", "www.example.com", "/", NOW + 2 * DAY + 7200),
     ]
     assert network.cookies("example.org") == []
     [step] = made.jobs[0].steps

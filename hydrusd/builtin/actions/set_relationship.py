@@ -35,6 +35,8 @@ _RELATIONS = {
     "better": Relation.A_IS_BETTER,
     "worse": Relation.B_IS_BETTER,
 }
+# What two files stay to each other although Hydrus is told, and says yes, that they are not.
+_CLOSER = {Relation.SAME_QUALITY: "duplicates", Relation.ALTERNATE: "alternates"}
 RelationName = Literal["potential", "not_related", "same_quality", "alternate", "better", "worse"]
 
 Known = Mapping[str, FileRelationships]
@@ -110,7 +112,7 @@ class SetRelationship(SetAction):
         deeds: dict[Call[SetAction], list[_Deed]] = {}
         said: set[Pair] = set()
         for call in about:
-            if (wrong := _wrong(call, rows)) is not None:
+            if (wrong := _wrong(call, known, rows)) is not None:
                 call.finish(Outcome.dead(wrong))
             else:
                 mine = [d for d in _deeds(call, known, rows) if d.pair not in said]
@@ -130,7 +132,7 @@ class SetRelationship(SetAction):
         return [
             call
             for call in calls
-            if _wrong(call, rows) is not None or any(_deeds(call, known, rows))
+            if _wrong(call, known, rows) is not None or any(_deeds(call, known, rows))
         ]
 
     @classmethod
@@ -143,7 +145,7 @@ class SetRelationship(SetAction):
             unseen = [h for h in call.file_hashes if rows and not rows[h].is_known]
             if not call.file_hashes or unseen:
                 foreseen.append(Foreseen(f"would relate what the steps before it name: {action}"))
-            elif (wrong := _wrong(call, rows)) is not None:
+            elif (wrong := _wrong(call, known, rows)) is not None:
                 foreseen.append(Foreseen(f"would become a dead letter: {wrong}", changes=False))
             elif deeds := _deeds(call, known, rows):
                 words = ", ".join(f"{d.pair.a} {action.relation} {action.to}" for d in deeds)
@@ -180,10 +182,11 @@ async def _look(
     asked = [h for h in dict.fromkeys(hashes) if _HASH.fullmatch(h)]
     if not asked:
         return {}, {}
-    return await relationships(client, asked), await MetadataChange.look(client, asked)
+    rows = await MetadataChange.look(client, asked)
+    return await relationships(client, asked, rows), rows
 
 
-def _wrong(call: Call[SetAction] | Call[AnyAction], rows: Rows | None) -> str | None:
+def _wrong(call: Call[SetAction] | Call[AnyAction], known: Known, rows: Rows | None) -> str | None:
     """Say why a call cannot be carried out."""
     other = _action(call).to
     if not _HASH.fullmatch(other):
@@ -192,6 +195,11 @@ def _wrong(call: Call[SetAction] | Call[AnyAction], rows: Rows | None) -> str | 
         return "a file cannot be related to itself"
     if rows is not None and not rows[other].is_known:
         return f"Hydrus has never heard of the other file, {other}"
+    if _action(call).relation == "not_related":
+        for sha256 in call.file_hashes:
+            for relation, word in _CLOSER.items():
+                if _is_so(relation, sha256, other, known):
+                    return f"Hydrus has them as {word}, and keeps that: dissolve it there first"
     return None
 
 

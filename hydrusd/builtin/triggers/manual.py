@@ -26,7 +26,7 @@ class Manual(Trigger):
     async def run(self, context: TriggerContext) -> None:
         """Take each firing as an event; those from before the daemon's start count too."""
         topics = self.topics(context.rules)
-        context.working()
+        context.working("waiting to be fired")
         while True:
             signals = await context.signals(topics, from_start=True)
             events = [Event(str(signal.id), _data(signal)) for signal in signals]

@@ -49,7 +49,7 @@ class RuleFinished(Trigger):
     async def run(self, context: TriggerContext) -> None:
         """Take each ending that counts as an event, unless that would close a circle."""
         topics = self.topics(context.rules)
-        context.working()
+        context.working(f"waiting for {', '.join(self.rule)} to finish")
         while True:
             signals = await context.signals(topics)
             events: list[Event] = []

@@ -27,5 +27,5 @@ class Startup(Trigger):
         await context.clock.sleep(self.delay)
         data = {"startup": {"at": at.isoformat(timespec="seconds")}}
         await context.emit([Event(uuid.uuid4().hex, data)])
-        context.working()
+        context.working("told of the start")
         await anyio.sleep_forever()

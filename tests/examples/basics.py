@@ -1,4 +1,4 @@
-"""Examples of what fires rules from within hydrusd."""
+"""Examples of watched folders, and of what fires rules from within hydrusd."""
 
 from __future__ import annotations
 
@@ -39,7 +39,24 @@ def fired_for_each_file(project):
     assert project.simulator.tags(file_hash)[CURRENT] == {"from inbox"}
 
 
+def photos(project):
+    for name in ("a.jpg", "2026/trip/b.png", "other/c.png", "private/d.jpg"):
+        project.drop(f"Pictures/photos/{name}", noticed=False)
+
+
+def the_photos_were_imported(project):
+    wanted = {project.sha256(f"Pictures/photos/{name}") for name in ("a.jpg", "2026/trip/b.png")}
+    assert set(project.simulator.files) == wanted
+
+
+def told_that_it_runs(project):
+    [popup] = project.ask("/manage_popups/get_popups")["job_statuses"]
+    assert "hydrusd has started" in str(popup)
+
+
 EXAMPLES = {
+    "watch_folder": Example("rules.md", the_photos_were_imported, photos, run={"jobs": 2}),
+    "startup": Example("triggers.md", told_that_it_runs),
     "manual": Example("triggers.md", label_was_added, fired_by_command),
     "rule_finished": Example(
         "triggers.md",
