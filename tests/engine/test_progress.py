@@ -469,7 +469,7 @@ async def test_a_ledger_that_cannot_be_read_does_not_end_it(work, monkeypatch):
     async with work() as at, at.told():
         with monkeypatch.context() as broken:
 
-            def fail(_reader, _until):
+            def fail(_reader, _lane, _until):
                 raise LedgerError("the disk is gone")
 
             broken.setattr(LedgerReader, "open_jobs", fail)
@@ -498,7 +498,7 @@ async def test_counting_goes_through_open_jobs_and_those_of_the_run_only(work):
                 if statement.startswith("SELECT")
             ]
         assert plans == [
-            "SCAN job USING INDEX ix_job_open",
+            "SEARCH job USING INDEX ix_job_open (lane=?)",
             "SEARCH job USING INDEX ix_job_rule_state (rule=? AND state=? AND rowid>?)",
             "SEARCH job USING INDEX ix_job_rule_state (rule=? AND state=? AND rowid>?)",
         ]

@@ -6,7 +6,6 @@ from datetime import datetime
 
 import pytest
 from ledgering import LANE, NOW, claim, ended, enqueue, later, match, noticed, onward, rows
-from sqlalchemy.exc import StatementError
 
 from hydrusd.errors import LedgerError
 from hydrusd.ledger import Intake, Ledger, LedgerReader, LedgerWriter, NewJob, NotMatched
@@ -163,7 +162,7 @@ def test_odd_names_survive_in_reasons_and_conditions(ledger, path, odd):
 
 
 def test_a_time_without_a_zone_is_refused_and_nothing_is_stored(ledger, path):
-    with pytest.raises(StatementError, match="has no time zone"):
+    with pytest.raises(LedgerError, match="has no time zone"):
         enqueue(ledger, "a", now=datetime(2026, 1, 1))  # noqa: DTZ001 - that is the point
     assert rows(path, "SELECT * FROM event") == []
 
