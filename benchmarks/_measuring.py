@@ -21,7 +21,8 @@ import anyio
 from PIL import Image
 
 from hydrusd import logs
-from hydrusd.daemon import LEDGER_FILE, Daemon, read_configuration
+from hydrusd.daemon import LEDGER_FILE, Daemon, read_configuration, spare_collector
+from hydrusd.errors import LedgerError
 from hydrusd.ledger import LedgerReader
 from hydrusd.model import JobState
 from hydrusd.simulator import DEFAULT_ACCESS_KEY
@@ -88,16 +89,20 @@ def work_off(where: Path, url: str, count: int, text: str = RULES) -> float:
     rules = where / "rules.yaml"
     rules.write_text(text.format(url=url, key=KEY), encoding="utf-8")
     configuration = read_configuration(rules, safe_mode=not (where / "plugins").is_dir())
+    spare_collector()  # as `hydrusd run` does
 
     async def run() -> float:
         daemon = Daemon(configuration, where / "state")
         began = time.perf_counter()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(daemon.run)
+            while (reader := _reader(where / "state" / LEDGER_FILE)) is None:  # noqa: ASYNC110 - a file of another thread
+                await anyio.sleep(0.05)
             done = 0
             while done < count:  # as an onlooker in another process would
-                await anyio.sleep(0.05)
-                done = await anyio.to_thread.run_sync(_done, where / "state" / LEDGER_FILE)
+                await anyio.sleep(0.2)
+                done = await anyio.to_thread.run_sync(_done, reader)
+            reader.close()
             seconds = time.perf_counter() - began
             daemon.stop()
         return seconds
@@ -105,14 +110,15 @@ def work_off(where: Path, url: str, count: int, text: str = RULES) -> float:
     return anyio.run(run)
 
 
-def _done(path: Path) -> int:
-    if not path.is_file():
-        return 0
-    reader = LedgerReader.open(path)
+def _reader(path: Path) -> LedgerReader | None:
     try:
-        return sum(c.jobs for c in reader.counts() if c.state is JobState.DONE)
-    finally:
-        reader.close()
+        return LedgerReader.open(path)
+    except LedgerError:
+        return None  # it is only just being made
+
+
+def _done(reader: LedgerReader) -> int:
+    return sum(c.jobs for c in reader.counts() if c.state is JobState.DONE)
 
 
 @dataclass(frozen=True)

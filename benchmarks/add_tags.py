@@ -100,7 +100,7 @@ def tag_in_sets(where: Path, url: str, count: int) -> float:
 
 def main() -> None:
     """Measure both on one client, each on files of its own."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 30_000
     with folder() as where, simulator(control=True) as url:
         answer_after(url, ONE_SECONDS)
         loop = [f"{number:064x}" for number in range(count, count + LOOP)]

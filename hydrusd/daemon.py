@@ -5,10 +5,11 @@ Everything that is wired is wired here; no other module knows all the others.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,16 @@ from anyio.abc import TaskGroup
 
 from hydrusd import builtin
 from hydrusd.clock import Clock, SystemClock
-from hydrusd.engine import CompiledRule, Intake, Lane, Progress, RuleBook, Signals
+from hydrusd.engine import (
+    CompiledRule,
+    Intake,
+    Lane,
+    MadeFiles,
+    OffLimits,
+    Progress,
+    RuleBook,
+    Signals,
+)
 from hydrusd.errors import ConfigError, HydrusdError, HydrusError, Problem
 from hydrusd.expressions import Expressions
 from hydrusd.hydrus import ClientInfo, HydrusClient
@@ -35,11 +45,10 @@ from hydrusd.rules import (
     RuleSpec,
     Vocabulary,
     load,
-    read_client,
+    read_clients,
     read_plugin_folders,
 )
 
-LANE = "hydrus"
 LEDGER_FILE = "ledger.sqlite"
 FIRST_LOOK_SECONDS = 10.0
 """How long a client may take to answer before the daemon starts without having asked it."""
@@ -125,10 +134,27 @@ def _check_together(rules: RuleSet) -> Iterator[Problem]:
                 yield _problem(step.position, fault)
 
 
-def read_client_only(path: Path, *, resolve_secrets: bool = True) -> ClientSpec:
-    """Read how to reach the client; what is wrong with the rules does not matter."""
+def read_client_only(
+    path: Path, name: str | None = None, *, resolve_secrets: bool = True
+) -> ClientSpec:
+    """Read how to reach a client; what is wrong with the rules does not matter.
+
+    Where the file has several, ``name`` says which. Raises ConfigError.
+    """
     nothing = Vocabulary({}, {}, _unchecked, _unchecked, check_client=check_client)
-    return read_client(path, nothing, environ=os.environ, resolve_secrets=resolve_secrets)
+    clients = read_clients(path, nothing, environ=os.environ, resolve_secrets=resolve_secrets)
+    return choose_client(path, clients, name)
+
+
+def choose_client(path: Path, clients: Mapping[str, ClientSpec], name: str | None) -> ClientSpec:
+    """Give the client of that name, or the only one. Raises ConfigError."""
+    if name is None and len(clients) == 1:
+        return next(iter(clients.values()))
+    if name is not None and name in clients:
+        return clients[name]
+    message = f"there is no client {name!r}" if name else "there is more than one client"
+    hint = f"say which with --client: {', '.join(clients)}"
+    raise ConfigError([Problem(str(path), 0, 0, message, hint)])
 
 
 def _unchecked(_: str) -> None:
@@ -194,8 +220,19 @@ def check_rule(rule: RuleSpec) -> list[RuleFault]:
     return faults
 
 
+def spare_collector() -> None:
+    """Have the garbage collector leave alone what is loaded by now, and come by less often.
+
+    For a process that is a daemon and nothing else: rules, plugins and libraries live as long as
+    it does, and looking through them again and again took a tenth of its time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
 class Daemon:
-    """One rules file, one ledger, one Hydrus client, at work until stopped."""
+    """One rules file, one ledger, at work for its Hydrus clients until stopped."""
 
     def __init__(
         self,
@@ -221,11 +258,14 @@ class Daemon:
         Raises LedgerError where the ledger cannot be had, and ConfigError where a reachable
         client shows that the rules cannot work (a service that it does not have).
         """
-        client = make_client(self._configuration.rules.client, self._clock)
         ledger = Ledger.open(self._state_dir / LEDGER_FILE)
         try:
-            async with client:
-                await self._run(client, LedgerWriter(ledger))
+            async with AsyncExitStack() as open_clients:
+                clients = {
+                    name: await open_clients.enter_async_context(make_client(spec, self._clock))
+                    for name, spec in self._configuration.rules.clients.items()
+                }
+                await self._run(clients, LedgerWriter(ledger))
         except BaseExceptionGroup as group:
             # What runs in task groups arrives in groups, mostly of one.
             only: BaseException = group
@@ -237,7 +277,7 @@ class Daemon:
         finally:
             ledger.close()
 
-    async def _run(self, client: HydrusClient, writer: LedgerWriter) -> None:
+    async def _run(self, clients: Mapping[str, HydrusClient], writer: LedgerWriter) -> None:
         book = RuleBook(
             self._configuration.rules,
             self._configuration.vocabulary,
@@ -252,7 +292,7 @@ class Daemon:
 
             # From the first moment on: a busy client may not answer for minutes.
             tasks.start_soon(stop, name="stopping")
-            await self._look_first(client, book)
+            await self._look_first(clients, book)
             await writer(Ledger.listen, book.topics)
             await writer(
                 Ledger.remember_rules,
@@ -260,53 +300,97 @@ class Daemon:
                 self._clock.now(),
             )
             await writer(Ledger.clear_conditions)
-            lane = Lane(
-                LANE,
-                client,
-                book,
-                writer,
-                self._clock,
-                commit_wait_seconds=self._configuration.rules.client.commit_wait_seconds,
-                observe=self._observe if self._is_observed else None,
-                on_connected=lambda info: reasons_to_park(book, client, info),
-            )
-            tasks.start_soon(lane.run, name=f"lane {lane.name}")
-            self._tell_progress(client, writer, tasks)
+            await self._take_over(clients, writer)
+            made = MadeFiles()
+            lanes = {
+                name: self._lane(name, each, book, writer, made) for name, each in clients.items()
+            }
+            for lane in lanes.values():
+                tasks.start_soon(lane.run, name=f"lane {lane.name}")
+            for name, client in clients.items():
+                self._tell_progress(name, client, writer, tasks)
             signals = Signals(writer, self._clock)
+            off_limits = OffLimits(self._state_dir)
             if book.topics:
                 tasks.start_soon(signals.run, name="signals")
             for source in book.sources():
-                intake = Intake(source, lane.name, writer, self._clock, lane.wake, client, signals)
+                wake, client = lanes[source.client].wake, clients[source.client]
+                intake = Intake(
+                    source, writer, self._clock, wake, client, signals, off_limits, made
+                )
                 tasks.start_soon(intake.run, name=f"trigger {intake.name}")
             path, count = str(self._state_dir / LEDGER_FILE), len(list(book))
             rules = f"{count} rule{'s' if count != 1 else ''}"
             log.info(f"started with {rules}; ledger {path}", rules=count, ledger=path)
         log.info("stopped")
 
-    def _tell_progress(self, client: HydrusClient, writer: LedgerWriter, tasks: TaskGroup) -> None:
+    def _tell_progress(
+        self, name: str, client: HydrusClient, writer: LedgerWriter, tasks: TaskGroup
+    ) -> None:
         """Have long runs told in the client's window, if the rules file says so."""
-        after_seconds = self._configuration.rules.client.progress_popups_seconds
+        after_seconds = self._configuration.rules.clients[name].progress_popups_seconds
         if after_seconds is None:
             return
 
         async def tell() -> None:
             reader = LedgerReader.open(self._state_dir / LEDGER_FILE)
             try:
-                await Progress(client, reader, writer, self._clock, after_seconds).run()
+                await Progress(name, client, reader, writer, self._clock, after_seconds).run()
             finally:
                 reader.close()
 
-        tasks.start_soon(tell, name="progress popups")
+        tasks.start_soon(tell, name=f"progress popups of {name}")
 
-    async def _look_first(self, client: HydrusClient, book: RuleBook) -> None:
-        """Refuse to start on rules that the client, if it is there, shows to be wrong."""
-        connected = False
-        with anyio.move_on_after(FIRST_LOOK_SECONDS), suppress(HydrusError):
-            await client.connect()
-            connected = True
-        if not connected or not client.services:
-            return  # away, or the key may not even see services: the lane says why, and waits
-        problems = [problem for rule in book for problem in live_problems(rule, client)]
+    def _lane(
+        self,
+        name: str,
+        client: HydrusClient,
+        book: RuleBook,
+        writer: LedgerWriter,
+        made: MadeFiles,
+    ) -> Lane:
+        return Lane(
+            name,
+            client,
+            book,
+            writer,
+            self._clock,
+            commit_wait_seconds=self._configuration.rules.clients[name].commit_wait_seconds,
+            observe=self._observe if self._is_observed else None,
+            on_connected=lambda info: reasons_to_park(book, name, client, info),
+            made=made,
+        )
+
+    async def _take_over(self, clients: Mapping[str, HydrusClient], writer: LedgerWriter) -> None:
+        """Take up what a daemon left under way; say what waits for a client that is gone."""
+        if freed := await writer(Ledger.release, self._clock.now()):
+            log.info(f"took up {freed} jobs again that a daemon left under way", jobs=freed)
+        lanes = {lane for lane, _ in await writer(Ledger.open_rules)}
+        for lane in sorted(lanes - clients.keys()):
+            reason = "it is no longer in the rules file; its jobs wait until it is back"
+            log.warning(f"client {lane!r}: {reason}", lane=lane)
+            now = self._clock.now()
+            await writer(Ledger.set_condition, "client", lane, "waiting", reason, now)
+
+    async def _look_first(self, clients: Mapping[str, HydrusClient], book: RuleBook) -> None:
+        """Refuse to start on rules that a client, if it is there, shows to be wrong."""
+
+        async def look(name: str, client: HydrusClient) -> None:
+            with anyio.move_on_after(FIRST_LOOK_SECONDS), suppress(HydrusError):
+                await client.connect()
+                if client.services:  # or the key may not even see them: the lane says why
+                    seen.add(name)
+
+        seen: set[str] = set()
+        async with anyio.create_task_group() as tasks:
+            for name, client in clients.items():
+                tasks.start_soon(look, name, client, name=f"first look at {name}")
+        problems = [
+            problem
+            for rule in book
+            if rule.spec.client in seen
+            for problem in live_problems(rule, clients[rule.spec.client])
+        ]
         if problems:
             raise ConfigError(problems)
 
@@ -351,10 +435,14 @@ def _problem(place: Position, fault: Fault) -> Problem:
     return Problem(place.file, place.line, place.column, fault.message, fault.hint, excerpt)
 
 
-def reasons_to_park(book: RuleBook, client: HydrusClient, info: ClientInfo) -> dict[str, str]:
-    """Say which rules cannot run on the client as it is now, and what would help."""
+def reasons_to_park(
+    book: RuleBook, name: str, client: HydrusClient, info: ClientInfo
+) -> dict[str, str]:
+    """Say which rules cannot run on their client as it is now, and what would help."""
     reasons: dict[str, str] = {}
     for rule in book:
+        if rule.spec.client != name:
+            continue
         missing = {
             permission.words(info.api_version)
             for step in rule.steps

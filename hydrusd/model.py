@@ -157,7 +157,10 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """What the ledger keeps of one step of a job: its last outcome."""
+    """What the ledger keeps of one step of a job: its last outcome.
+
+    ``began_at`` is when its set began, or the first of them where it went on later.
+    """
 
     position: int
     action: str
@@ -165,6 +168,7 @@ class StepRecord:
     detail: str
     values: Data
     receipt: Data | None
+    began_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

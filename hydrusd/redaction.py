@@ -13,6 +13,7 @@ piece of a text that is as long as the shortest secret is looked up among their 
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections import OrderedDict
@@ -74,11 +75,13 @@ def register(secret: str, *, lasting: bool = True) -> None:
     """
     if len(secret) < SHORTEST:
         return
-    with _lock:
-        if lasting:
-            _registered.add(secret)
-        elif not _WORD.fullmatch(secret):
-            _passing.add(secret)
+    # As it is, and as JSON writes it: with \" for a quotation mark.
+    for form in {secret, json.dumps(secret, ensure_ascii=False)[1:-1]}:
+        with _lock:
+            if lasting:
+                _registered.add(form)
+            elif not _WORD.fullmatch(form):
+                _passing.add(form)
 
 
 def redact(text: str) -> str:

@@ -31,6 +31,10 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _SECRET_HEADER = re.compile(r"(?i)auth|cookie|token|key|secret|session|password")
 
 
+def _keep_client_name(context: click.Context, _: click.Parameter, name: str | None) -> None:
+    context.obj = name
+
+
 def _where(command: Command) -> Command:
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs."),
@@ -41,6 +45,12 @@ def _where(command: Command) -> Command:
             "--rules",
             type=click.Path(path_type=Path),
             help="The rules file that says where the client is. Default: as for the daemon.",
+        ),
+        click.option(
+            "--client",
+            expose_value=False,
+            callback=_keep_client_name,
+            help="Which client of the rules file, where it has several.",
         ),
     ):
         command = option(command)
@@ -373,7 +383,7 @@ def _client(rules: Path | None, url: str | None) -> HydrusClient:
 
     configure_logs(level="warning")
     if url is None:
-        return make_client(read_client_only(rules_path(rules)))
+        return make_client(read_client_only(rules_path(rules), click.get_current_context().obj))
     if rules is not None:
         raise click.UsageError("say where the client is by --rules or by --url, not by both")
     key = os.environ.get(KEY_VARIABLE, "").strip()

@@ -9,7 +9,7 @@ import anyio
 from hydrusd.cli._paths import rules_path, state_path
 from hydrusd.cli._stopping import stopping_on_signals
 from hydrusd.cli._terminal import configure_logs
-from hydrusd.daemon import Daemon, read_configuration
+from hydrusd.daemon import Daemon, read_configuration, spare_collector
 
 
 def run_daemon(
@@ -21,6 +21,7 @@ def run_daemon(
 
     async def run() -> None:
         daemon = Daemon(configuration, state_path(state_dir))
+        spare_collector()
         with stopping_on_signals(daemon.stop):
             await daemon.run()
 

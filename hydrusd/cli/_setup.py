@@ -208,8 +208,8 @@ class _Setup:
     def _reach(self, existing: Configuration | None) -> int:
         """Find the client; give the version of its API."""
         usual = DEFAULT_URL
-        if existing is not None:
-            client = existing.rules.client
+        if existing is not None and len(existing.rules.clients) == 1:
+            [client] = existing.rules.clients.values()
             usual = client.url
             self._allow_plain_http |= client.allow_plain_http
             self._tls_ca_file = client.tls_ca_file

@@ -1,10 +1,23 @@
 """The engine: intake, matching, lanes, settling, retrying."""
 
-from hydrusd.engine.compiling import CompiledRule
+from hydrusd.engine.compiling import CompiledRule, compile_rule
 from hydrusd.engine.intake import Intake
 from hydrusd.engine.lane import Lane
+from hydrusd.engine.made_files import MadeFiles
+from hydrusd.engine.off_limits import OffLimits
 from hydrusd.engine.progress import Progress
 from hydrusd.engine.rulebook import RuleBook, Source
 from hydrusd.engine.signals import Signals
 
-__all__ = ["CompiledRule", "Intake", "Lane", "Progress", "RuleBook", "Signals", "Source"]
+__all__ = [
+    "CompiledRule",
+    "Intake",
+    "Lane",
+    "MadeFiles",
+    "OffLimits",
+    "Progress",
+    "RuleBook",
+    "Signals",
+    "Source",
+    "compile_rule",
+]

@@ -47,7 +47,7 @@ class CompiledStep:
         if self._render is None:
             assert isinstance(self.spec.config, AnyAction)
             return self.spec.config
-        rendered = self._render(context)
+        rendered = self.rendered(context)
         try:
             return self.action_class.model_validate(rendered, context={"folder": self._folder})
         except ValidationError as error:
@@ -56,6 +56,10 @@ class CompiledStep:
             raise ExpressionError(
                 f"{self.name}: after rendering, {place or 'it'} is not valid: {first['msg']}"
             ) from error
+
+    def rendered(self, context: Mapping[str, object]) -> object:
+        """Give the step's parameters as written, templates filled in. Raises ExpressionError."""
+        return self.spec.raw if self._render is None else self._render(context)
 
 
 def _compile(value: object, expressions: Expressions) -> Render | None:

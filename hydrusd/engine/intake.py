@@ -7,13 +7,17 @@ before it the trigger has to notice again, after it the job will be done.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeGuard
 
 import anyio
 import structlog
+from anyio import to_thread
 
 from hydrusd.clock import Clock
+from hydrusd.engine.made_files import MadeFiles
 from hydrusd.engine.matching import judge
+from hydrusd.engine.off_limits import OffLimits
 from hydrusd.engine.rulebook import Source
 from hydrusd.engine.signals import Signals
 from hydrusd.errors import HydrusdError, HydrusError
@@ -28,7 +32,7 @@ from hydrusd.ledger import (
     PendingEvent,
 )
 from hydrusd.model import Event
-from hydrusd.plugin import Signal
+from hydrusd.plugin import FileSource, Signal
 
 FIRST_RESTART_SECONDS = 5.0
 LONGEST_RESTART_SECONDS = 300.0
@@ -47,17 +51,19 @@ class Intake:
     def __init__(
         self,
         source: Source,
-        lane: str,
         ledger: LedgerWriter,
         clock: Clock,
         wake: Callable[[], None],
         client: HydrusClient,
         signals: Signals,
+        off_limits: OffLimits,
+        made: MadeFiles,
     ) -> None:
+        self._off_limits = off_limits
+        self._made = made
         self._client = client
         self._signals = signals
         self._source = source
-        self._lane = lane
         self._ledger = ledger
         self._clock = clock
         self._wake = wake
@@ -85,11 +91,31 @@ class Intake:
         self, events: Sequence[Event], *, remember: Mapping[str, object] | None = None
     ) -> None:
         """Store events with the verdict of each listening rule; wake the lane."""
+        refused = await self._off_limits_among(events)
         pending = [
-            PendingEvent(event, [judge(rule, event.data) for rule in self._source.rules])
+            PendingEvent(event, self._refusals(refused[event.key]))
+            if event.key in refused
+            else self._judged(event)
             for event in events
         ]
         await self._take_in(pending, remember)
+
+    def _judged(self, event: Event) -> PendingEvent:
+        """Have the rules judge an event; a rule that led to it does not get it."""
+        source = FileSource.from_data(event.data)
+        chain = self._made.chain(str(source.path)) if source else ()
+        if chain:
+            event = replace(event, data={**event.data, "chain": list(chain)})
+        verdicts: list[NewJob | NotMatched] = []
+        for rule in self._source.rules:
+            if rule.name in chain:
+                circle = " → ".join([*chain, rule.name])
+                self.warn(f"a circle of rules ends at {source.path if source else ''}: {circle}")
+                reason = f"it would run in a circle: {circle}"
+                verdicts.append(NotMatched(rule.name, FOR_GOOD, reason))
+            else:
+                verdicts.append(judge(rule, event.data))
+        return PendingEvent(event, verdicts)
 
     async def pass_over(
         self,
@@ -99,8 +125,20 @@ class Intake:
         remember: Mapping[str, object] | None = None,
     ) -> None:
         """Store events that no listening rule is to have, and why."""
-        verdicts = [NotMatched(rule.name, FOR_GOOD, reason) for rule in self._source.rules]
-        await self._take_in([PendingEvent(event, verdicts) for event in events], remember)
+        pending = [PendingEvent(event, self._refusals(reason)) for event in events]
+        await self._take_in(pending, remember)
+
+    def _refusals(self, reason: str) -> list[NotMatched]:
+        return [NotMatched(rule.name, FOR_GOOD, reason) for rule in self._source.rules]
+
+    async def _off_limits_among(self, events: Sequence[Event]) -> dict[str, str]:
+        """Give the keys of events about files that no rule may have, with the reasons."""
+        paths = {e.key: s.path for e in events if (s := FileSource.from_data(e.data))}
+        if not paths:
+            return {}
+        texts = {key: str(path) for key, path in paths.items()}
+        reasons = await to_thread.run_sync(self._off_limits.reasons, set(texts.values()))
+        return {key: reasons[text] for key, text in texts.items() if text in reasons}
 
     async def recall(self, name: str) -> object:
         """Give what was remembered last under this name; None where there is nothing."""
@@ -128,7 +166,7 @@ class Intake:
         await self._store_reports()
         memory = None if remember is None else Memory(self._source.identity, remember)
         taken = await self._ledger(
-            Ledger.take_in, self._source.name, self._lane, pending, self._clock.now(), memory
+            Ledger.take_in, self._source.name, pending, self._clock.now(), memory
         )
         if taken.jobs:
             log.info(

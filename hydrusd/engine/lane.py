@@ -26,6 +26,8 @@ from anyio.abc import TaskGroup
 
 from hydrusd.clock import Clock, first_of
 from hydrusd.engine.compiling import CompiledRule, CompiledStep
+from hydrusd.engine.limits import Limits, Pause
+from hydrusd.engine.made_files import MadeFiles
 from hydrusd.engine.matching import judge
 from hydrusd.engine.retrying import (
     LONGEST_ASKED_SECONDS,
@@ -66,6 +68,8 @@ RENEW_SECONDS = 60.0
 IDLE_SECONDS = 5.0
 """Another process may put jobs back (``retry``); so often is looked for that."""
 RULE_PARK_SECONDS = 60.0
+CLOCK_TOLERANCE = timedelta(seconds=5)
+"""A clock that is put back by less is being corrected, as clocks are."""
 DEAD_TOLD = 10
 """How many dead letters of one set are named in the log; `hydrusd status` shows the others."""
 PROBE_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
@@ -88,6 +92,7 @@ class _Work:
     """A claimed job on its way through a step."""
 
     job: Job
+    began_at: datetime
     call: Call[AnyAction] | None = None
     outcome: Outcome | None = None
     stored: bool = False
@@ -99,8 +104,32 @@ class _Work:
         return self.outcome
 
 
+@dataclass(eq=False, slots=True)
+class _Set:
+    """Claimed jobs of one rule at one step. ``boot`` was read before their work began."""
+
+    work: Sequence[_Work]
+    rule: CompiledRule | None
+    boot: str
+
+    @property
+    def position(self) -> int:
+        return self.work[0].job.step
+
+    @property
+    def can_wait(self) -> bool:
+        """Say whether nothing hangs on storing this before the next set begins."""
+        if self.rule is None or self.rule.steps[self.position].action_class.disposes:
+            return False
+        return all(w.result is not None and w.result.kind in _ORDINARY for w in self.work)
+
+
 class Lane:
-    """Works the jobs of one client until cancelled."""
+    """Works the jobs of one client until cancelled.
+
+    While a set is under way, and mostly waiting for the client, the outcomes of the one before
+    it are stored and the one after it is claimed.
+    """
 
     def __init__(
         self,
@@ -114,6 +143,7 @@ class Lane:
         observe: Observe | None = None,
         on_connected: Callable[[ClientInfo], dict[str, str]] | None = None,
         chance: random.Random | None = None,
+        made: MadeFiles | None = None,
     ) -> None:
         """Make a lane.
 
@@ -127,6 +157,7 @@ class Lane:
         self._clock = clock
         self._observe = observe
         self._on_connected = on_connected
+        self._made = made if made is not None else MadeFiles()
         self._chance = chance or random.Random()  # noqa: S311 - jitter, not a secret
         self._owner = uuid.uuid4().hex
         self._woken = anyio.Event()
@@ -135,8 +166,14 @@ class Lane:
         self._parked_rules: dict[str, _Parked] = {}
         self._said: dict[str, str] = {}
         self._orphans: frozenset[str] = frozenset()
+        self._limits = Limits()
+        self._raised: set[JobId] = set()
+        self._claimed: list[Job] = []
+        self._unstored: _Set | None = None
         self._refused: frozenset[str] = frozenset()
         self._boot = ""
+        # What the time of day is at zero of the clock that never jumps.
+        self._ahead = clock.now() - timedelta(seconds=clock.monotonic())
         self._settling = Settling(
             name,
             client,
@@ -159,6 +196,7 @@ class Lane:
             await self._begin()
             while True:
                 self._woken = anyio.Event()
+                await self._follow_clock()
                 await self._connect_if_due()
                 await self._unpark_rules()
                 worked = await self._work_a_set()
@@ -168,16 +206,31 @@ class Lane:
                     await self._rest()
         finally:
             with anyio.CancelScope(shield=True):
+                await self._store_unstored()
                 await self._ledger(Ledger.release, self._clock.now(), owner=self._owner)
 
+    async def _follow_clock(self) -> None:
+        """Move what is due later along with a clock that somebody put back.
+
+        Otherwise a clock that was a year ahead for an hour would delay retries by a year.
+        """
+        now = self._clock.now()
+        expected = self._ahead + timedelta(seconds=self._clock.monotonic())
+        self._ahead += now - expected
+        if expected - now > CLOCK_TOLERANCE:
+            log.warning(f"the clock went back by {expected - now}", lane=self.name)
+            await self._ledger(Ledger.bring_forward, self.name, expected - now, now)
+
     async def _begin(self) -> None:
-        freed = await self._ledger(Ledger.release, self._clock.now())
-        if freed:
-            log.info(f"took up {freed} jobs again that a daemon left under way", jobs=freed)
+        latest = await self._ledger(Ledger.latest_time)
+        if latest is not None and latest - self._clock.now() > CLOCK_TOLERANCE:
+            by = latest - self._clock.now()
+            log.warning(f"the clock is {by} behind what the ledger has seen", lane=self.name)
+            await self._ledger(Ledger.bring_forward, self.name, by, self._clock.now())
         await self._settling.begin()
-        await self._adopt()
-        open_rules = await self._ledger(Ledger.open_rules)
-        for rule in sorted(open_rules - set(self._rules.revisions)):
+        await self._adopt(self._rules.revisions_on(self.name))
+        mine = {rule for lane, rule in await self._ledger(Ledger.open_rules) if lane == self.name}
+        for rule in sorted(mine - set(self._rules.revisions)):
             await self._orphan(rule)
 
     async def _orphan(self, rule: str) -> None:
@@ -187,9 +240,9 @@ class Lane:
         log.warning(f"rule {rule!r}: {reason}", rule=rule)
         await self._condition("rule", rule, "parked", reason)
 
-    async def _adopt(self) -> None:
-        """Put jobs that have not begun under their rule as it is now."""
-        while jobs := await self._ledger(Ledger.unbegun, self._rules.revisions, 500):
+    async def _adopt(self, revisions: Mapping[str, str]) -> None:
+        """Put jobs that have not begun under their rule as it is now, and on its client."""
+        while jobs := await self._ledger(Ledger.unbegun, revisions, 500):
             verdicts = [(job, judge(self._rules.current(job.rule), job.data)) for job in jobs]
             await self._ledger(Ledger.adopt, verdicts, self._clock.now())
 
@@ -256,12 +309,14 @@ class Lane:
             for rule, reason in reasons.items():
                 await self._park_rule(rule, reason)
 
-    async def _park_rule(self, rule: str, reason: str) -> None:
+    async def _park_rule(
+        self, rule: str, reason: str, *, seconds: float = RULE_PARK_SECONDS
+    ) -> None:
         if self._said.get(rule) != reason:
             self._said[rule] = reason
             log.warning(f"rule {rule!r} waits: {reason}", rule=rule)
             await self._condition("rule", rule, "parked", reason)
-        until = self._clock.monotonic() + RULE_PARK_SECONDS
+        until = self._clock.monotonic() + seconds
         self._parked_rules[rule] = _Parked(reason, until)
 
     async def _rule_works(self, rule: str) -> None:
@@ -285,50 +340,125 @@ class Lane:
 
     async def _work_a_set(self) -> bool:
         """Claim a set and take it through its step. False where nothing was ready."""
-        jobs = await self._ledger(
-            Ledger.claim, self._filter(), self._owner, SET_SIZE, self._clock.now()
-        )
+        jobs = await self._take()
         if not jobs:
             return False
         if jobs[0].rule not in self._rules.revisions:
             # Put back by a person after the rule was taken out of the file.
-            await self._ledger(Ledger.release, self._clock.now(), owner=self._owner)
+            await self._put_back(jobs)
             await self._orphan(jobs[0].rule)
             return True
         if not jobs[0].revision:
             # Put back by a person: what the rule says now decides.
-            await self._ledger(Ledger.release, self._clock.now(), owner=self._owner)
-            await self._adopt()
+            await self._put_back(jobs)
+            await self._adopt({jobs[0].rule: self._rules.revisions[jobs[0].rule]})
             return True
-        work = [_Work(job) for job in jobs]
+        jobs = await self._within_limits(jobs)
+        if not jobs:
+            return True
+        began_at = self._clock.now()
+        work = [_Work(job, began_at) for job in jobs]
         try:
             rule = await self._rules.at(jobs[0].rule, jobs[0].revision, self._ledger)
         except HydrusdError as error:
             reason = f"jobs that began under an older form of the rule cannot go on: {error}"
             for item in work:
                 item.outcome = Outcome.dead(reason)
-            await self._store(work, None, jobs[0].step)
+            await self._store(_Set(work, None, self._boot))
             return True
+        current = _Set(work, rule, self._boot)
         step = rule.steps[jobs[0].step]
         for item in work:
             self._prepare(item, rule)
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._flush, work, rule, name=f"checkpoints of {step.name}")
+                tasks.start_soon(self._flush, current, name=f"checkpoints of {step.name}")
+                if len(jobs) == SET_SIZE or self._unstored is not None:
+                    tasks.start_soon(self._meanwhile, name=f"beside {step.name}")
                 await self._run_step(step, [w.call for w in work if w.call is not None])
                 tasks.cancel_scope.cancel()
-        finally:
+        except BaseException:
             # Also when the daemon stops in the middle: what was done by then is not forgotten.
             with anyio.CancelScope(shield=True):
-                await self._store(work, rule, jobs[0].step)
+                await self._store(current)
+            raise
+        if self._claimed and current.can_wait:
+            self._unstored = current
+        else:
+            with anyio.CancelScope(shield=True):
+                await self._store(current)
         _log_set(rule.name, step.name, work)
         return True
+
+    async def _take(self) -> list[Job]:
+        """Give the next set: the one claimed ahead, if it may still run, or another."""
+        jobs, self._claimed = self._claimed, []
+        if jobs and self._parked is None and jobs[0].rule not in self._filter().blocked_rules:
+            return jobs
+        await self._put_back(jobs)
+        await self._store_unstored()
+        return await self._claim()
+
+    async def _claim(self) -> list[Job]:
+        now = self._clock.now()
+        return await self._ledger(Ledger.claim, self._filter(), self._owner, SET_SIZE, now)
+
+    async def _put_back(self, jobs: Sequence[Job]) -> None:
+        if jobs:
+            ids = [job.id for job in jobs]
+            await self._ledger(Ledger.release, self._clock.now(), owner=self._owner, ids=ids)
+
+    async def _meanwhile(self) -> None:
+        """Store the set before and claim the next one, while the present one is under way."""
+        with anyio.CancelScope(shield=True):
+            await self._store_unstored()
+            if self._parked is None:
+                self._claimed = await self._claim()
+
+    async def _store_unstored(self) -> None:
+        if self._unstored is not None:
+            unstored, self._unstored = self._unstored, None
+            await self._store(unstored)
+
+    async def _within_limits(self, jobs: list[Job]) -> list[Job]:
+        """Give those of the claimed jobs that their rule may begin now; the others go back."""
+        rule, now = jobs[0].rule, self._clock.monotonic()
+        fresh = [job for job in jobs if job.step == 0 and not job.steps]
+        if not fresh:
+            return jobs
+        spec = self._rules.current(rule).spec.limits
+        allowed = self._limits.allowance(rule, spec, len(fresh), now)
+        surplus = fresh[allowed:]
+        await self._put_back(surplus)
+        if allowed:
+            self._limits.begun(rule, allowed, now)
+        elif not self._limits.is_probing(rule):
+            await self._pause(rule, self._limits.exhausted(rule, spec, now))
+        held = {job.id for job in surplus}
+        return [job for job in jobs if job.id not in held]
+
+    async def _pause(self, rule: str, pause: Pause) -> None:
+        await self._park_rule(rule, pause.reason, seconds=pause.seconds)
+
+    async def _count_endings(self, rule: str, updates: Sequence[JobUpdate]) -> None:
+        """Hold the endings against the rule's limits."""
+        dead = [u for u in updates if u.state is JobState.DEAD]
+        general = [u for u in dead if u.job_id in self._raised or u.attempt >= MAX_ATTEMPTS]
+        well = sum(u.state is not JobState.DEAD and u.attempt == 0 for u in updates)
+        self._raised.difference_update(u.job_id for u in updates)
+        if rule in self._rules.revisions and (general or well):
+            spec = self._rules.current(rule).spec.limits
+            why = general[-1].detail if general else ""
+            pause = self._limits.ended(rule, spec, failed=len(general), well=well, why=why)
+            if pause is not None:
+                await self._pause(rule, pause)
 
     def _prepare(self, item: _Work, rule: CompiledRule) -> None:
         try:
             item.call = rule.call(item.job.step, item.job, self._client, self._clock)
         except ExpressionError as error:
             item.outcome = Outcome.dead(str(error))
+            self._raised.add(item.job.id)
 
     async def _run_step(self, step: CompiledStep, calls: Sequence[Call[AnyAction]]) -> None:
         """Have every call finished, by the action or by what it raised."""
@@ -340,7 +470,7 @@ class Lane:
             if issubclass(step.action_class, SetAction):
                 await step.action_class.run_set(cast("Sequence[Call[SetAction]]", calls))
             else:
-                await _one_by_one(cast("Sequence[Call[Action]]", calls))
+                await _one_by_one(cast("Sequence[Call[Action]]", calls), self._raised)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the table decides what it means
             await self._settle_failure(step, calls, error)
         else:
@@ -364,6 +494,7 @@ class Lane:
             await self._run_step(step, left[middle:])
             return
         for call in left:
+            self._raised.add(call.job_id)
             call.finish(verdict.outcome)
 
     def _require_permissions(self, step: CompiledStep) -> None:
@@ -379,19 +510,20 @@ class Lane:
 
     # --- storing -------------------------------------------------------------------------
 
-    async def _flush(self, work: Sequence[_Work], rule: CompiledRule) -> None:
+    async def _flush(self, current: _Set) -> None:
         """Store outcomes while the rest of the set is still under way."""
         renewed = self._clock.monotonic()
         while True:
             await self._clock.sleep(FLUSH_SECONDS)
             with anyio.CancelScope(shield=True):
-                await self._store(work, rule, work[0].job.step)
+                await self._store(current)
                 if self._clock.monotonic() - renewed >= RENEW_SECONDS:
                     renewed = self._clock.monotonic()
                     await self._ledger(Ledger.renew, self._owner, self._clock.now())
 
-    async def _store(self, work: Sequence[_Work], rule: CompiledRule | None, position: int) -> None:
-        ready = [w for w in work if w.result is not None and not w.stored]
+    async def _store(self, done: _Set) -> None:
+        rule, position = done.rule, done.position
+        ready = [w for w in done.work if w.result is not None and not w.stored]
         if not ready:
             return
         now = self._clock.now()
@@ -406,7 +538,7 @@ class Lane:
                 outcome = item.outcome = Outcome.dead(
                     f"there is no rule {deaf[0]!r} that is `on: manual`, so none can be fired"
                 )
-            update = self._update(item.job, rule, outcome, now)
+            update = self._update(item.job, rule, outcome, now, done.boot)
             updates.append(update)
             if outcome.kind is OutcomeKind.PARK:
                 if outcome.scope is ParkScope.LANE:
@@ -414,8 +546,10 @@ class Lane:
                 else:
                     park_rule = outcome.detail
                 continue
+            if outcome.kind is OutcomeKind.DONE and outcome.values:
+                self._made.note(item.job.rule, item.job.data, outcome.values)
             name = rule.steps[position].name if rule is not None else ""
-            steps.append(StepUpdate(item.job.id, _record(item.job, name, update, outcome)))
+            steps.append(StepUpdate(item.job.id, _record(item, name, update, outcome)))
         await self._ledger(Ledger.checkpoint, self._owner, updates, steps, now)
         for item in ready:
             item.stored = True
@@ -423,14 +557,15 @@ class Lane:
         await self._tell([u.job_id for u in updates if u.state in _ENDINGS])
         if park:
             await self._park(park)
-        name = work[0].job.rule
+        name = done.work[0].job.rule
         if park_rule:
             await self._park_rule(name, park_rule)
         elif not park:
             await self._rule_works(name)
+        await self._count_endings(name, updates)
 
     def _update(
-        self, job: Job, rule: CompiledRule | None, outcome: Outcome, now: datetime
+        self, job: Job, rule: CompiledRule | None, outcome: Outcome, now: datetime, present: str
     ) -> JobUpdate:
         """Decide where a job goes from here."""
         state, step, attempt, run_at = JobState.READY, job.step, job.attempt, now
@@ -443,7 +578,7 @@ class Lane:
                 step, attempt = job.step + 1, 0
                 if rule.steps[job.step].action_class.changes_client:
                     # The oldest boot stays: that is what has to be proved durable.
-                    boot = boot or self._boot
+                    boot = boot or present
                 if step == len(rule.steps):
                     state = ending = JobState.DONE
                 else:
@@ -509,11 +644,13 @@ class Lane:
                 self._observe(entry)
 
 
+_ORDINARY = frozenset({OutcomeKind.DONE, OutcomeKind.SKIPPED, OutcomeKind.LATER})
 _ENDINGS = frozenset({JobState.DONE, JobState.SKIPPED, JobState.DEAD})
 
 
-def _record(job: Job, action: str, update: JobUpdate, outcome: Outcome) -> StepRecord:
+def _record(item: _Work, action: str, update: JobUpdate, outcome: Outcome) -> StepRecord:
     """Give what is kept of a step. One that is not over keeps what it knew before."""
+    job, began_at = item.job, item.began_at
     kind = OutcomeKind.DEAD if update.state is JobState.DEAD else outcome.kind
     values, receipt = outcome.values, outcome.receipt
     former = next((record for record in job.steps if record.position == job.step), None)
@@ -521,18 +658,20 @@ def _record(job: Job, action: str, update: JobUpdate, outcome: Outcome) -> StepR
         receipt = receipt or former.receipt
         if kind is OutcomeKind.RETRY and former.outcome in {OutcomeKind.LATER, OutcomeKind.RETRY}:
             values = former.values
-    return StepRecord(job.step, action, kind, outcome.detail, values, receipt)
+    if former is not None and former.outcome is OutcomeKind.LATER:
+        began_at = former.began_at or began_at
+    return StepRecord(job.step, action, kind, outcome.detail, values, receipt, began_at)
 
 
 def _open(calls: Iterable[Call[AnyAction]]) -> list[Call[AnyAction]]:
     return [call for call in calls if call.outcome is None]
 
 
-async def _one_by_one(calls: Sequence[Call[Action]]) -> None:
+async def _one_by_one(calls: Sequence[Call[Action]], raised: set[JobId]) -> None:
     """Run an action that knows one item at a time, a few at once.
 
-    What one item raises is that item's fate; only what concerns the client as a whole
-    ends the set.
+    What one item raises is that item's fate, and is noted in ``raised``; only what concerns
+    the client as a whole ends the set.
     """
     limiter = anyio.CapacityLimiter(ONE_BY_ONE_WIDTH)
     general: list[HydrusError] = []
@@ -556,6 +695,7 @@ async def _one_by_one(calls: Sequence[Call[Action]]) -> None:
                 outcome = judge_error(error, attempt=call.attempt).outcome
             except (Exception, SystemExit) as error:
                 log.debug("action failed", exc_info=error)
+                raised.add(call.job_id)
                 outcome = judge_error(error, attempt=call.attempt).outcome
             # What it said first counts, should it have called ``finish`` by itself.
             if call.outcome is None:

@@ -21,4 +21,5 @@ def judge(rule: CompiledRule, data: Data) -> NewJob | NotMatched:
                 return NotMatched(rule.name, rule.revision, f"not so: {rule.condition.text}")
         except ExpressionError as error:
             failure = f"`if` cannot be judged: {error}"
-    return NewJob(rule.name, rule.revision, rule.steps[0].action_class.needs_client, failure)
+    needs_client = rule.steps[0].action_class.needs_client
+    return NewJob(rule.name, rule.revision, rule.spec.client, needs_client, failure)

@@ -118,6 +118,7 @@ class Progress:
 
     def __init__(
         self,
+        lane: str,
         client: HydrusClient,
         reader: LedgerReader,
         ledger: LedgerWriter,
@@ -125,6 +126,7 @@ class Progress:
         after_seconds: float,
     ) -> None:
         """Show runs that have been going on for longer than ``after_seconds``."""
+        self._lane = lane
         self._client = client
         self._reader = reader
         self._ledger = ledger
@@ -176,7 +178,7 @@ class Progress:
     async def _count(self) -> None:
         """Find the runs that go on, and those that are over."""
         at, newest = self._clock.now(), await to_thread.run_sync(self._reader.newest_job)
-        open_jobs = await to_thread.run_sync(self._reader.open_jobs, at + SOON)
+        open_jobs = await to_thread.run_sync(self._reader.open_jobs, self._lane, at + SOON)
         found = {each.rule: each for each in open_jobs}
         for rule in self._runs.keys() - found.keys():
             run = self._runs[rule]

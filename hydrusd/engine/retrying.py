@@ -92,19 +92,18 @@ def sound(outcome: object) -> Outcome:
     if not isinstance(outcome, Outcome):
         return Outcome.retry(f"the action gave {type(outcome).__name__} for an outcome")
     try:
-        left = json.dumps([outcome.values, outcome.receipt], ensure_ascii=False)
+        detail = outcome.detail.encode("utf-8", "backslashreplace").decode()
+        left = json.dumps([detail, outcome.values, outcome.receipt], ensure_ascii=False)
         delay = outcome.delay_seconds
         if delay is not None and not (math.isfinite(delay) and delay >= 0):
             raise ValueError(f"a delay of {delay} s")
         if outcome.kind is OutcomeKind.LATER and delay is None:
             raise ValueError("a step that goes on later has to say when")
-        _ = outcome.detail.encode("utf-8", "backslashreplace")
         for firing in outcome.fires:
             json.dumps([firing.rule, firing.data])
     except (AttributeError, RecursionError, TypeError, ValueError) as error:
         return Outcome.retry(f"the action gave an outcome that cannot be kept: {error}")
-    if redact(left) != left:
-        values, receipt = (redact_strings(each) for each in (outcome.values, outcome.receipt))
-        outcome = replace(outcome, values=values, receipt=receipt)
-    hidden = redact(outcome.detail)
-    return outcome if hidden == outcome.detail else replace(outcome, detail=hidden)
+    if redact(left) == left:
+        return outcome
+    values, receipt = (redact_strings(each) for each in (outcome.values, outcome.receipt))
+    return replace(outcome, detail=redact(outcome.detail), values=values, receipt=receipt)

@@ -34,6 +34,11 @@ class Source:
         return {rule.name: rule.revision for rule in self.rules}
 
     @property
+    def client(self) -> str:
+        """The name of the client that the rules work on."""
+        return self.rules[0].spec.client
+
+    @property
     def identity(self) -> str:
         """Under what the trigger remembers: its parameters, and its rule where that has its own."""
         parameters = hashlib.sha256(_parameters(self.rules[0]).encode()).hexdigest()[:16]
@@ -41,7 +46,7 @@ class Source:
 
 
 def _parameters(rule: CompiledRule) -> str:
-    return f"{rule.spec.trigger} {rule.trigger.model_dump_json()}"
+    return f"{rule.spec.client} {rule.spec.trigger} {rule.trigger.model_dump_json()}"
 
 
 class RuleBook:
@@ -66,6 +71,10 @@ class RuleBook:
     def revisions(self) -> Mapping[str, str]:
         """Each rule's present revision by its name."""
         return {name: rule.revision for name, rule in self._rules.items()}
+
+    def revisions_on(self, client: str) -> Mapping[str, str]:
+        """Each present revision of the rules that work on a client, by name."""
+        return {n: rule.revision for n, rule in self._rules.items() if rule.spec.client == client}
 
     @property
     def topics(self) -> frozenset[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,25 +18,32 @@ from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Engine,
+    Text,
     and_,
     bindparam,
     case,
     delete,
     func,
     insert,
+    literal,
     select,
     update,
 )
 
 from hydrusd.errors import LedgerError, LedgerLocked
+from hydrusd.ledger._batches import Batch
+from hydrusd.ledger._mentioning import words_in_event, words_in_values
 from hydrusd.ledger._migrating import migrate
 from hydrusd.ledger._sqlite import insert_ignoring, insert_or_update, open_engine
 from hydrusd.ledger._tables import (
+    DEAD,
     condition,
     event,
     job,
+    mention,
     not_matched,
     rule_revision,
     run,
@@ -62,6 +69,8 @@ CHUNK = 500
 
 LEASE = timedelta(minutes=10)
 
+DROPPED = "dropped by a person: "
+
 FOR_GOOD = "*"
 """Stands for all revisions of a rule, where no rewriting brings an event back."""
 
@@ -81,6 +90,7 @@ class NewJob:
 
     rule: str
     revision: str
+    lane: str
     needs_client: bool
     failure: str = ""
 
@@ -303,7 +313,6 @@ class Ledger:
     def take_in(
         self,
         trigger: str,
-        lane: str,
         pending: Sequence[PendingEvent],
         now: datetime,
         memory: Memory | None = None,
@@ -318,14 +327,16 @@ class Ledger:
         passed: list[dict[str, Any]] = []
         # Over all chunks: what is noticed twice in one call still makes one job.
         had: set[tuple[EventId, str]] = set()
+        judged: set[EventId] = set()
         with self._engine.begin() as connection:
             for chunk in _chunks(pending):
                 keys = [item.event.key for item in chunk]
                 known = self._event_ids(connection, trigger, keys)
+                judged.update(known.values())
                 fresh = {i.event.key: i.event for i in chunk if i.event.key not in known}
                 if fresh:
-                    connection.execute(
-                        insert(event),
+                    _EVENTS.execute(
+                        connection,
                         [
                             {"trigger": trigger, "key": e.key, "data": e.data, "noticed_at": now}
                             for e in fresh.values()
@@ -333,6 +344,7 @@ class Ledger:
                     )
                     intake_events += len(fresh)
                 ids = self._event_ids(connection, trigger, keys) if fresh else known
+                _mention(connection, {ids[k]: words_in_event(e.data) for k, e in fresh.items()})
                 had |= self._dealt_with(connection, known.values())
                 for item in chunk:
                     event_id = ids[item.event.key]
@@ -341,11 +353,11 @@ class Ledger:
                             continue
                         had.add((event_id, verdict.rule))
                         if isinstance(verdict, NewJob):
-                            row = _job_row(event_id, lane, verdict, now)
+                            row = _job_row(event_id, verdict, now)
                             new_jobs.append(row | {"file_hash": _hash_in(item.event.data)})
                         else:
                             passed.append(_passed_row(event_id, verdict, now))
-            self._store_verdicts(connection, trigger, new_jobs, passed, now)
+            self._store_verdicts(connection, trigger, new_jobs, passed, judged, now)
             if memory is not None:
                 self._remember(connection, trigger, memory)
             dead = [(row["event_id"], row["rule"]) for row in new_jobs if row["finished_at"]]
@@ -478,6 +490,7 @@ class Ledger:
         trigger: str,
         new_jobs: list[dict[str, Any]],
         passed: list[dict[str, Any]],
+        judged: set[EventId],
         now: datetime,
     ) -> None:
         runs: dict[str, int] = {}
@@ -485,20 +498,22 @@ class Ledger:
             if row["rule"] not in runs:
                 made = connection.execute(
                     insert(run)
-                    .values(rule=row["rule"], trigger=trigger, started_at=now)
+                    .values(rule=row["rule"], trigger=trigger, started_at=now, eventful=False)
                     .returning(run.c.id)
                 )
                 runs[row["rule"]] = made.scalar_one()
             row["run_id"] = runs[row["rule"]]
+        _note_eventful(connection, {row["run_id"] for row in new_jobs if row["finished_at"]})
         if new_jobs:
-            connection.execute(insert(job), new_jobs)
+            _NEW_JOBS.execute(connection, new_jobs)
             # A rewritten rule may match what it passed over before.
-            connection.execute(
-                delete(not_matched).where(
-                    not_matched.c.event_id == bindparam("event"),
-                    not_matched.c.rule == bindparam("name"),
-                ),
-                [{"event": row["event_id"], "name": row["rule"]} for row in new_jobs],
+            _NO_LONGER_PASSED.execute(
+                connection,
+                [
+                    {"event": row["event_id"], "name": row["rule"]}
+                    for row in new_jobs
+                    if row["event_id"] in judged
+                ],
             )
         insert_or_update(connection, not_matched, passed)
 
@@ -559,8 +574,8 @@ class Ledger:
                         connection, not_matched, [_passed_row(item.event_id, verdict, now)]
                     )
                     continue
-                row = _job_row(item.event_id, "", verdict, now)
-                changed = ("revision", "state", "needs_client", "detail", "finished_at")
+                row = _job_row(item.event_id, verdict, now)
+                changed = ("revision", "lane", "state", "needs_client", "detail", "finished_at")
                 connection.execute(
                     update(job)
                     .where(job.c.id == item.id, job.c.state == JobState.READY)
@@ -614,44 +629,20 @@ class Ledger:
                 )
                 .returning(job.c.id)
             ).scalars()
-            rows = connection.execute(_JOBS.where(job.c.id.in_(list(taken)))).all()
-            return self._with_steps(connection, rows)
+            ids = set(taken)
+            # Not by a list of ids, which is slow to build: what this owner has running beside
+            # them is one set at most.
+            mine = {"mine_lane": wanted.lane, "mine_owner": owner}
+            rows = [r for r in connection.execute(_RUNNING_JOBS, mine) if r.id in ids]
+            return _jobs_of(rows, connection.execute(_RUNNING_STEPS, mine))
 
     @staticmethod
     def _with_steps(connection: Connection, rows: Sequence[Any]) -> list[Job]:
-        records: dict[int, list[StepRecord]] = {}
+        steps: list[Any] = []
         for chunk in _chunks([row.id for row in rows]):
-            statement = (
-                select(step)
-                .where(step.c.job_id.in_(chunk))
-                .order_by(step.c.job_id, step.c.position)
-            )
-            for row in connection.execute(statement).mappings():
-                record = StepRecord(
-                    row["position"],
-                    row["action"],
-                    OutcomeKind(row["outcome"]),
-                    row["detail"],
-                    row["values"],
-                    row["receipt"],
-                )
-                records.setdefault(row["job_id"], []).append(record)
-        return [
-            Job(
-                id=JobId(row.id),
-                rule=row.rule,
-                revision=row.revision,
-                event_id=EventId(row.event_id),
-                event_key=row.key,
-                data=row.data,
-                step=row.step,
-                attempt=row.attempt,
-                file_hash=row.file_hash,
-                boot=row.boot,
-                steps=tuple(records.get(row.id, ())),
-            )
-            for row in rows
-        ]
+            statement = _STEPS.where(step.c.job_id.in_(chunk))
+            steps += connection.execute(statement).all()
+        return _jobs_of(rows, steps)
 
     def renew(self, owner: str, now: datetime) -> None:
         """Keep the leases of work that takes long."""
@@ -677,13 +668,14 @@ class Ledger:
         if not updates:
             return
         with self._engine.begin() as connection:
-            done = connection.execute(_FINISH, [_update_row(item, owner, now) for item in updates])
-            if done.rowcount != len(updates):
+            done = _FINISH.execute(connection, [_update_row(i, owner, now) for i in updates])
+            if done != len(updates):
                 raise LedgerError(
-                    f"lost the lease of {len(updates) - done.rowcount} of {len(updates)} jobs; "
+                    f"lost the lease of {len(updates) - done} of {len(updates)} jobs; "
                     f"nothing of this checkpoint was stored"
                 )
             insert_or_update(connection, step, [_step_row(item, now) for item in steps])
+            self._note_what_happened(connection, updates, steps)
             _post(connection, [post for item in updates for post in item.signals], now)
             self._tell_of_endings(
                 connection, [u.job_id for u in updates if u.state in _ENDINGS], now
@@ -691,18 +683,43 @@ class Ledger:
             self._free_events(connection, [u.event_id for u in updates if u.frees_event])
 
     @staticmethod
+    def _note_what_happened(
+        connection: Connection, updates: Sequence[JobUpdate], steps: Sequence[StepUpdate]
+    ) -> None:
+        """Keep by what the jobs can be found again, and which runs something came of."""
+        items = {item.job_id: item for item in updates}
+        words: dict[EventId, set[str]] = {}
+        for each in steps:
+            if each.record.values and (item := items.get(each.job_id)):
+                new = words_in_values(each.record.values) - {item.file_hash}
+                words.setdefault(item.event_id, set()).update(new)
+        _mention(connection, words)
+        eventful = [each.job_id for each in steps if _is_eventful(each.record)]
+        for chunk in _chunks(eventful):
+            runs = connection.execute(
+                select(job.c.run_id).where(job.c.id.in_(chunk), job.c.run_id.is_not(None))
+            )
+            _note_eventful(connection, set(runs.scalars()))
+
+    @staticmethod
     def _free_events(connection: Connection, event_ids: Sequence[EventId]) -> None:
         for chunk in _chunks(event_ids):
             connection.execute(update(event).where(event.c.id.in_(chunk)).values(freed=event.c.id))
 
-    def release(self, now: datetime, *, owner: str | None = None) -> int:
+    def release(
+        self, now: datetime, *, owner: str | None = None, ids: Sequence[JobId] | None = None
+    ) -> int:
         """Put running jobs back: those of an owner, or (None) all, when this daemon is alone.
+
+        ``ids``: no others than these, at most a claim's worth.
 
         Costs no attempt: that a daemon died says nothing about the job.
         """
         mine = [job.c.state == JobState.RUNNING]
         if owner is not None:
             mine.append(job.c.owner == owner)
+        if ids is not None:
+            mine.append(job.c.id.in_(ids))
         with self._engine.begin() as connection:
             freed = connection.execute(
                 update(job)
@@ -730,6 +747,30 @@ class Ledger:
             statement = statement.where(job.c.rule.not_in(wanted.blocked_rules))
         with self._engine.connect() as connection:
             return connection.execute(statement).scalar()
+
+    def latest_time(self) -> datetime | None:
+        """Give the time at which the newest job was made; None where there is none."""
+        newest = select(job.c.created_at).order_by(job.c.id.desc()).limit(1)
+        with self._engine.connect() as connection:
+            return connection.execute(newest).scalar()
+
+    def bring_forward(self, lane: str, by: timedelta, now: datetime) -> None:
+        """Make waiting jobs due earlier, but not before now: the clock was put back that far."""
+        waiting = [
+            job.c.lane == lane,
+            job.c.state == JobState.READY,
+            job.c.finished_at.is_(None),
+            job.c.run_at > now,
+        ]
+        with self._engine.begin() as connection:
+            due = connection.execute(select(job.c.id, job.c.run_at).where(*waiting)).all()
+            if due:
+                connection.execute(
+                    update(job)
+                    .where(job.c.id == bindparam("waiting_id"))
+                    .values(run_at=bindparam("new_run_at")),
+                    [{"waiting_id": i, "new_run_at": max(now, at - by)} for i, at in due],
+                )
 
     # --- settling ------------------------------------------------------------------------
 
@@ -814,15 +855,10 @@ class Ledger:
 
         They begin again under the rule as it is now; every step can be repeated without harm.
         """
-        chosen = [job.c.state == JobState.DEAD]
-        if ids:
-            chosen.append(job.c.id.in_(ids))
-        if rule is not None:
-            chosen.append(job.c.rule == rule)
         with self._engine.begin() as connection:
             revived = connection.execute(
                 update(job)
-                .where(*chosen)
+                .where(*_dead(ids, rule))
                 .values(
                     state=JobState.READY,
                     revision="",
@@ -836,6 +872,23 @@ class Ledger:
                 )
             )
             return revived.rowcount
+
+    def drop(self, now: datetime, *, ids: Sequence[int] = (), rule: str | None = None) -> int:
+        """Let dead letters end: these jobs, those of a rule, or all. Gives how many.
+
+        They end as skipped and stay known, so that the same thing is not done again.
+        """
+        with self._engine.begin() as connection:
+            dropped = connection.execute(
+                update(job)
+                .where(*_dead(ids, rule))
+                .values(
+                    state=JobState.SKIPPED,
+                    detail=literal(DROPPED, Text).concat(job.c.detail),
+                    finished_at=now,
+                )
+            )
+            return dropped.rowcount
 
     def set_condition(self, kind: str, name: str, state: str, reason: str, now: datetime) -> None:
         """Note what a lane, a rule or a trigger is in, and since when, for ``status`` to show.
@@ -862,11 +915,11 @@ class Ledger:
         with self._engine.begin() as connection:
             connection.execute(delete(condition))
 
-    def open_rules(self) -> set[str]:
-        """Give the names of all rules with jobs that have not ended."""
-        statement = select(job.c.rule).where(job.c.finished_at.is_(None)).distinct()
+    def open_rules(self) -> set[tuple[str, str]]:
+        """Give the lane and rule of all jobs that have not ended, each pair once."""
+        statement = select(job.c.lane, job.c.rule).where(job.c.finished_at.is_(None)).distinct()
         with self._engine.connect() as connection:
-            return set(connection.execute(statement).scalars())
+            return {(lane, rule) for lane, rule in connection.execute(statement)}
 
     def finished(self, ids: Sequence[JobId]) -> list[FinishedJob]:
         """Describe jobs that have ended, for observers."""
@@ -910,7 +963,80 @@ _JOBS = (
     .order_by(job.c.id)
 )
 
-_FINISH = (
+_NEW_JOBS = Batch(
+    insert(job),
+    (
+        "event_id",
+        "rule",
+        "revision",
+        "lane",
+        "state",
+        "step",
+        "needs_client",
+        "attempt",
+        "run_at",
+        "detail",
+        "created_at",
+        "finished_at",
+        "file_hash",
+        "run_id",
+    ),
+)
+
+
+def _jobs_of(rows: Iterable[Any], steps: Iterable[Any]) -> list[Job]:
+    """Make jobs of their rows and those of their steps, which come by position."""
+    records: dict[int, list[StepRecord]] = {}
+    for row in steps:
+        job_id, position, action, outcome, *rest = row
+        record = StepRecord(position, action, OutcomeKind(outcome), *rest)
+        records.setdefault(job_id, []).append(record)
+    return [
+        Job(
+            id=JobId(row.id),
+            rule=row.rule,
+            revision=row.revision,
+            event_id=EventId(row.event_id),
+            event_key=row.key,
+            data=row.data,
+            step=row.step,
+            attempt=row.attempt,
+            file_hash=row.file_hash,
+            boot=row.boot,
+            steps=tuple(records.get(row.id, ())),
+        )
+        for row in rows
+    ]
+
+
+_MINE = (
+    job.c.lane == bindparam("mine_lane"),
+    job.c.state == JobState.RUNNING,
+    job.c.finished_at.is_(None),
+    job.c.owner == bindparam("mine_owner"),
+)
+_RUNNING_JOBS = _JOBS.where(*_MINE)
+_STEPS = select(
+    step.c.job_id,
+    step.c.position,
+    step.c.action,
+    step.c.outcome,
+    step.c.detail,
+    step.c["values"],
+    step.c.receipt,
+    step.c.began_at,
+).order_by(step.c.position)
+_RUNNING_STEPS = _STEPS.join(job, job.c.id == step.c.job_id).where(*_MINE)
+
+_EVENTS = Batch(insert(event), ("trigger", "key", "data", "noticed_at"))
+
+_NO_LONGER_PASSED = Batch(
+    delete(not_matched).where(
+        not_matched.c.event_id == bindparam("event"), not_matched.c.rule == bindparam("name")
+    )
+)
+
+_FINISH = Batch(
     update(job)
     .where(
         and_(
@@ -940,6 +1066,44 @@ _FINISH = (
 _ENDINGS = frozenset({JobState.DONE, JobState.SKIPPED, JobState.DEAD})
 
 
+def _dead(ids: Sequence[int], rule: str | None) -> list[ColumnElement[bool]]:
+    """Give what chooses dead letters: these jobs, those of a rule, or all."""
+    chosen = [job.c.state == DEAD]
+    if ids:
+        chosen.append(job.c.id.in_(ids))
+    if rule is not None:
+        chosen.append(job.c.rule == rule)
+    return chosen
+
+
+def _mention(connection: Connection, words: Mapping[EventId, Iterable[str]]) -> None:
+    rows = [{"event_id": i, "word": word} for i, some in words.items() for word in some]
+    insert_ignoring(connection, mention, rows)
+
+
+def _note_eventful(connection: Connection, runs: Collection[int]) -> None:
+    if runs:
+        connection.execute(
+            update(run).where(run.c.id.in_(runs), run.c.eventful.is_(False)).values(eventful=True)
+        )
+
+
+def _is_eventful(record: StepRecord) -> bool:
+    """Say whether a step changed something, as far as is known, or gave up."""
+    if record.receipt is None:
+        return record.outcome in {OutcomeKind.DONE, OutcomeKind.DEAD}
+    return record.outcome is OutcomeKind.DEAD or _tells(record.receipt)
+
+
+def _tells(receipt: object) -> bool:
+    """Say whether there is anything in a receipt."""
+    if isinstance(receipt, Mapping):
+        return any(map(_tells, receipt.values()))
+    if isinstance(receipt, list | tuple):
+        return any(map(_tells, receipt))
+    return receipt is not None and receipt is not False and receipt != ""  # a 0 is something
+
+
 def _post(connection: Connection, posts: Sequence[tuple[str, Data]], now: datetime) -> None:
     if posts:
         rows = [{"topic": topic, "data": data, "created_at": now} for topic, data in posts]
@@ -962,13 +1126,13 @@ def _hash_in(data: Data) -> str | None:
     return named if isinstance(named, str) and _HASH.fullmatch(named) else None
 
 
-def _job_row(event_id: EventId, lane: str, verdict: NewJob, now: datetime) -> dict[str, Any]:
+def _job_row(event_id: EventId, verdict: NewJob, now: datetime) -> dict[str, Any]:
     failed = bool(verdict.failure)
     return {
         "event_id": event_id,
         "rule": verdict.rule,
         "revision": verdict.revision,
-        "lane": lane,
+        "lane": verdict.lane,
         "state": JobState.DEAD if failed else JobState.READY,
         "step": 0,
         "needs_client": verdict.needs_client,
@@ -1019,5 +1183,6 @@ def _step_row(item: StepUpdate, now: datetime) -> dict[str, Any]:
         "detail": record.detail,
         "values": record.values,
         "receipt": record.receipt,
+        "began_at": record.began_at,
         "ended_at": now,
     }

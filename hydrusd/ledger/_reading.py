@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Self
 
 from sqlalchemy import ColumnElement, Connection, Engine, case, func, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -17,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from hydrusd.errors import LedgerError
 from hydrusd.ledger._migrating import require_head
 from hydrusd.ledger._sqlite import open_engine
-from hydrusd.ledger._tables import condition, event, job, not_matched, step
+from hydrusd.ledger._tables import DEAD, condition, event, job, not_matched, step
 from hydrusd.model import Data, JobId, JobState, OutcomeKind, StepRecord
 
 ENDINGS = (JobState.DONE, JobState.SKIPPED, JobState.DEAD)
@@ -97,7 +98,7 @@ class LedgerReader:
         self._engine = engine
 
     @classmethod
-    def open(cls, path: Path) -> LedgerReader:
+    def open(cls, path: Path) -> Self:
         """Open an existing ledger. Raises LedgerError where there is none or it is not ours."""
         try:
             there = path.is_file()
@@ -140,14 +141,14 @@ class LedgerReader:
         except SQLAlchemyError as error:
             raise LedgerError(f"the ledger cannot be read: {error}") from error
 
-    def open_jobs(self, until: datetime) -> list[OpenJobs]:
-        """Count the open jobs of each rule, but those that are not due before ``until``."""
+    def open_jobs(self, lane: str, until: datetime) -> list[OpenJobs]:
+        """Count a lane's open jobs by rule, but those that are not due before ``until``."""
         settling = func.sum(case((job.c.state == JobState.SETTLING, 1), else_=0))
         # By the name itself SQLite would go through all jobs there ever were, in its order.
         name = job.c.rule.concat("")
         statement = (
             select(name, func.count(), settling, func.min(job.c.id))
-            .where(job.c.finished_at.is_(None), job.c.run_at <= until)
+            .where(job.c.lane == lane, job.c.finished_at.is_(None), job.c.run_at <= until)
             .group_by(name)
         )
         with self._snapshot() as connection:
@@ -190,8 +191,8 @@ class LedgerReader:
         with self._engine.connect() as connection:
             return [LaneStatus(*row) for row in connection.execute(statement)]
 
-    def dead(self, limit: int) -> list[DeadLetter]:
-        """Give the newest dead letters."""
+    def dead(self, limit: int, *, rule: str | None = None) -> list[DeadLetter]:
+        """Give the newest dead letters: all of them, or those of a rule."""
         statement = (
             select(
                 job.c.id,
@@ -204,10 +205,12 @@ class LedgerReader:
             )
             .join(event, event.c.id == job.c.event_id)
             .outerjoin(step, (step.c.job_id == job.c.id) & (step.c.position == job.c.step))
-            .where(job.c.state == JobState.DEAD)
+            .where(job.c.state == DEAD)
             .order_by(job.c.finished_at.desc(), job.c.id.desc())
             .limit(limit)
         )
+        if rule is not None:
+            statement = statement.where(job.c.rule == rule)
         with self._engine.connect() as connection:
             return [
                 DeadLetter(JobId(i), rule, action or "if", detail, data, attempts, ended)

@@ -9,6 +9,7 @@ because somebody else began to write first.
 from __future__ import annotations
 
 import sqlite3
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.pool import StaticPool
 
 from hydrusd.errors import LedgerError
+from hydrusd.ledger._batches import Batch
 
 BUSY_SECONDS = 30
 
@@ -80,14 +82,23 @@ def _write_ahead(connection: sqlite3.Connection, path: Path) -> None:
 def insert_ignoring(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
     """Insert what is not there yet; rows that meet a unique constraint are left as they are."""
     if rows:
-        connection.execute(sqlite_insert(table).on_conflict_do_nothing(), rows)
+        _insert_ignoring(table, tuple(rows[0])).execute(connection, rows)
 
 
 def insert_or_update(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
     """Insert rows, or overwrite those with the same primary key."""
-    if not rows:
-        return
+    if rows:
+        _insert_or_update(table, tuple(rows[0])).execute(connection, rows)
+
+
+@cache
+def _insert_ignoring(table: Table, names: tuple[str, ...]) -> Batch:
+    return Batch(sqlite_insert(table).on_conflict_do_nothing(), names)
+
+
+@cache
+def _insert_or_update(table: Table, names: tuple[str, ...]) -> Batch:
     statement = sqlite_insert(table)
     keys = [column.name for column in table.primary_key]
-    changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
+    changed = {name: statement.excluded[name] for name in names if name not in keys}
+    return Batch(statement.on_conflict_do_update(index_elements=keys, set_=changed), names)

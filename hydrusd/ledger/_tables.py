@@ -8,6 +8,7 @@ is read by later versions, and by people.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from sqlalchemy import (
     JSON,
@@ -22,9 +23,19 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    literal,
     text,
 )
 from sqlalchemy.types import TypeDecorator
+
+from hydrusd.ledger._mentioning import storable
+
+
+@lru_cache(maxsize=256)  # a set of jobs has one time, written many times over
+def _written(moment: datetime) -> str:
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment!r} has no time zone")
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 class Moment(TypeDecorator[datetime]):
@@ -36,11 +47,7 @@ class Moment(TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
         """Refuse naive times: what zone would they be in?"""
         del dialect
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"{value!r} has no time zone")
-        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return None if value is None else _written(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
         """Read it back as aware UTC."""
@@ -55,9 +62,9 @@ class Words(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """Write lone surrogates as escapes: no database takes them."""
+        """Write lone surrogates as escapes."""
         del dialect
-        return None if value is None else value.encode("utf-8", "backslashreplace").decode()
+        return None if value is None else storable(value)
 
 
 metadata = MetaData(
@@ -100,6 +107,11 @@ run = Table(
     Column("rule", Text, nullable=False),
     Column("trigger", String(64), nullable=False),
     Column("started_at", Moment, nullable=False),
+    # False where, so far, nothing was changed and nothing gave up: such runs are many, dull,
+    # and must not hide the others.
+    Column("eventful", Boolean, nullable=False, server_default="1"),
+    Index("ix_run_eventful", "eventful"),
+    Index("ix_run_rule_eventful", "rule", "eventful"),
 )
 
 not_matched = Table(
@@ -147,6 +159,13 @@ job = Table(
     ),
     Index("ix_job_file_hash", "file_hash"),
     Index("ix_job_rule_state", "rule", "state"),
+    Index("ix_job_run_id", "run_id"),
+    Index(
+        "ix_job_dead",
+        "finished_at",
+        sqlite_where=text("state = 'dead'"),
+        postgresql_where=text("state = 'dead'"),
+    ),
 )
 
 step = Table(
@@ -159,7 +178,21 @@ step = Table(
     Column("detail", Words, nullable=False),
     Column("values", JSON, nullable=False),
     Column("receipt", JSON(none_as_null=True)),
+    Column("began_at", Moment),
     Column("ended_at", Moment, nullable=False),
+)
+
+DEAD = literal("dead", literal_execute=True)
+"""The state of dead letters, as the index of these wants it: not a value that is told later."""
+
+# By what words people ask for an event: the name of its file, its URLs, its hashes.
+mention = Table(
+    "mention",
+    metadata,
+    Column("event_id", ForeignKey("event.id", ondelete="CASCADE"), primary_key=True),
+    Column("word", Words, primary_key=True),
+    Index("ix_mention_word", "word"),
+    sqlite_with_rowid=False,
 )
 
 # What a trigger keeps for itself: since when a rule listens, what was fired last.

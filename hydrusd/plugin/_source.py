@@ -77,7 +77,12 @@ class FileSource:
     @property
     def key(self) -> str:
         """The identity of this file, as text without surrogates, the path first."""
-        return f"{json.dumps(str(self.path))}|{self.size}|{self.mtime_ns}|{self.inode or ''}"
+        return f"{self.key_start(self.path)}{self.size}|{self.mtime_ns}|{self.inode or ''}"
+
+    @staticmethod
+    def key_start(path: Path) -> str:
+        """Give what the keys of all that was ever noticed at a path begin with, and no others."""
+        return f"{json.dumps(str(path))}|"
 
     def matches(self, status: os.stat_result) -> bool:
         """Say whether a stat describes the very file that was noticed."""

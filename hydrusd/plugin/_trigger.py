@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -122,6 +123,14 @@ class Trigger(BaseModel):
         """Name what a look at the connected client shows to be wrong with these parameters."""
         del client
         return ()
+
+    def overlooks(self, path: Path) -> str | None:
+        """Say why a file at this path is not noticed: "" where it is.
+
+        None is for a trigger that does not look there at all.
+        """
+        del path
+        return None
 
     async def run(self, context: TriggerContext) -> None:
         """Notice things until cancelled. An exception restarts the trigger after a while."""

@@ -11,13 +11,15 @@ from __future__ import annotations
 from hydrusd.rules._loading import (
     load,
     parse,
-    read_client,
+    read_clients,
     read_plugin_folders,
     rule_from_definition,
 )
 from hydrusd.rules._secrets import Rendered, Secret
 from hydrusd.rules._specs import (
+    ONLY_CLIENT,
     ClientSpec,
+    LimitsSpec,
     Position,
     RuleFault,
     RuleSet,
@@ -28,10 +30,12 @@ from hydrusd.rules._specs import (
 from hydrusd.rules._units import Duration, FilePath, FolderPath, Size
 
 __all__ = [
+    "ONLY_CLIENT",
     "ClientSpec",
     "Duration",
     "FilePath",
     "FolderPath",
+    "LimitsSpec",
     "Position",
     "Rendered",
     "RuleFault",
@@ -43,7 +47,7 @@ __all__ = [
     "Vocabulary",
     "load",
     "parse",
-    "read_client",
+    "read_clients",
     "read_plugin_folders",
     "rule_from_definition",
 ]

@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, SecretStr, StrictBool
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StrictBool
 
 from hydrusd.errors import ConfigError, ExpressionError
 from hydrusd.rules import _yaml
 from hydrusd.rules._problems import Problems, nearest
 from hydrusd.rules._secrets import SecretError, access_key
 from hydrusd.rules._specs import (
+    ONLY_CLIENT,
     ClientSpec,
+    LimitsSpec,
     Position,
     RuleSet,
     RuleSpec,
@@ -32,8 +35,9 @@ from hydrusd.rules._units import Duration, FilePath, FolderPath, resolve_path
 from hydrusd.rules._wording import validate
 from hydrusd.rules._yaml import Document, Path as DataPath
 
-_TOP = ("client", "plugins", "allow", "rules")
-_RULE = ("name", "on", "if", "do", "enabled")
+_TOP = ("client", "clients", "plugins", "allow", "rules")
+_RULE = ("name", "client", "on", "if", "do", "limits", "enabled")
+_CLIENT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _URL_HINT = "as in http://127.0.0.1:45869"
 MAX_NAME = 200
 
@@ -43,6 +47,13 @@ class _Folders(BaseModel):
 
     here: FolderPath
     there: str
+
+
+class _Limits(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    per_hour: int = Field(default=LimitsSpec().per_hour, ge=1)
+    failures: int = Field(default=LimitsSpec().failures, ge=1)
 
 
 class _Client(BaseModel):
@@ -78,10 +89,10 @@ def load(
     )
 
 
-def read_client(
+def read_clients(
     path: Path, vocabulary: Vocabulary, *, environ: Mapping[str, str], resolve_secrets: bool = True
-) -> ClientSpec:
-    """Read how to reach the client, and nothing of the rules, which may be wrong or half done.
+) -> Mapping[str, ClientSpec]:
+    """Read how to reach the clients, and nothing of the rules, which may be wrong or half done.
 
     Raises ConfigError with every problem of that part.
     """
@@ -91,10 +102,9 @@ def read_client(
     problems.raise_if_any()
     assert document is not None
     reading = _Reading(document, problems, vocabulary, path.parent.absolute())
-    client = reading.client_only(environ, resolve_secrets=resolve_secrets)
+    clients = reading.clients_only(environ, resolve_secrets=resolve_secrets)
     problems.raise_if_any()
-    assert client is not None
-    return client
+    return clients
 
 
 def parse(
@@ -237,6 +247,7 @@ class _Reading:
         self._environ: Mapping[str, str] | None = None
         # What is rebuilt from the ledger is held against what is allowed when it is compiled.
         self._allow: frozenset[str] | None = None
+        self._clients: Mapping[str, ClientSpec] | None = None
 
     def file(self, environ: Mapping[str, str], *, resolve_secrets: bool) -> RuleSet | None:
         self._cover_secrets()
@@ -248,42 +259,74 @@ class _Reading:
         named = {key: value for key, value in data.items() if not key.startswith("x-")}
         self._refuse_unknown(named, (), _TOP)
         self._environ = environ if resolve_secrets else None
-        client = self._client(data, environ, resolve_secrets=resolve_secrets)
+        self._clients = self._all_clients(data, environ, resolve_secrets=resolve_secrets)
         folders = self._plugin_folders(data)
         self._allow = self._allowed(data)
         rules = self._rules(data)
-        if client is None or self._problems:
+        if self._problems:
             return None
-        return RuleSet(client, rules, folders, Path(self._problems.file), self._allow)
+        return RuleSet(self._clients, rules, folders, Path(self._problems.file), self._allow)
 
-    def client_only(
+    def clients_only(
         self, environ: Mapping[str, str], *, resolve_secrets: bool
-    ) -> ClientSpec | None:
-        """Read the part about the client; None where there were problems."""
+    ) -> Mapping[str, ClientSpec]:
+        """Read the part about the clients."""
         self._cover_secrets()
         data = self._document.data
         if not isinstance(data, dict):
             self._problem_at((), "a rules file is a mapping", "it needs 'client:' and 'rules:'")
-            return None
-        return self._client(data, environ, resolve_secrets=resolve_secrets)
+            return {}
+        return self._all_clients(data, environ, resolve_secrets=resolve_secrets)
 
     def _cover_secrets(self) -> None:
-        node = self._document.scalars.get(("client", "access_key"))
-        if node is not None and not str(node.value).strip().startswith("${"):
-            self._problems.cover(*self._document.extent(("client", "access_key")))
+        for path, node in self._document.scalars.items():
+            is_key = path[-1:] == ("access_key",) and path[0] in {"client", "clients"}
+            if is_key and not str(node.value).strip().startswith("${"):
+                self._problems.cover(*self._document.extent(path))
 
-    # -- the client ---------------------------------------------------------------
+    # -- the clients --------------------------------------------------------------
+
+    def _all_clients(
+        self, data: dict[str, Any], environ: Mapping[str, str], *, resolve_secrets: bool
+    ) -> Mapping[str, ClientSpec]:
+        """Read ``client``, or ``clients`` by their names; those with problems are left out."""
+        if "clients" not in data:
+            if "client" not in data:
+                self._missing(data, (), "client", "it says how to reach Hydrus")
+                return {}
+            found = self._client(("client",), ONLY_CLIENT, environ, resolve_secrets=resolve_secrets)
+            return {ONLY_CLIENT: found} if found else {}
+        if "client" in data:
+            place = self._document.key(("client",))
+            hint = "give it a name and put it under 'clients'"
+            self._problems.add(
+                place, "there are 'client' and 'clients'; one of them is too many", hint
+            )
+            return {}
+        raw = data["clients"]
+        if not isinstance(raw, dict) or not raw:
+            hint = "as in: clients: {main: {url: …, access_key: …}}"
+            self._problem_at(("clients",), "'clients' must be a mapping of names", hint)
+            return {}
+        clients = {}
+        for name in raw:
+            if not _CLIENT_NAME.fullmatch(name):
+                place = self._document.key(("clients", name))
+                hint = "in lower case, with digits, - and _"
+                self._problems.add(place, f"'{name[:60]}' is no name for a client", hint)
+            elif found := self._client(
+                ("clients", name), name, environ, resolve_secrets=resolve_secrets
+            ):
+                clients[name] = found
+        return clients
 
     def _client(
-        self, data: dict[str, Any], environ: Mapping[str, str], *, resolve_secrets: bool
+        self, path: DataPath, name: str, environ: Mapping[str, str], *, resolve_secrets: bool
     ) -> ClientSpec | None:
-        path = ("client",)
-        if "client" not in data:
-            self._missing(data, (), "client", "it says how to reach Hydrus")
-            return None
-        raw = data["client"]
+        raw = self._at(path)
         if not isinstance(raw, dict):
-            self._problem_at(path, "'client' must be a mapping", "it needs 'url' and 'access_key'")
+            message = f"'{path[-1]}' must be a mapping"
+            self._problem_at(path, message, "it needs 'url' and 'access_key'")
             return None
         secret = raw.get("access_key")
         # A key of digits alone is still a text, and must not be shown as a wrong number.
@@ -294,12 +337,14 @@ class _Reading:
             raw = {**raw, "access_key": ""}
         client, _ = self._validated(_Client, raw, path)
         text = raw.get("access_key")
-        key = self._access_key(text, environ, resolve_secrets) if isinstance(text, str) else None
+        key = None
+        if isinstance(text, str):
+            key = self._access_key((*path, "access_key"), text, environ, resolve_secrets)
         if not isinstance(client, _Client):
             return None
         before = len(self._problems)
-        url = self._url(client.url)
-        path_map = self._path_map(client)
+        url = self._url((*path, "url"), client.url)
+        path_map = self._path_map((*path, "path_map"), client)
         if url is None or key is None or len(self._problems) > before:
             return None
         spec = ClientSpec(
@@ -313,13 +358,13 @@ class _Reading:
             client.tls_ca_file,
             client.tls_fingerprint,
             client.progress_popups,
+            name,
         )
         for fault in self._vocabulary.check_client(spec):
             self._problem_at((*path, *fault.path), fault.message, fault.hint)
         return spec
 
-    def _path_map(self, client: _Client) -> tuple[tuple[str, str], ...]:
-        path = ("client", "path_map")
+    def _path_map(self, path: DataPath, client: _Client) -> tuple[tuple[str, str], ...]:
         if client.path_map and client.transfer == "bytes":
             hint = "write 'transfer: auto', or 'transfer: path' to send no bytes ever"
             self._problem_at(path, "'path_map' has no effect while files go as bytes", hint)
@@ -334,17 +379,18 @@ class _Reading:
                     self._problem_at((*path, index, name), message)
         return tuple((str(pair.here), pair.there) for pair in client.path_map)
 
-    def _access_key(self, text: str, environ: Mapping[str, str], resolve: bool) -> str | None:
+    def _access_key(
+        self, path: DataPath, text: str, environ: Mapping[str, str], resolve: bool
+    ) -> str | None:
         folder = self._folder or Path()
         try:
             return access_key(text, environ=environ, folder=folder, resolve=resolve)
         except SecretError as error:
             if text:
-                self._problem_at(("client", "access_key"), error.message, error.hint)
+                self._problem_at(path, error.message, error.hint)
             return None
 
-    def _url(self, url: str) -> str | None:
-        path = ("client", "url")
+    def _url(self, path: DataPath, url: str) -> str | None:
         message = ""
         try:
             parts = urlsplit(url)
@@ -422,13 +468,15 @@ class _Reading:
             return None
         self._refuse_unknown(raw, path, _RULE)
         name = self._name(raw, path, names)
+        client = self._client_of(raw, path)
+        limits = self._limits(raw, path)
         trigger = self._trigger(raw, path)
         condition = self._condition(raw, path)
         steps = self._steps(raw, path)
         enabled = raw.get("enabled", True)
         if not isinstance(enabled, bool):
             self._problem_at((*path, "enabled"), "'enabled' must be true or false")
-        if len(self._problems) > before or name is None or trigger is None:
+        if len(self._problems) > before or name is None or trigger is None or client is None:
             return None
         trigger_name, trigger_config, trigger_raw = trigger
         definition = _canonical(
@@ -436,6 +484,7 @@ class _Reading:
                 "on": {trigger_name: trigger_raw},
                 "if": condition,
                 "do": [{step.action: step.raw} for step in steps],
+                **({"client": client} if "client" in raw else {}),
             }
         )
         rule = RuleSpec(
@@ -448,6 +497,8 @@ class _Reading:
             definition=definition,
             position=self._position(self._document.value(path)),
             enabled=bool(enabled),
+            client=client,
+            limits=limits,
         )
         for fault in self._vocabulary.check_rule(rule):
             place = self._document.key((*path, *fault.path))
@@ -472,6 +523,35 @@ class _Reading:
             return None
         names.add(name)
         return name
+
+    def _limits(self, raw: dict[str, Any], path: DataPath) -> LimitsSpec:
+        at = (*path, "limits")
+        if "limits" not in raw:
+            return LimitsSpec()
+        if not isinstance(raw["limits"], dict):
+            self._problem_at(at, "'limits' must be a mapping", "it knows: 'per_hour', 'failures'")
+            return LimitsSpec()
+        read, _ = self._validated(_Limits, raw["limits"], at)
+        return LimitsSpec(**read.model_dump()) if read is not None else LimitsSpec()
+
+    def _client_of(self, raw: dict[str, Any], path: DataPath) -> str | None:
+        """Give the name of the client that a rule works on."""
+        at = (*path, "client")
+        if self._clients is None:  # rebuilt from the ledger: whether it is still there shows later
+            return str(raw.get("client", ONLY_CLIENT))
+        if "client" not in raw:
+            if len(self._clients) > 1:
+                names = ", ".join(self._clients)
+                self._problem_at(path, "'client' is missing", f"one of: {names}")
+                return None
+            return next(iter(self._clients), ONLY_CLIENT)
+        name = raw["client"]
+        if name not in self._clients:
+            if self._clients:  # otherwise what is wrong with them is said already
+                hint = self._problems.suggest(str(name), self._clients, kind="clients")
+                self._problem_at(at, f"there is no client '{str(name)[:60]}'", hint)
+            return None
+        return str(name)
 
     def _trigger(
         self, raw: dict[str, Any], path: DataPath

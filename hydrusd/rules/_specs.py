@@ -9,6 +9,9 @@ from typing import Literal
 
 from pydantic import BaseModel, SecretStr
 
+ONLY_CLIENT = "hydrus"
+"""The name of a client that a rules file gives no name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Position:
@@ -30,12 +33,21 @@ class StepSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitsSpec:
+    """How many jobs a rule may begin in an hour, and how many may give up in a row."""
+
+    per_hour: int = 1_000_000
+    failures: int = 25
+
+
+@dataclass(frozen=True, slots=True)
 class RuleSpec:
     """One rule.
 
     ``definition`` is the canonical JSON of ``on``, ``if`` and ``do``: the same for the
     same meaning however it was written, and enough to rebuild the rule later.
     ``revision`` is a short hash of it. Neither knows the name, nor whether it is enabled.
+    ``client`` is the name of the client that it works on.
     """
 
     name: str
@@ -47,6 +59,8 @@ class RuleSpec:
     definition: str
     position: Position
     enabled: bool = True
+    client: str = ONLY_CLIENT
+    limits: LimitsSpec = LimitsSpec()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +84,14 @@ class ClientSpec:
     tls_ca_file: Path | None = None
     tls_fingerprint: str | None = None
     progress_popups_seconds: float | None = None
+    name: str = ONLY_CLIENT
 
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
     """A whole rules file. ``allow`` names the actions that run only where a user says so."""
 
-    client: ClientSpec
+    clients: Mapping[str, ClientSpec]
     rules: tuple[RuleSpec, ...]
     plugin_folders: tuple[Path, ...]
     file: Path

@@ -130,8 +130,10 @@ def _report(
 ) -> None:
     for detail in details:
         if detail["type"] == CONFIDENTIAL:
-            start, end = document.extent((*path, *_path_in(data, detail["loc"])))
-            problems.cover(start, end)
+            whole = (*path, *_path_in(data, detail["loc"]))
+            for place in document.scalars:
+                if place[: len(whole)] == whole:
+                    problems.cover(*document.extent(place))
     findings = [
         _finding(model, data, detail, problems) for detail in _without_misspelt(model, details)
     ]

@@ -143,7 +143,7 @@ class Project:
 
     def _with_client(self, content: str | bytes) -> str:
         text = content if isinstance(content, str) else content.decode()
-        if not any(line.startswith("client:") for line in text.splitlines()):
+        if not any(line.startswith(("client:", "clients:")) for line in text.splitlines()):
             text = f"client:\n  url: {{url}}\n  access_key: {{access_key}}\n\n{text}"
         return text.replace("{url}", self.url).replace("{access_key}", self.access_key)
 

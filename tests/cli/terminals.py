@@ -135,11 +135,12 @@ def kill_jobs(ledger, *paths, rule="import all", reason="it was garbage"):
     now = datetime.now(UTC)
     pending = [
         PendingEvent(
-            Event(ascii(path), {"file": {"path": path}}), [NewJob(rule, "r", True, reason)]
+            Event(ascii(path), {"file": {"path": path}}),
+            [NewJob(rule, "r", "hydrus", True, reason)],
         )
         for path in paths
     ]
-    ledger.take_in("watch_folder", "hydrus", pending, now)
+    ledger.take_in("watch_folder", pending, now)
 
 
 def everything_in(folder: Path) -> bytes:

@@ -117,7 +117,7 @@ def keyring(monkeypatch):
 
 def held_by(configuration):
     """Give what the key of a rules file is allowed."""
-    spec = configuration.rules.client
+    spec = configuration.rules.clients["hydrus"]
 
     async def ask():
         async with HydrusClient(spec.url, spec.access_key.get_secret_value()) as client:
@@ -149,7 +149,7 @@ def test_a_key_asked_for_and_approved(setup, clock, simulator, url, rules):
         Permission.SEARCH_FILES,
         Permission.MANAGE_DATABASE,
     }
-    key = configuration.rules.client.access_key.get_secret_value()
+    key = configuration.rules.clients["hydrus"].access_key.get_secret_value()
     assert key not in result.output
     assert not configuration.host.faults
     [rule] = configuration.rules.rules
@@ -246,7 +246,7 @@ def test_keys_that_exist_are_left_alone(setup, url, rules, tmp_path):
     assert result.exit_code == 0, result.output
     assert (folder / "hydrus-key.txt").read_text(encoding="utf-8") == SMALL
     assert (folder / "hydrus-key-2.txt").read_text(encoding="utf-8") == f"{KEY}\n"
-    assert read_configuration(rules).rules.client.access_key.get_secret_value() == KEY
+    assert read_configuration(rules).rules.clients["hydrus"].access_key.get_secret_value() == KEY
 
 
 def test_a_pasted_key(setup, simulator, url, rules):
@@ -290,7 +290,7 @@ def test_the_keyring(setup, keyring, url, rules, tmp_path):
         ("hydrusd", "access-key"): SMALL,
         ("hydrusd", "access-key-2"): KEY,
     }
-    assert read_configuration(rules).rules.client.access_key.get_secret_value() == KEY
+    assert read_configuration(rules).rules.clients["hydrus"].access_key.get_secret_value() == KEY
 
 
 def test_a_keyring_that_does_not_work(setup, keyring, url, rules, tmp_path):
@@ -366,13 +366,13 @@ def test_a_network_that_is_trusted(setup, simulator, rules, tmp_path, monkeypatc
             *["--url", url, "--key-file", given, "--rules-file", rules], answers=["y", "file"]
         )
         assert result.exit_code == 0, result.output
-        assert read_configuration(rules).rules.client.allow_plain_http
+        assert read_configuration(rules).rules.clients["hydrus"].allow_plain_http
         rules.unlink()
         options = ("--yes", "--url", url, "--key-file", given, "--rules-file", rules)
         assert setup(*options).exit_code == 2
         assert not rules.exists()
         assert setup(*options, "--allow-plain-http").exit_code == 0
-    assert read_configuration(rules).rules.client.allow_plain_http
+    assert read_configuration(rules).rules.clients["hydrus"].allow_plain_http
 
 
 def test_what_is_no_key_file(setup, url, rules, tmp_path):
@@ -401,8 +401,8 @@ def test_in_a_process_of_its_own(url, rules, tmp_path):
 
     hydrusd("setup", "--rules-file", rules, typed=f"{url}\nn\n{KEY}\nfile\n")
     hydrusd("check", rules)
-    assert read_configuration(rules).rules.client.access_key.get_secret_value() == KEY
+    assert read_configuration(rules).rules.clients["hydrus"].access_key.get_secret_value() == KEY
     other = tmp_path / "other.yaml"
     options = ("--rules-file", other, "--yes", "--url", url, "--key-file", "-")
     hydrusd("setup", *options, typed=f"{KEY}\n")
-    assert read_configuration(other).rules.client.access_key.get_secret_value() == KEY
+    assert read_configuration(other).rules.clients["hydrus"].access_key.get_secret_value() == KEY

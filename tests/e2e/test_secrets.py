@@ -290,7 +290,7 @@ def test_objects_and_errors(place, simulator, url, key, cookie, clean):
     rules = place.folder / "rules.yaml"
     rules.write_text(RULES.format(url=url, key=key), encoding="utf-8")
     configuration = read_configuration(rules)
-    spec = configuration.rules.client
+    spec = configuration.rules.clients["hydrus"]
     client = make_client(spec)
     shown = [configuration, configuration.rules, spec, client, vars(client), check_client(spec)]
     shown += [Cookie("id", cookie, "example.com"), Header(cookie), vars(client._session)]

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 import anyio
 
 from hydrusd.daemon import read_configuration, reasons_to_park
-from hydrusd.engine import Intake, Lane, RuleBook, Signals
+from hydrusd.engine import Intake, Lane, MadeFiles, OffLimits, RuleBook, Signals
 from hydrusd.hydrus import HydrusClient
 from hydrusd.ledger import Ledger, LedgerReader, LedgerWriter
 from hydrusd.model import Event
@@ -123,7 +123,7 @@ class Bench:
             self.clock,
             commit_wait_seconds=commit_wait_seconds,
             observe=self.told.append,
-            on_connected=lambda info: reasons_to_park(book, client, info),
+            on_connected=lambda info: reasons_to_park(book, "hydrus", client, info),
             chance=random.Random(7),
         )
         self.lane, self.client, self._book, self._writer = lane, client, book, writer
@@ -192,12 +192,13 @@ class Bench:
         for source in self._book.sources():
             intake = Intake(
                 source,
-                "hydrus",
                 self._writer,
                 self.clock,
                 self.lane.wake,
                 self.client,
                 Signals(self._writer, self.clock),
+                OffLimits(self.folder / "state"),
+                MadeFiles(),
             )
             await intake.emit(events)
 

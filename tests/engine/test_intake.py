@@ -11,7 +11,7 @@ import pytest
 from bench import StagedClock
 from ruling import EXPRESSIONS, rule_set
 
-from hydrusd.engine import Intake, Signals, Source
+from hydrusd.engine import Intake, MadeFiles, OffLimits, Signals, Source
 from hydrusd.engine.compiling import compile_rule
 from hydrusd.ledger import Ledger, LedgerReader, LedgerWriter
 from hydrusd.model import Event
@@ -52,7 +52,14 @@ class Place:
         writer = LedgerWriter(self.ledger)
         self.signals = Signals(writer, self.clock)
         self.intake = Intake(
-            Source(Told(), rules), "hydrus", writer, self.clock, self.wake, None, self.signals
+            Source(Told(), rules),
+            writer,
+            self.clock,
+            self.wake,
+            None,
+            self.signals,
+            OffLimits(folder / "state"),
+            MadeFiles(),
         )
 
     def wake(self):

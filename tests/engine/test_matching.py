@@ -13,8 +13,8 @@ ADD = "      - add_file:\n"
 
 def test_a_rule_without_a_condition_wants_everything(tmp_path):
     rule = compiled(ADD, tmp_path)
-    assert judge(rule, FILE) == NewJob("one", rule.revision, needs_client=True)
-    assert judge(rule, {}) == NewJob("one", rule.revision, needs_client=True)
+    assert judge(rule, FILE) == NewJob("one", rule.revision, "hydrus", needs_client=True)
+    assert judge(rule, {}) == NewJob("one", rule.revision, "hydrus", needs_client=True)
 
 
 @pytest.mark.parametrize(

@@ -62,11 +62,13 @@ class Work:
     def add(self, count, rule="import"):
         """Let so many jobs come."""
         pending = [
-            PendingEvent(Event(f"{self._count + n}", {}), [NewJob(rule, "1", needs_client=True)])
+            PendingEvent(
+                Event(f"{self._count + n}", {}), [NewJob(rule, "1", "hydrus", needs_client=True)]
+            )
             for n in range(count)
         ]
         self._count += count
-        self.ledger.take_in("test", "hydrus", pending, self.clock.now())
+        self.ledger.take_in("test", pending, self.clock.now())
 
     def end(self, count, rule="import", state=JobState.DONE, *, later=0.0, ending=None):
         """Let so many jobs of a rule, the oldest, be as ``state`` says; the files of them."""
@@ -112,7 +114,12 @@ class Work:
     async def told(self, after_seconds=10.0):
         """Have it told meanwhile."""
         telling = Progress(
-            self.client, self.reader, LedgerWriter(self.ledger), self.clock, after_seconds
+            "hydrus",
+            self.client,
+            self.reader,
+            LedgerWriter(self.ledger),
+            self.clock,
+            after_seconds,
         )
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(telling.run, name="progress")
@@ -462,7 +469,7 @@ async def test_a_ledger_that_cannot_be_read_does_not_end_it(work, monkeypatch):
     async with work() as at, at.told():
         with monkeypatch.context() as broken:
 
-            def fail(_reader, _until):
+            def fail(_reader, _lane, _until):
                 raise LedgerError("the disk is gone")
 
             broken.setattr(LedgerReader, "open_jobs", fail)
@@ -480,7 +487,7 @@ async def test_counting_goes_through_open_jobs_and_those_of_the_run_only(work):
         sqlalchemy.event.listen(
             at.reader._engine, "before_cursor_execute", lambda *given: asked.append(given[2:4])
         )
-        [jobs] = at.reader.open_jobs(at.clock.now())
+        [jobs] = at.reader.open_jobs("hydrus", at.clock.now())
         assert (jobs.rule, jobs.jobs, jobs.settling) == ("import", 44, 0)
         assert at.reader.ended("import", jobs.oldest, at.clock.now()) == {}
         assert at.reader.files_of("import", jobs.oldest, at.clock.now(), 5) == []
@@ -491,7 +498,7 @@ async def test_counting_goes_through_open_jobs_and_those_of_the_run_only(work):
                 if statement.startswith("SELECT")
             ]
         assert plans == [
-            "SCAN job USING INDEX ix_job_open",
+            "SEARCH job USING INDEX ix_job_open (lane=?)",
             "SEARCH job USING INDEX ix_job_rule_state (rule=? AND state=? AND rowid>?)",
             "SEARCH job USING INDEX ix_job_rule_state (rule=? AND state=? AND rowid>?)",
         ]

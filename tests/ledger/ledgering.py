@@ -19,8 +19,10 @@ def later(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
 
 
-def match(rule: str = "tag", revision: str = "r1", *, needs_client: bool = True) -> NewJob:
-    return NewJob(rule, revision, needs_client)
+def match(
+    rule: str = "tag", revision: str = "r1", *, lane: str = LANE, needs_client: bool = True
+) -> NewJob:
+    return NewJob(rule, revision, lane, needs_client)
 
 
 def noticed(key: str, *verdicts, data=None) -> PendingEvent:
@@ -28,7 +30,8 @@ def noticed(key: str, *verdicts, data=None) -> PendingEvent:
 
 
 def enqueue(ledger: Ledger, *keys: str, verdicts=(), lane: str = LANE, now: datetime = NOW):
-    return ledger.take_in("folder", lane, [noticed(key, *verdicts) for key in keys], now)
+    verdicts = verdicts or (match(lane=lane),)
+    return ledger.take_in("folder", [noticed(key, *verdicts) for key in keys], now)
 
 
 def claim(

@@ -118,9 +118,9 @@ class Queue(RuleBasedStateMachine):
         revision=st.sampled_from(["r1", "r2"]),
     )
     def enqueue(self, keys, rules, revision):
-        verdicts = [NewJob(name, revision, name == "tag") for name in sorted(rules)]
+        verdicts = [NewJob(name, revision, LANE, name == "tag") for name in sorted(rules)]
         pending = [noticed(key, *verdicts) for key in keys]
-        taken = self.ledger.take_in("folder", LANE, pending, self.now)
+        taken = self.ledger.take_in("folder", pending, self.now)
         known = {job.key for job in self.jobs.values() if not job.freed}
         had = {(job.key, job.rule) for job in self.jobs.values() if not job.freed}
         due = dict.fromkeys((key, name) for key in keys for name in sorted(rules))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from ledgering import NOW, claim, ended, enqueue, later, match, onward, record, settling
+from ledgering import LANE, NOW, claim, ended, enqueue, later, match, onward, record, settling
 
 from hydrusd.errors import LedgerError
 from hydrusd.ledger import LedgerReader, NewJob, RuleCount
@@ -40,7 +40,12 @@ def test_dead_letters_newest_first(ledger, reader):
     update = ended(b, JobState.DEAD, step=0, attempt=7, detail="the file is broken")
     ledger.checkpoint("me", [update], [failed], later(1))
     ledger.checkpoint("me", [ended(a, JobState.SKIPPED)], [], later(2))
-    enqueue(ledger, "c", verdicts=[NewJob("tag", "r1", True, failure="no such name")], now=later(3))
+    enqueue(
+        ledger,
+        "c",
+        verdicts=[NewJob("tag", "r1", LANE, True, failure="no such name")],
+        now=later(3),
+    )
     newest, older = reader.dead(10)
     assert (newest.action, newest.detail, newest.data) == ("if", "no such name", {"name": "c"})
     assert (older.job_id, older.action, older.detail, older.attempts, older.ended_at) == (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from ledgering import LANE, NOW, match, noticed
+from ledgering import NOW, match, noticed
 
 from hydrusd.ledger import FOR_GOOD, Intake, Memory, NotMatched, PendingEvent
 from hydrusd.model import Event
@@ -20,9 +20,9 @@ def test_signals_come_in_order_by_topic_and_behind_a_mark(ledger):
 
 
 def test_memory_is_stored_with_the_events_or_not_at_all(ledger):
-    ledger.take_in("clock", LANE, [noticed("a")], NOW, Memory("me", {"last": 1, "old": [2]}))
+    ledger.take_in("clock", [noticed("a")], NOW, Memory("me", {"last": 1, "old": [2]}))
     ledger.remember("clock", Memory("other", {"last": 9}))
-    ledger.take_in("clock", LANE, [], NOW, Memory("me", {"last": 2, "old": None}))
+    ledger.take_in("clock", [], NOW, Memory("me", {"last": 2, "old": None}))
     assert ledger.recall("clock", "me") == {"last": 2}
     assert ledger.recall("clock", "other") == {"last": 9}
     assert ledger.recall("elsewhere", "me") == {}
@@ -30,16 +30,16 @@ def test_memory_is_stored_with_the_events_or_not_at_all(ledger):
 
 def test_what_was_passed_over_for_good_never_becomes_a_job(ledger):
     over = PendingEvent(Event("a", {}), [NotMatched("import", FOR_GOOD, "was there before")])
-    assert ledger.take_in("clock", LANE, [over], NOW) == Intake(1, 0)
+    assert ledger.take_in("clock", [over], NOW) == Intake(1, 0)
     again = PendingEvent(Event("a", {}), [match("import", "r9")])
-    assert ledger.take_in("clock", LANE, [again], NOW) == Intake(0, 0)
+    assert ledger.take_in("clock", [again], NOW) == Intake(0, 0)
     assert ledger.unseen("clock", ["a", "b"], {"import": "r9"}) == {"b"}
     assert ledger.unseen("clock", ["a"], {"another": "r1"}) == {"a"}
 
 
 def test_an_event_names_the_file_that_its_jobs_are_about(ledger):
     events = [Event("a", {"hash": "0" * 64}), Event("b", {"hash": "no hash"}), Event("c", {})]
-    ledger.take_in("clock", LANE, [PendingEvent(e, [match()]) for e in events], NOW)
+    ledger.take_in("clock", [PendingEvent(e, [match()]) for e in events], NOW)
     jobs = ledger.unbegun({"tag": "another"}, 10)
     assert [job.file_hash for job in jobs] == ["0" * 64, None, None]
 

@@ -7,7 +7,7 @@ from rules_vocabulary import HEAD, KEY, VOCABULARY
 
 from hydrusd.daemon import check_client, make_client
 from hydrusd.errors import ConfigError
-from hydrusd.rules import Vocabulary, parse, read_client
+from hydrusd.rules import Vocabulary, parse, read_clients
 
 FINGERPRINT = ":".join(["ab"] * 32)
 
@@ -29,7 +29,7 @@ def client(more, url="http://127.0.0.1:45869"):
 
 
 def test_what_is_taken_for_granted(read):
-    spec = read(HEAD + "rules: []\n").client
+    spec = read(HEAD + "rules: []\n").clients["hydrus"]
     assert (spec.transfer, spec.path_map, spec.allow_plain_http) == ("bytes", (), False)
     assert (spec.tls_ca_file, spec.tls_fingerprint) == (None, None)
 
@@ -45,7 +45,7 @@ def test_all_of_it(read, tmp_path):
         "allow_plain_http: true\n",
         url="http://nas:45869",
     )
-    spec = read(text).client
+    spec = read(text).clients["hydrus"]
     assert spec.transfer == "auto"
     assert spec.path_map[0] == (str(tmp_path / "pictures"), "/data/pictures")
     assert [there for _, there in spec.path_map[1:]] == ["\\\\nas\\share", "D:\\x"]
@@ -53,7 +53,9 @@ def test_all_of_it(read, tmp_path):
     assert spec.allow_plain_http is True
     assert repr(make_client(spec)) == "<HydrusClient at http://nas:45869>"
 
-    spec = read(client(f"tls_fingerprint: '{FINGERPRINT}'", url="https://nas:45869")).client
+    spec = read(client(f"tls_fingerprint: '{FINGERPRINT}'", url="https://nas:45869")).clients[
+        "hydrus"
+    ]
     assert spec.tls_fingerprint == FINGERPRINT
     assert repr(make_client(spec)) == "<HydrusClient at https://nas:45869>"
 
@@ -106,14 +108,14 @@ def test_what_the_client_itself_refuses(problems, url, more, place, message):
 def test_only_the_client_is_read_where_the_rules_are_wrong(tmp_path, vocabulary):
     path = tmp_path / "rules.yaml"
     path.write_text(HEAD + "plugins: [nowhere]\nrules:\n  - {do: [what]}\n", encoding="utf-8")
-    spec = read_client(path, vocabulary, environ={"KEY": KEY})
+    spec = read_clients(path, vocabulary, environ={"KEY": KEY})["hydrus"]
     assert spec.access_key.get_secret_value() == KEY
-    spec = read_client(path, vocabulary, environ={}, resolve_secrets=False)
+    spec = read_clients(path, vocabulary, environ={}, resolve_secrets=False)["hydrus"]
     assert spec.access_key.get_secret_value() == ""
     for text in ("- a\n", "rules: []\n", "client: {url: ':'}\n", "a: [", "client: {}\n"):
         path.write_text(text, encoding="utf-8")
         with pytest.raises(ConfigError) as caught:
-            read_client(path, vocabulary, environ={"KEY": KEY})
+            read_clients(path, vocabulary, environ={"KEY": KEY})
         assert caught.value.problems
 
 
@@ -123,4 +125,4 @@ def test_the_whole_and_the_part_say_the_same(tmp_path, vocabulary):
     environ = {"KEY": KEY}
     text = path.read_text(encoding="utf-8")
     whole = parse(text, vocabulary, file=str(path), folder=tmp_path, environ=environ)
-    assert read_client(path, vocabulary, environ=environ) == whole.client
+    assert read_clients(path, vocabulary, environ=environ) == whole.clients

@@ -54,10 +54,10 @@ def test_the_whole_of_a_file(example, tmp_path, vocabulary):
     rules = load(example, vocabulary, environ={"KEY": KEY})
     assert rules.file == example
     assert rules.plugin_folders == (tmp_path / "mine",)
-    assert rules.client.url == "http://127.0.0.1:45869"
-    assert rules.client.access_key.get_secret_value() == KEY
-    assert rules.client.commit_wait_seconds == 90.0
-    assert rules.client.timeout_seconds == 120.0
+    assert rules.clients["hydrus"].url == "http://127.0.0.1:45869"
+    assert rules.clients["hydrus"].access_key.get_secret_value() == KEY
+    assert rules.clients["hydrus"].commit_wait_seconds == 90.0
+    assert rules.clients["hydrus"].timeout_seconds == 120.0
 
     (rule,) = rules.rules
     assert (rule.name, rule.enabled) == ("import my downloads", True)

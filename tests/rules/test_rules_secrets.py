@@ -19,7 +19,7 @@ def text(access_key, rest="rules: []\n"):
 
 
 def key_of(rules):
-    return rules.client.access_key.get_secret_value()
+    return rules.clients["hydrus"].access_key.get_secret_value()
 
 
 def test_where_a_key_may_be(read, tmp_path, monkeypatch):

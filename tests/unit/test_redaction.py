@@ -197,3 +197,9 @@ def test_that_there_is_a_secret_or_none_may_be_said(value):
 def test_plain_data_without_secrets_stays_as_it_is(tree):
     assert redact_tree(tree) == tree
     assert json.loads(json.dumps(redact_tree(tree))) == tree
+
+
+def test_a_secret_is_found_in_json_too():
+    secret = 'quo"ted back\\slash'
+    register(secret)
+    assert redact(json.dumps({"x": secret})) == json.dumps({"x": HIDDEN})

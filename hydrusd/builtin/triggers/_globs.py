@@ -91,8 +91,24 @@ class Selection:
 
     def enters(self, relative: str) -> bool:
         """Say whether a folder is looked into, given that the one it is in is."""
-        dotted = relative.startswith(".", relative.rfind("/") + 1)
-        return (self.hidden or not dotted) and not self._exclude.match(relative)
+        return (self.hidden or not _dotted(relative)) and not self._exclude.match(relative)
+
+    def objection(self, relative: str, *, folder: bool) -> str:
+        """Say why a file, or a folder, is not wanted; nothing where it is."""
+        name = relative[relative.rfind("/") + 1 :]
+        if not self.hidden and _dotted(relative):
+            return f"{name!r} is hidden, and `hidden` is false"
+        if Globs(TEMPORARY).match(relative):
+            return f"{name!r} is a name of unfinished or passing files"
+        if self._exclude.match(relative):
+            return f"`exclude` matches {relative!r}"
+        if not folder and not self._include.match(relative):
+            return f"`include` does not match {relative!r}"
+        return ""
+
+
+def _dotted(relative: str) -> bool:
+    return relative.startswith(".", relative.rfind("/") + 1)
 
 
 def _folded(text: str) -> str:

@@ -12,7 +12,7 @@ import stat as stat_module
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from hydrusd.builtin.triggers._globs import Selection
 from hydrusd.plugin import FileSource
@@ -143,6 +143,25 @@ class Looker:
             and self._passable(status)
             and self.selection.enters(relative)
         )
+
+    def objection(self, relative: str) -> str:
+        """Say why a file, by its path below the root, is not noticed; nothing where it is."""
+        folder = _folder_of(relative)
+        if folder and not self.recursive:
+            return "it is in a folder below, and `recursive` is false"
+        above = [parent.as_posix() for parent in reversed(PurePosixPath(relative).parents[:-1])]
+        for part in above:
+            if why := self.selection.objection(part, folder=True):
+                return why
+        if why := self.selection.objection(relative, folder=False):
+            return why
+        for part in (*above, relative):
+            if (self.root / part).is_symlink():
+                return f"{part!r} is a symbolic link; these are neither taken nor followed"
+        # What is left are matters of the disk: attributes, junctions, what cannot be read.
+        if (self.root / relative).exists() and not self.look_at([relative]):
+            return "the system hides it, or it is no ordinary file"
+        return ""
 
     def _passable(self, status: os.stat_result) -> bool:
         # Attributes and reparse tags exist on Windows only; elsewhere a name says it all.

@@ -9,6 +9,7 @@ very moment the next file is due, so an idle folder costs nothing but its scans.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, ClassVar, TypeVar
 
 import anyio
@@ -104,6 +105,17 @@ class WatchFolder(Trigger):
         description="Whether to take hidden files, too: a leading dot, or Windows' attribute.",
     )
 
+    def overlooks(self, path: Path) -> str | None:
+        """Say why a file is not noticed."""
+        if not path.is_relative_to(self.path) or path == self.path:
+            return None
+        return self.looker().objection(path.relative_to(self.path).as_posix())
+
+    def looker(self) -> Looker:
+        """Give what looks into the folder."""
+        selection = Selection(self.include, self.exclude, hidden=self.hidden)
+        return Looker(self.path, selection, recursive=self.recursive)
+
     async def run(self, context: TriggerContext) -> None:
         """Notice files until cancelled."""
         await _Watch(self, context).run()
@@ -120,11 +132,7 @@ class _Watch:
         self._clock = context.clock
         self._root = trigger.path
         self._scan_every = trigger.scan_every
-        self._looker = Looker(
-            trigger.path,
-            Selection(trigger.include, trigger.exclude, hidden=trigger.hidden),
-            recursive=trigger.recursive,
-        )
+        self._looker = trigger.looker()
         self._settling = Settling(trigger.settle)
         self._listener = Listener(trigger.path, recursive=trigger.recursive, wake=self._stir)
         # A folder that hangs (a dead network mount) must not use up the threads of others.

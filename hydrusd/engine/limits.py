@@ -1,0 +1,94 @@
+"""How much a rule may do before a person has to look at it. Pure: told the time, told what ended.
+
+A rule that is wrong is wrong fast: a glob that matches a whole disk, a service that was deleted.
+What it has not begun yet can still be stopped, so a rule that does more than its limit in an hour
+waits, and one that only fails waits too, and is then tried with a single job.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from hydrusd.rules import LimitsSpec
+
+HOUR_SECONDS = 3600.0
+FIRST_PAUSE_SECONDS = 600.0
+LONGEST_PAUSE_SECONDS = 6 * HOUR_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A rule has to wait, so long (seconds), for that reason."""
+
+    seconds: float
+    reason: str
+
+
+@dataclass(slots=True)
+class _Past:
+    """What a rule did lately, on a clock that never jumps."""
+
+    begun: deque[tuple[float, int]] = field(default_factory=deque)
+    failures: int = 0
+    pauses: int = 0
+    probing: bool = False
+
+
+class Limits:
+    """Counts what rules begin and how it ends. Knows nothing of the time before the daemon."""
+
+    def __init__(self) -> None:
+        self._past: dict[str, _Past] = {}
+
+    def allowance(self, rule: str, spec: LimitsSpec, wanted: int, now: float) -> int:
+        """Say how many of so many jobs the rule may begin now."""
+        past = self._of(rule)
+        while past.begun and past.begun[0][0] <= now - HOUR_SECONDS:
+            past.begun.popleft()
+        left = spec.per_hour - sum(count for _, count in past.begun)
+        return max(0, min(wanted, left, 1 if past.probing else wanted))
+
+    def begun(self, rule: str, count: int, now: float) -> None:
+        """Note that so many jobs have begun."""
+        self._of(rule).begun.append((now, count))
+
+    def exhausted(self, rule: str, spec: LimitsSpec, now: float) -> Pause:
+        """Say how long a rule without an allowance has to wait."""
+        seconds = self._of(rule).begun[0][0] + HOUR_SECONDS - now
+        return Pause(
+            max(seconds, 1.0),
+            f"it began {spec.per_hour:,} jobs within an hour, which is its limit; it goes on by "
+            f"itself as the hour passes (limits: per_hour says how many)",
+        )
+
+    def is_probing(self, rule: str) -> bool:
+        """Say whether a rule that only failed is being tried with one job."""
+        return self._of(rule).probing
+
+    def ended(
+        self, rule: str, spec: LimitsSpec, *, failed: int, well: int, why: str
+    ) -> Pause | None:
+        """Note how jobs ended; give a pause where they only fail.
+
+        ``failed`` are those that gave up for no fault of their item, ``why`` is what one said.
+        """
+        past = self._of(rule)
+        if well:
+            past.failures = past.pauses = 0
+            past.probing = False
+            return None
+        past.failures += failed
+        if not failed or (past.failures < spec.failures and not past.probing):
+            return None
+        seconds = min(FIRST_PAUSE_SECONDS * 2**past.pauses, LONGEST_PAUSE_SECONDS)
+        past.pauses += 1
+        past.probing = True
+        return Pause(
+            seconds,
+            f"{past.failures} of its jobs gave up in a row, the last because {why}; after "
+            f"{seconds / 60:.0f} minutes it is tried with one job",
+        )
+
+    def _of(self, rule: str) -> _Past:
+        return self._past.setdefault(rule, _Past())

@@ -1,0 +1,41 @@
+"""By which words an event is found again: the name of its file, its URLs, its hashes.
+
+They stand in a table of their own, because a million events cannot be opened one by one
+to look for a URL in them. Whole paths need no word: the identity of a file begins with
+its path.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from hydrusd.model import Data
+
+MOST_WORDS = 1_000
+"""How many words of one event are kept: what speaks of more is found by other ways."""
+LONGEST_WORD = 2_000
+
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+
+def words_in_event(data: Data) -> set[str]:
+    """Give the words by which what a trigger noticed can be asked for."""
+    file = data.get("file")
+    names = [file.get("name") if isinstance(file, Mapping) else None]
+    names += [data.get("url"), data.get("normalised")]
+    texts = {storable(n) for n in names if isinstance(n, str) and 0 < len(n) <= LONGEST_WORD}
+    return texts | words_in_values(data)
+
+
+def words_in_values(values: Data) -> set[str]:
+    """Give the hashes of the client's files that an event or a step speaks of."""
+    named = values.get("hashes")
+    listed: Iterable[object] = named if isinstance(named, list) else ()
+    hashes = [h for h in (values.get("hash"), *listed) if isinstance(h, str)]
+    return set([h for h in hashes if _HASH.fullmatch(h)][:MOST_WORDS])
+
+
+def storable(text: str) -> str:
+    """Give a text as the ledger keeps it: lone surrogates as escapes, no database takes them."""
+    return text.encode("utf-8", "backslashreplace").decode()

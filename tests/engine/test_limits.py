@@ -1,0 +1,118 @@
+"""A rule does no more than its limit in an hour, and one that only fails is stopped."""
+
+from __future__ import annotations
+
+import pytest
+
+from hydrusd.engine.limits import FIRST_PAUSE_SECONDS, HOUR_SECONDS, Limits
+from hydrusd.model import JobState
+from hydrusd.rules import LimitsSpec
+
+SPEC = LimitsSpec(per_hour=10, failures=3)
+
+
+def test_no_more_begin_in_an_hour_than_allowed():
+    limits = Limits()
+    assert limits.allowance("r", SPEC, 8, 0) == 8
+    limits.begun("r", 8, 0)
+    assert limits.allowance("r", SPEC, 8, 60) == 2
+    limits.begun("r", 2, 60)
+    assert limits.allowance("r", SPEC, 8, 61) == 0
+    pause = limits.exhausted("r", SPEC, 61)
+    assert pause.seconds == HOUR_SECONDS - 61
+    assert "10 jobs within an hour" in pause.reason
+    assert limits.allowance("r", SPEC, 9, HOUR_SECONDS) == 8
+    assert limits.allowance("another", SPEC, 9, 61) == 9
+
+
+def test_failures_in_a_row_pause_a_rule_ever_longer_until_one_goes_well():
+    limits = Limits()
+    assert limits.ended("r", SPEC, failed=2, well=0, why="x") is None
+    assert limits.ended("r", SPEC, failed=0, well=1, why="") is None
+    assert limits.ended("r", SPEC, failed=2, well=0, why="x") is None
+    pause = limits.ended("r", SPEC, failed=1, well=0, why="the service is gone")
+    assert pause.seconds == FIRST_PAUSE_SECONDS
+    assert "3 of its jobs gave up in a row, the last because the service is gone" in pause.reason
+    assert limits.allowance("r", SPEC, 256, 0) == 1
+    again = limits.ended("r", SPEC, failed=1, well=0, why="x")
+    assert again.seconds == 2 * FIRST_PAUSE_SECONDS
+    assert limits.ended("r", SPEC, failed=0, well=1, why="") is None
+    assert limits.allowance("r", SPEC, 9, 0) == 9
+    assert limits.ended("r", SPEC, failed=2, well=0, why="x") is None
+
+
+PLUGIN = '''
+import pathlib
+from hydrusd.plugin import Action, Event, Outcome, PermanentError, Trigger, hookimpl
+import anyio
+
+class Many(Trigger):
+    """Notice twelve things."""
+    trigger = "many"
+    async def run(self, context):
+        await context.emit([Event(str(n), {"n": n}) for n in range(12)])
+        await anyio.sleep_forever()
+
+class Work(Action):
+    """Fail as told."""
+    action = "work"
+    needs_client = False
+    changes_client = False
+    how: str
+    def run(self, call):
+        if (pathlib.Path(__file__).parent / "mended").exists():
+            return Outcome.done()
+        if self.how == "raise":
+            raise PermanentError("the world is broken")
+        if self.how == "refuse":
+            return Outcome.dead("this one is no good")
+        return Outcome.done()
+
+@hookimpl
+def hydrusd_register_triggers(register):
+    register(Many)
+
+@hookimpl
+def hydrusd_register_actions(register):
+    register(Work)
+'''
+
+
+@pytest.fixture
+def made(project):
+    def make(how, limits):
+        rule = (
+            f"rules:\n  - {{name: r, on: many, limits: {limits}, do: [{{work: {{how: {how}}}}}]}}\n"
+        )
+        return project({"rules.yaml": rule, "plugins/many.py": PLUGIN})
+
+    return make
+
+
+def states(project):
+    return [job.state for job in project.jobs]
+
+
+def reason(project):
+    return next((c.reason for c in project.conditions if c.kind == "rule"), "")
+
+
+def test_a_rule_at_its_limit_waits_and_says_so(made):
+    project = made("well", "{per_hour: 5}")
+    project.run(until=lambda p: "5 jobs within an hour" in reason(p))
+    assert states(project).count(JobState.DONE) == 5
+    assert states(project).count(JobState.READY) == 7
+
+
+def test_a_rule_that_only_fails_is_stopped_before_it_has_spoilt_everything(made):
+    project = made("raise", "{failures: 3, per_hour: 3}")
+    project.run(until=lambda p: "gave up in a row" in reason(p))
+    assert states(project).count(JobState.DEAD) == 3
+    assert "the world is broken" in reason(project)
+    assert states(project).count(JobState.READY) == 9
+
+
+def test_items_that_are_refused_one_by_one_do_not_stop_the_others(made):
+    project = made("refuse", "{failures: 3}").run(jobs=12)
+    assert states(project).count(JobState.DEAD) == 12
+    assert "in a row" not in reason(project)
