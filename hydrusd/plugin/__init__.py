@@ -69,7 +69,7 @@ from hydrusd.plugin._action import (
 from hydrusd.plugin._cookies import CookieAction, FoundCookies, cookie_expiry
 from hydrusd.plugin._source import FileSource, SourceState
 from hydrusd.plugin._trigger import Signal, Trigger, TriggerContext
-from hydrusd.plugin._websites import HeaderText, WebDomain, WebDomains, covers, header_text
+from hydrusd.plugin._websites import HeaderText, WebDomains, WebSite, covers, header_text
 from hydrusd.plugin.hookspecs import hookimpl
 from hydrusd.redaction import redact
 from hydrusd.rules import Duration, FilePath, FolderPath, Secret, Size
@@ -142,8 +142,8 @@ __all__ = [
     "UrlInfo",
     "UrlType",
     "VersionTooOld",
-    "WebDomain",
     "WebDomains",
+    "WebSite",
     "WrongFileError",
     "clean_tag",
     "cookie_expiry",

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator
 
 _DOMAIN = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)+")
+_PORT = re.compile(r":[0-9]{1,5}$")
 _TEMPLATE = re.compile(r"\{\{|\{%")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -25,6 +26,14 @@ def _domain(text: str) -> str:
     return bare
 
 
+def _site(text: str) -> str:
+    if _TEMPLATE.search(text):
+        return text
+    found = _PORT.search(text.strip())
+    port = found[0] if found else ""
+    return _domain(text.strip().removesuffix(port)) + port
+
+
 def header_text(text: str) -> str:
     """Give the text if it can be sent as a header. Raises ValueError, which does not show it."""
     try:
@@ -38,6 +47,9 @@ def header_text(text: str) -> str:
 
 WebDomain = Annotated[str, AfterValidator(_domain)]
 """A website's domain with a dot in it, in lower case, without a dot in front; may be a template."""
+
+WebSite = Annotated[str, AfterValidator(_site)]
+"""A domain as above, with its port if it has one: Hydrus takes that for a part of the domain."""
 
 WebDomains = Annotated[
     tuple[WebDomain, ...],

@@ -11,6 +11,7 @@ that is handed a real URL must not go out and get it.
 from __future__ import annotations
 
 import http.client
+import re
 import threading
 import time
 import urllib.error
@@ -22,7 +23,7 @@ from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from hydrusd.simulator._config import SimulatorConfig
 from hydrusd.simulator._entries import CURRENT, DELETED, PENDING
@@ -47,6 +48,7 @@ from hydrusd.simulator._urls import lookup_forms, normalise
 _FETCH_SECONDS = 30
 _RETRY_SECONDS = 60
 _FETCHED = ("http://", "https://")
+_LINK = re.compile(r'href="([^"]+)"')
 
 
 class _Away(Exception):
@@ -186,18 +188,15 @@ class Downloads:
         """Give the file of an item, if there is need and way to have it, and what to do last."""
         if page.type == IMPORT_PAGE:
             return self._read(page, item)
+        if page.galleries.get(item.data) is item:
+            return None, self._read_gallery(page, item)
         known = self.files_of(item.data)
         if len(known) == 1:
             sha256, status, note = known[0]
             return None, lambda: item.end(status, note, sha256)
-        try:
-            fetched = self._fetch(item.data)
-        except _Refused as refusal:
-            status, note = _verdict(refusal.status)
-            return None, lambda: item.end(status, note)
-        except ValueError as error:  # what cannot be asked for, such as a header with a line break
-            note = str(error)
-            return None, lambda: item.end(FAILED, note)
+        fetched = self._fetched(item)
+        if not isinstance(fetched, _Fetched):
+            return None, fetched
 
         def finish() -> None:
             item.source_time = fetched.modified
@@ -220,6 +219,35 @@ class Downloads:
                 path.unlink(missing_ok=True)
 
         return upload, finish
+
+    def _read_gallery(self, page: Page, item: Item) -> Callable[[], Any]:
+        """Give what to do last with a gallery: queue what its links lead to."""
+        fetched = self._fetched(item)
+        if not isinstance(fetched, _Fetched):
+            return fetched
+        content = fetched.upload.content
+        page_bytes = content.read_bytes() if isinstance(content, Path) else content
+        fetched.upload.discard()
+        found = _LINK.findall(page_bytes.decode("utf-8", "replace"))
+        links = [normalise(self._era, urljoin(item.data, link)) for link in found]
+
+        def finish() -> None:
+            new = [link for link in dict.fromkeys(links) if link not in page.items]
+            for link in new:
+                page.add_item(link, item.tags)
+            item.end(IMPORTED, f"{len(new)} new urls found")
+
+        return finish
+
+    def _fetched(self, item: Item) -> _Fetched | Callable[[], Any]:
+        """Fetch a URL; gives what to do last where a server or the request itself is at fault."""
+        try:
+            return self._fetch(item.data)
+        except _Refused as refusal:
+            status, note = _verdict(refusal.status)
+        except ValueError as error:  # what cannot be asked for, such as a header with a line break
+            status, note = FAILED, _failure("ValueError", str(error))
+        return lambda: item.end(status, note)
 
     def _fetch(self, url: str) -> _Fetched:
         self._check(url)
@@ -314,7 +342,14 @@ def _identify(era: Era, upload: Upload) -> Any:
 def _verdict(status: int) -> tuple[int, str]:
     if status in {403, 404}:
         return IGNORED, str(status)
-    return FAILED, f"{status}: {http.client.responses.get(status, 'unknown status')}"
+    words = http.client.responses.get(status, "unknown status")
+    return FAILED, _failure("ServerException", f"{status}: {words}")
+
+
+def _failure(error: str, words: str) -> str:
+    """Give the note of an error that a client did not foresee: a line, and its trace."""
+    trace = f"Traceback (most recent call last):\n  …\n{error}: {words}\n"
+    return f"{error}({words!r})… (Copy note to see full error)\n{trace}"
 
 
 def _last_modified(headers: Any) -> int | None:

@@ -124,10 +124,11 @@ class Network:
 
     def dress(self, request: Request) -> None:
         """Put the approved headers and the cookies on a request of the client's own."""
-        host = request.host.partition(":")[0]
+        site = request.host  # with its port: to a client that is a part of the domain
+        host = site.partition(":")[0]
         with self._store.lock:
             for domain, headers in self._headers.items():
-                if domain and host != domain and not host.endswith("." + domain):
+                if domain and site != domain and not site.endswith("." + domain):
                     continue
                 for name, header in headers.items():
                     if header.approved == "approved":

@@ -80,8 +80,9 @@ class Watcher:
 class Page:
     """One tab. ``domains``: where its imports go; ``search``: what a search page looks for.
 
-    ``items`` are kept by what they import, ``media`` is the hashes it shows; both in order.
-    ``todo``: the items that nobody has begun with.
+    ``items`` are kept by what they import, ``galleries`` (what is read for more of them) by
+    their URLs, ``media`` is the hashes it shows; all in order. ``todo``: what nobody has
+    begun with, of both.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Page:
     key: str = field(default_factory=_new_key)
     media: dict[str, None] = field(default_factory=dict)
     items: dict[str, Item] = field(default_factory=dict)
+    galleries: dict[str, Item] = field(default_factory=dict)
     watchers: list[Watcher] = field(default_factory=list)
     domains: list[str] = field(default_factory=list)
     search: Shown = field(default_factory=dict)
@@ -108,16 +110,22 @@ class Page:
         return self.pages[self.selected] if self.pages else None
 
     def add_item(self, data: str, tags: dict[str, list[str]]) -> None:
-        """Queue something; what failed or was ignored before is tried again."""
+        """Queue something; what failed before is tried again, what was ignored is not."""
         item = self.items.get(data)
         if item is None:
             item = self.items[data] = Item(data)
             self.todo.append(item)
         for key, of_service in tags.items():
             item.tags[key] = sorted({*item.tags.get(key, []), *of_service})
-        if item.status in {FAILED, IGNORED}:
+        if item.status == FAILED:
             item.end(QUEUED)
             self.todo.append(item)
+
+    def add_gallery(self, url: str, tags: dict[str, list[str]]) -> None:
+        """Queue a gallery, to be read once; one that is there is never read again."""
+        if url not in self.galleries:
+            self.galleries[url] = Item(url, tags)
+            self.todo.append(self.galleries[url])
 
     def show(self, hashes: list[str]) -> None:
         """Show more files."""
@@ -131,6 +139,7 @@ class Page:
             "pages": [page.to_json() for page in self.pages],
             "media": list(self.media),
             "items": [asdict(item) for item in self.items.values()],
+            "galleries": [asdict(item) for item in self.galleries.values()],
             "watchers": [{"url": w.url, "created": w.created} for w in self.watchers],
         }
 
@@ -138,13 +147,15 @@ class Page:
     def from_json(cls, kept: Shown) -> Page:
         """Give back what ``to_json`` made, under a new key."""
         items = [Item(**item) for item in kept["items"]]
+        galleries = [Item(**item) for item in kept.get("galleries", ())]
         return cls(
             **kept
             | {
                 "pages": [cls.from_json(page) for page in kept["pages"]],
                 "media": dict.fromkeys(kept["media"]),
                 "items": {item.data: item for item in items},
-                "todo": deque(item for item in items if item.status == QUEUED),
+                "galleries": {item.data: item for item in galleries},
+                "todo": deque(i for i in [*galleries, *items] if i.status == QUEUED),
                 "watchers": [Watcher(w["url"], created=w["created"]) for w in kept["watchers"]],
             }
         )
@@ -277,7 +288,7 @@ class Pages:
     def _management(self, page: Page, *, simple: bool) -> Shown:
         imports = self._imports(page, simple=simple)
         if page.type == URL_PAGE:
-            log = _log(simple=simple)
+            log = _log(page, simple=simple)
             return {"urls_import": {"imports": imports, "gallery_log": log, "files_paused": False}}
         if page.type == IMPORT_PAGE:
             return {"hdd_import": {"imports": imports, "files_paused": False}}
@@ -285,7 +296,7 @@ class Pages:
             return {
                 "simple_downloader_import": {
                     "imports": imports,
-                    "gallery_log": _log(simple=simple),
+                    "gallery_log": _log(page, simple=simple),
                     "files_paused": False,
                     "gallery_paused": False,
                 }
@@ -293,7 +304,7 @@ class Pages:
         if page.type == GALLERY_PAGE:
             return {"multiple_gallery_import": {"gallery_imports": [], "highlight": None}}
         if page.type == WATCHER_PAGE:
-            watchers = [_watcher(w, imports, _log(simple=simple)) for w in page.watchers]
+            watchers = [_watcher(w, imports, _log(page, simple=simple)) for w in page.watchers]
             return {"multiple_watcher_import": {"watcher_imports": watchers, "highlight": None}}
         return {}
 
@@ -351,9 +362,25 @@ def _walk(page: Page) -> Iterator[Page]:
         yield from _walk(inner)
 
 
-def _log(*, simple: bool) -> Shown:
-    log: Shown = {"status": "", "total_processed": 0, "total_to_process": 0}
-    return log if simple else log | {"log_items": []}
+def _log(page: Page, *, simple: bool) -> Shown:
+    counts = Counter(line.status for line in page.galleries.values())
+    total = len(page.galleries)
+    log: Shown = {
+        "status": _status(counts),
+        "total_processed": total - counts[QUEUED],
+        "total_to_process": total,
+    }
+    return log if simple else log | {"log_items": [_line(g) for g in page.galleries.values()]}
+
+
+def _line(gallery: Item) -> Shown:
+    return {
+        "url": gallery.data,
+        "created": gallery.created,
+        "modified": gallery.modified,
+        "status": gallery.status,
+        "note": gallery.note,
+    }
 
 
 def _watcher(watcher: Watcher, imports: Shown, log: Shown) -> Shown:

@@ -1,8 +1,8 @@
 """What a client makes of a URL: whether it is one, its normal form, and its class.
 
 A real client knows hundreds of sites from its downloaders; here is a handful, enough
-for one URL of each type. No page is parsed: ``can_parse`` says what a client with the
-site's parser would answer.
+for one URL of each type. ``can_parse`` says what a client with the site's parser would
+answer; parsed are galleries alone, for their links.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ _CLASSES = (
         path="/posts",
         parameters=("page", "tags"),
     ),
+    UrlClass(name="local gallery", type=GALLERY_URL, host="127.0.0.1", path=r"/gallery/.+"),
     UrlClass(name="simulated thread", type=WATCHABLE_URL, host="site.example", path=r"/t/\d+"),
     UrlClass(
         name="simulated blog post",

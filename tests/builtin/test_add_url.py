@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import time
 from datetime import UTC, datetime
 
 import httpx
@@ -123,7 +124,9 @@ def test_every_end_is_told_as_it_is(make, site, api_version):
     details = {name: job.steps[0].detail for name, job in ends.items()}
     assert details["gone"] == "the link leads nowhere any more (404)"
     assert details["secret"] == "Hydrus ignored it: 403"
-    assert details["broken"] == "Hydrus cannot import it: 500: Internal Server Error"
+    assert details["broken"] == (
+        "Hydrus cannot import it: ServerException('500: Internal Server Error')"
+    )
     assert "Unknown filetype" in details["text.bin"] or "recognise" in details["text.bin"]
     assert ends["moved"].steps[0].values["hash"] == hash_of(site.pages["/target.png"])
 
@@ -273,18 +276,37 @@ def test_those_whose_turn_was_later_are_sent_in_the_end(make, site):
 
 
 @pytest.mark.parametrize("basic", [(0, 2, 3), (0, 2, 3, 4)])
-@pytest.mark.parametrize(
-    "url", ["https://site.example/posts?tags=cat", "https://site.example/t/12"]
-)
-def test_what_stands_for_many_files_is_handed_over_with_its_tags(make, url, basic):
+@pytest.mark.parametrize("kind", ["gallery", "thread"])
+def test_what_stands_for_many_files_is_handed_over_with_its_tags(make, site, kind, basic):
+    site.pages["/gallery/cats"] = b'<a href="/a.png">'
+    url = f"{site.url}/gallery/cats" if kind == "gallery" else "https://site.example/t/12"
     made = make([url], {"tags": {"my tags": ["x"]}}, access_keys=keys(*basic))
     run(made).assert_success()
     assert step(made).values == {"url": url, "status": "handed over", "hashes": []}
     assert step(made).receipt == {"imported": []}
     assert made.simulator.requests[ADD_URL] == 1
     [page] = [p for p in made.simulator._client.pages.media_pages() if p.name == "hydrusd"]
-    assert [w.url for w in page.watchers] == [url] * ("/t/" in url)
-    assert ["x" in str(item.tags) for item in page.items.values()] == [True] * ("/t/" not in url)
+    assert [w.url for w in page.watchers] == [url] * (kind == "thread")
+    assert ["x" in str(g.tags) for g in page.galleries.values()] == [True] * (kind == "gallery")
+
+
+def test_a_gallery_that_hydrus_has_read_already_is_a_dead_letter(make, site):
+    site.pages["/gallery/cats"] = b"nothing yet"
+    url = f"{site.url}/gallery/cats"
+    made = make([url])
+    with httpx.Client(base_url=made.url, headers={KEY: made.access_key}) as http:
+        body = {"url": url, "destination_page_name": "hydrusd"}
+        http.post("/add_urls/add_url", json=body).raise_for_status()
+        while not any(g.status for p in _client_pages(made) for g in p.galleries.values()):
+            time.sleep(0.005)
+    run(made)
+    assert made.jobs[0].state is JobState.DEAD
+    assert "has read this gallery already" in step(made).detail
+    assert site.asked["/gallery/cats"] == 1
+
+
+def _client_pages(made):
+    return list(made.simulator._client.pages.media_pages())
 
 
 def test_a_thread_that_is_watched_already_is_not_sent(make):

@@ -76,6 +76,20 @@ def test_a_post_within_a_post_is_waited_for_as_well():
     assert not seen(item(URL, 9, 10), inner, replace(deep, status=4)).is_open
 
 
+def test_what_merely_was_sent_at_that_time_is_not_waited_for():
+    post, child = item(URL, 9, 10), item("a", 1, 10, file_hash=ONE)
+    older, stuck = item("older", 1, 1), item("stuck", 0, 10)
+    assert not seen(post, child, older, stuck).is_open
+    assert not seen(stuck, post, child).is_open
+    assert seen(post, child, stuck).is_open
+
+
+def test_the_trace_behind_an_error_is_left_to_hydrus():
+    note = "ServerException('500: oops')… (Copy note to see full error)\nTraceback …\n"
+    end = judge(sending(), seen(item(URL, 4, note=note)), [])
+    assert end.detail == "Hydrus cannot import it: ServerException('500: oops')"
+
+
 def test_files_are_only_those_known_by_the_url():
     entry = seen(item(URL, 9, 10), item("somebody else's", 1, 10, file_hash=TWO))
     assert judge(sending(), entry, known(ONE)) == Found((ONE,), ())

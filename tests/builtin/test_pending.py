@@ -8,7 +8,7 @@ from library_acting import DEAD, DONE, LATER
 
 from hydrusd.builtin.actions.commit_pending import CommitPending
 from hydrusd.builtin.actions.forget_pending import ForgetPending
-from hydrusd.errors import ConfigError, HydrusFailed
+from hydrusd.errors import ConfigError, HydrusFailed, HydrusUnavailable
 from hydrusd.simulator import Fault, FaultKind, Service, SimulatorConfig
 
 pytestmark = pytest.mark.anyio
@@ -68,12 +68,41 @@ async def test_while_an_upload_runs_it_waits_and_spends_no_attempt(stage, tmp_pa
         assert done.kind is DONE
 
 
-async def test_what_the_user_must_look_at_is_a_failure(stage, tmp_path):
+async def test_what_the_user_must_look_at_is_a_dead_letter(stage, tmp_path):
     async with editing(stage, tmp_path) as at:
         await pend(at, "a")
         at.simulator.inject(Fault(kind=FaultKind.STATUS, path=COMMIT, status=422))
-        with pytest.raises(HydrusFailed, match="before its user has had a look"):
-            await at.run(ACTIONS[0], [])
+        (outcome,) = await at.run(ACTIONS[0], [])
+        assert outcome.kind is DEAD
+        assert "before its user has had a look" in outcome.detail
+
+
+async def test_an_upload_that_is_not_answered_is_not_told_twice(stage, tmp_path):
+    async with editing(stage, tmp_path) as at:
+        await pend(at, "a")
+        at.simulator.inject(Fault(kind=FaultKind.CUT, path=COMMIT))
+        (outcome,) = await at.run(ACTIONS[0], [])
+        assert outcome.kind is DEAD
+        assert outcome.detail.startswith("unknown")
+        assert "look at its window" in outcome.detail
+        at.simulator.inject(Fault(kind=FaultKind.WORK_THEN_CUT, path=COMMIT))
+        (outcome,) = await at.run(ACTIONS[0], [])
+        assert outcome.receipt["committed"][PUBLIC]["pending_tag_mappings"] == 1
+
+
+@pytest.mark.parametrize(
+    ("action", "fault", "error"),
+    [
+        (ACTIONS[0], Fault(kind=FaultKind.STATUS, path=COMMIT, status=500), HydrusFailed),
+        (ACTIONS[1], Fault(kind=FaultKind.CUT, path=FORGET), HydrusUnavailable),
+    ],
+)
+async def test_other_failures_are_the_engines(stage, tmp_path, action, fault, error):
+    async with editing(stage, tmp_path) as at:
+        await pend(at, "a")
+        at.simulator.inject(fault)
+        with pytest.raises(error):
+            await at.run(action, [])
 
 
 async def test_after_a_crash_committed_is_committed_again(stage, tmp_path):

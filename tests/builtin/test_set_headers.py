@@ -213,6 +213,20 @@ def test_wrong_parameters(headers, why):
         SetHeaders.model_validate({"headers": headers})
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("*.Example.COM", "example.com"), ("Nas.Example:8080", "nas.example:8080"), ("{{ x }}",) * 2],
+)
+def test_a_port_is_a_part_of_the_domain(written, meant):
+    assert SetHeaders.model_validate({"domain": written, "headers": {"A": "1"}}).domain == meant
+
+
+@pytest.mark.parametrize("written", ["nas:8080", "a.b:", "a.b:x", "a.b:123456", "https://a.b", ""])
+def test_what_is_no_domain(written):
+    with pytest.raises(ValidationError, match="is no domain"):
+        SetHeaders.model_validate({"domain": written, "headers": {"A": "1"}})
+
+
 RULES = """
 client: {url: '{url}', access_key: '{access_key}', commit_wait: 100ms}
 rules:

@@ -123,10 +123,11 @@ def test_what_cannot_be_had_or_imported(client, site, picture):
     assert imports(http)["simple_status"] == "0/5"
     site.let_go({"/text.bin"})
     items = finished(http)
-    assert {path: (i["status"], i["note"]) for path, i in items.items()} == {
+    assert "\nTraceback" in items["/broken"]["note"]
+    assert {path: (i["status"], i["note"].partition("…")[0]) for path, i in items.items()} == {
         "/text.bin": (4, "Unknown filetype!"),
         "/secret": (7, "403"),
-        "/broken": (4, "500: Internal Server Error"),
+        "/broken": (4, "ServerException('500: Internal Server Error')"),
         "/moved": (1, ""),
         "/gone": (7, "404"),
     }
@@ -135,13 +136,55 @@ def test_what_cannot_be_had_or_imported(client, site, picture):
     assert len(known(http, f"{site.url}/a.png")) == len(known(http, f"{site.url}/moved")) == 1
 
 
-def test_failures_are_tried_again_when_sent_again(client, site, picture):
+@pytest.mark.parametrize(("answer", "before", "after"), [(500, 4, 1), (403, 7, 7)])
+def test_what_failed_is_tried_again_when_sent_again_and_what_was_ignored_is_not(
+    client, site, picture, answer, before, after
+):
     _, http = client
+    site.pages["/late.png"] = (answer, {}, b"")
     add(http, f"{site.url}/late.png")
-    assert finished(http)["/late.png"]["status"] == 7
+    assert finished(http)["/late.png"]["status"] == before
     site.pages["/late.png"] = picture()
     add(http, f"{site.url}/late.png")
-    assert finished(http)["/late.png"]["status"] == 1
+    assert finished(http)["/late.png"]["status"] == after
+    assert len(site.asked) == (2 if after == 1 else 1)
+
+
+@pytest.mark.parametrize("how", ["add_url", "new_page"])
+def test_a_gallery_is_read_once_and_its_links_are_queued(client, site, picture, how):
+    simulator, http = client
+    site.pages |= {
+        "/gallery/cats": b'<a href="/a.png">a</a> <a href="../gone.png#x">b</a>',
+        "/a.png": picture(),
+    }
+    url = f"{site.url}/gallery/cats"
+
+    def send():
+        if how == "add_url":
+            return add(http, url, service_keys_to_additional_tags={MY_TAGS: ["cat"]})
+        body = {"page_type": 7, "urls": [url], "page_name": "url import"}
+        return http.post("/manage_pages/new_page", json=body).raise_for_status()
+
+    def log():
+        page = info(http, page_named(http, "url import"))
+        return page["management"]["urls_import"]["gallery_log"]
+
+    send()
+    deadline = time.monotonic() + 20
+    while log()["total_processed"] == 0 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    [line] = log()["log_items"]
+    assert (line["url"], line["status"], line["note"]) == (url, 1, "2 new urls found")
+    assert log()["status"] == "1 successful"
+    assert {path: item["status"] for path, item in finished(http).items()} == {
+        "/a.png": 1,
+        "/gone.png": 7,
+    }
+    if how == "add_url":
+        assert simulator.tags(hash_of(picture())) == {0: {"cat"}}
+        send()
+        finished(http)
+        assert [path for path, _ in site.asked].count("/gallery/cats") == 1
 
 
 def test_nothing_outside_this_machine_is_asked(client, site, picture):
@@ -183,8 +226,12 @@ def test_cookies_and_approved_headers_go_along(client, site, picture):
     cookies = [["session", "s3cret", "127.0.0.1", "/", None]]
     assert http.post("/manage_cookies/set_cookies", json={"cookies": cookies}).status_code == 200
     headers = {"X-Yes": {"value": "1"}, "X-No": {"value": "1", "approved": "denied"}}
-    body = {"domain": "127.0.0.1", "headers": headers}
-    assert http.post("/manage_headers/set_headers", json=body).status_code == 200
+    for domain, of_domain in (
+        (site.url.removeprefix("http://"), headers),
+        ("127.0.0.1", {"X-No": {"value": "a port is a part of the domain"}}),
+    ):
+        body = {"domain": domain, "headers": of_domain}
+        assert http.post("/manage_headers/set_headers", json=body).status_code == 200
     add(http, f"{site.url}/a.png")
     finished(http)
     [(_, sent)] = site.asked

@@ -2,6 +2,10 @@
 
 A run of many jobs needs one upload, not one for each: calls about the same service are one.
 Looked at first is whether anything waits at all; after that, a repeat finds nothing to do.
+
+Where Hydrus cannot begin an upload (a repository is paused, an account not ready) it shows a
+message in its window and answers only when somebody has closed that. Each repeat would show
+one more, so there is none.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from hydrusd.plugin import (
     Foreseen,
     HydrusClient,
     HydrusFailed,
+    HydrusUnavailable,
     Outcome,
     Permission,
     RequestRejected,
@@ -27,6 +32,7 @@ from hydrusd.plugin import (
 
 _SINCE_API = 66
 _CONFLICT = 409
+_CANNOT_BEGIN = 422
 _BUSY_SECONDS = 30.0
 
 Counts = Mapping[str, int]
@@ -40,6 +46,9 @@ class PendingStep(SetAction):
 
     past: ClassVar[str] = ""
     """The receipt's word for it."""
+
+    may_wait_for_user: ClassVar[bool] = False
+    """Whether Hydrus may ask its user something before it answers."""
 
     service: str = Field(description="the tag or file repository or IPFS service, by name or key")
 
@@ -80,9 +89,20 @@ class PendingStep(SetAction):
         try:
             await cls.end(client, service)
         except HydrusFailed as error:
+            if error.status == _CANNOT_BEGIN:
+                return Outcome.dead(str(error))
             if error.status != _CONFLICT:
                 raise
             return Outcome.later("an upload is running", delay_seconds=_BUSY_SECONDS)
+        except HydrusUnavailable as error:
+            if not (error.outcome_unknown and cls.may_wait_for_user):
+                raise
+            # Where Hydrus is away, this raises too, and the step is begun anew.
+            if waiting(await client.get_pending_counts(), service) != {}:
+                return Outcome.dead(
+                    f"unknown: {error}. Hydrus may be showing a message that waits for you: "
+                    "look at its window, then retry"
+                )
         return Outcome.done(
             f"{cls.past}: {told(counts)}", receipt={cls.past: {service: dict(counts or {})}}
         )

@@ -31,6 +31,7 @@ from hydrusd.plugin import (
 )
 
 GONE_NOTE = "404"
+_TRACE_FOLLOWS = "… (Copy note to see full error)"
 CHILDREN_WITHIN = timedelta(seconds=5)
 
 
@@ -183,9 +184,9 @@ def _entry(page: PageInfo, sending: Sending) -> Entry | None:
                 return Entry(page, ImportStatus.IMPORTED, "", None, importer.created)
             continue
         items = importer.imports.import_items
-        for item in items if sending.kind is Kind.FILE else ():
+        for number, item in enumerate(items if sending.kind is Kind.FILE else (), 1):
             if item.import_data in sending.forms:
-                children = tuple(_children(item, items))
+                children = tuple(_children(item, items[number:]))
                 return Entry(page, item.status, item.note, item.hash, item.modified, children)
         logged = importer.gallery_log.log_items if importer.gallery_log else ()
         for line in logged if sending.kind is Kind.GALLERY else ():
@@ -198,25 +199,24 @@ def _gallery_entry(page: PageInfo, line: GalleryItem) -> Entry:
     return Entry(page, line.status, line.note, None, line.modified)
 
 
-def _children(parent: ImportItem, items: Sequence[ImportItem]) -> Iterable[ImportItem]:
+def _children(parent: ImportItem, behind: Iterable[ImportItem]) -> Iterable[ImportItem]:
     """Give the entries that were made when the client read ``parent``, theirs included.
 
-    An entry does not name its parent, so this may give some that only were made in the same
-    moment. That is good enough to know when all is over, not to know whose a file is.
+    They are put right behind it. An entry does not name its parent, so this may give some
+    that were sent in that very moment. That is good enough to know when all is over, not to
+    know whose a file is.
     """
-    parents = [parent]
-    found: dict[str, ImportItem] = {}
-    while parents:
-        one = parents.pop()
-        if one.status != ItemStatus.HAS_CHILDREN or one.modified is None:
-            continue
-        for item in items:
-            made = item.created
-            near = made is not None and abs(made - one.modified) <= CHILDREN_WITHIN
-            if near and item is not parent and item.import_data not in found:
-                found[item.import_data] = item
-                parents.append(item)
-    return found.values()
+    made = _read_at(parent)
+    for item in behind:
+        if not any(item.created and abs(item.created - t) <= CHILDREN_WITHIN for t in made):
+            return
+        yield item
+        made += _read_at(item)
+
+
+def _read_at(item: ImportItem) -> list[datetime]:
+    """Give when entries were made of one, if they were."""
+    return [item.modified] if item.status == ItemStatus.HAS_CHILDREN and item.modified else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +253,7 @@ def _deleted(url: str, hashes: Sequence[str], note: str) -> Outcome:
 def judge(sending: Sending, entry: Entry, files: Sequence[UrlFile]) -> Found | Outcome:
     """Say how a URL ended whose entry on a page has. ``files`` are those known by the URL."""
     hashes = known_files(files)
-    url, note = sending.url, entry.note
+    url, note = sending.url, entry.note.partition("\n")[0].removesuffix(_TRACE_FOLLOWS)
     again = ""
     if sending.before and sending.before == entry.changed:
         again = f"; {_no_new_try(entry)}"
@@ -300,8 +300,12 @@ def judge(sending: Sending, entry: Entry, files: Sequence[UrlFile]) -> Found | O
 
 def stale(sending: Sending, entry: Entry) -> Outcome:
     """Give the outcome where Hydrus takes for done what it no longer has."""
+    what = "the file that came of it is not in Hydrus (any more)"
+    if sending.kind is Kind.GALLERY:
+        when = f" at {entry.modified:%Y-%m-%d %H:%M} UTC" if entry.modified else ""
+        what = f"Hydrus has read this gallery already{when}"
     return Outcome.dead(
-        f"the file that came of it is not in Hydrus (any more), and {_no_new_try(entry)}",
+        f"{what}, and {_no_new_try(entry)}",
         values=values(sending.url, "failed"),
     )
 

@@ -13,11 +13,13 @@ class CommitPending(PendingStep):
     """Have Hydrus upload what waits for a tag or file repository, or an IPFS service.
 
     That is all that waits there, whoever left it pending. Hydrus is told once for many files;
-    while an upload to the service is running, the step waits for it.
+    while an upload to the service is running, the step waits for it. Where Hydrus cannot begin,
+    because the repository is paused, say, the job becomes a dead letter.
     """
 
     action: ClassVar[str] = "commit_pending"
     past: ClassVar[str] = "committed"
+    may_wait_for_user: ClassVar[bool] = True
 
     @classmethod
     async def end(cls, client: HydrusClient, service: str) -> None:

@@ -30,7 +30,7 @@ from hydrusd.plugin import (
     Outcome,
     PermanentError,
     Permission,
-    WebDomain,
+    WebSite,
     header_text,
 )
 
@@ -119,8 +119,10 @@ class SetHeaders(Action):
     action: ClassVar[str] = "set_headers"
     permissions: ClassVar[frozenset[Permission]] = frozenset({Permission.MANAGE_HEADERS})
 
-    domain: WebDomain | None = Field(
-        default=None, description="The domain that they are sent to. Without: all websites."
+    domain: WebSite | None = Field(
+        default=None,
+        description="The domain that they are sent to, with its port if it has one. "
+        "Without: all websites.",
     )
     headers: dict[HeaderName, HeaderChange | None] = Field(
         min_length=1, description="What each header is to be, by its name."

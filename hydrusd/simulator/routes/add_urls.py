@@ -99,7 +99,7 @@ async def _add_url(call: Call) -> Answer:
             if all(watcher.url != url for watcher in page.watchers):
                 page.watchers.append(Watcher(url))
         else:
-            page.add_item(url, tags)
+            (page.add_gallery if found.type == GALLERY_URL else page.add_item)(url, tags)
             client.downloads.look_at(page)
         client.pages.changed()
     if client.config.add_url_seconds:

@@ -30,7 +30,7 @@ from hydrusd.simulator._services import (
     REAL_TAG_TYPES,
     TAG_REPOSITORY,
 )
-from hydrusd.simulator._urls import normalise
+from hydrusd.simulator._urls import GALLERY_URL, capability, normalise
 
 MANAGE_PAGES = frozenset({4})
 
@@ -161,7 +161,9 @@ def _fill(call: Call, page: Page) -> None:
     if page.type == URL_PAGE:
         for url in texts_of("urls", arguments.items("urls", [])):
             if len(url) > 1:
-                page.add_item(normalise(call.era, url), {})
+                form = normalise(call.era, url)
+                is_gallery = capability(call.era, form).type == GALLERY_URL
+                (page.add_gallery if is_gallery else page.add_item)(form, {})
     elif page.type == IMPORT_PAGE:
         for path in texts_of("paths", arguments.items("paths", [])):
             page.add_item(path, {})
