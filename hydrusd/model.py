@@ -192,6 +192,7 @@ class Job:
     file_hash: str | None
     boot: str | None
     steps: Sequence[StepRecord] = ()
+    run_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -625,6 +625,7 @@ class Lane:
             detail=outcome.detail,
             frees_event=outcome.frees_event,
             signals=tuple((fired_topic(f.rule), f.data) for f in outcome.fires),
+            run_id=job.run_id,
         )
 
     # --- settling ------------------------------------------------------------------------

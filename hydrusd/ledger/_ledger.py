@@ -71,6 +71,9 @@ LEASE = timedelta(minutes=10)
 
 DROPPED = "dropped by a person: "
 
+RUNS_KEPT = 10_000
+"""How many runs are known to be marked; the mark of any other is set once more."""
+
 FOR_GOOD = "*"
 """Stands for all revisions of a rule, where no rewriting brings an event back."""
 
@@ -165,6 +168,7 @@ class JobUpdate:
     detail: str = ""
     frees_event: bool = False
     signals: Sequence[tuple[str, Data]] = ()
+    run_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +191,7 @@ class Ledger:
         self._engine = engine
         self._lock = lock
         self._listened: frozenset[str] = frozenset()
+        self._eventful: set[int] = set()
 
     # --- opening and closing -------------------------------------------------------------
 
@@ -675,18 +680,20 @@ class Ledger:
                     f"nothing of this checkpoint was stored"
                 )
             insert_or_update(connection, step, [_step_row(item, now) for item in steps])
-            self._note_what_happened(connection, updates, steps)
+            eventful = self._note_what_happened(connection, updates, steps)
             _post(connection, [post for item in updates for post in item.signals], now)
             self._tell_of_endings(
                 connection, [u.job_id for u in updates if u.state in _ENDINGS], now
             )
             self._free_events(connection, [u.event_id for u in updates if u.frees_event])
+        if len(self._eventful) > RUNS_KEPT:
+            self._eventful.clear()
+        self._eventful |= eventful  # now that it is stored
 
-    @staticmethod
     def _note_what_happened(
-        connection: Connection, updates: Sequence[JobUpdate], steps: Sequence[StepUpdate]
-    ) -> None:
-        """Keep by what the jobs can be found again, and which runs something came of."""
+        self, connection: Connection, updates: Sequence[JobUpdate], steps: Sequence[StepUpdate]
+    ) -> set[int]:
+        """Keep by what the jobs can be found again, and which runs something has now come of."""
         items = {item.job_id: item for item in updates}
         words: dict[EventId, set[str]] = {}
         for each in steps:
@@ -694,12 +701,16 @@ class Ledger:
                 new = words_in_values(each.record.values) - {item.file_hash}
                 words.setdefault(item.event_id, set()).update(new)
         _mention(connection, words)
-        eventful = [each.job_id for each in steps if _is_eventful(each.record)]
-        for chunk in _chunks(eventful):
-            runs = connection.execute(
-                select(job.c.run_id).where(job.c.id.in_(chunk), job.c.run_id.is_not(None))
-            )
-            _note_eventful(connection, set(runs.scalars()))
+        runs = {
+            item.run_id
+            for each in steps
+            if (item := items.get(each.job_id))
+            and item.run_id is not None
+            and item.run_id not in self._eventful
+            and _is_eventful(each.record)
+        }
+        _note_eventful(connection, runs)
+        return runs
 
     @staticmethod
     def _free_events(connection: Connection, event_ids: Sequence[EventId]) -> None:
@@ -956,6 +967,7 @@ _JOBS = (
         job.c.attempt,
         job.c.file_hash,
         job.c.boot,
+        job.c.run_id,
         event.c.key,
         event.c.data,
     )
@@ -1004,6 +1016,7 @@ def _jobs_of(rows: Iterable[Any], steps: Iterable[Any]) -> list[Job]:
             file_hash=row.file_hash,
             boot=row.boot,
             steps=tuple(records.get(row.id, ())),
+            run_id=row.run_id,
         )
         for row in rows
     ]
