@@ -178,7 +178,7 @@ class Job:
     ``step`` is the position of the next step to run. ``boot`` is the run of the
     Hydrus client in which its oldest not yet durable change was made, or None
     where nothing waits to be committed. ``attempt`` counts tries of this step,
-    the present one included.
+    the present one included; ``losses`` how often the client has lost what the job did.
     """
 
     id: JobId
@@ -193,6 +193,7 @@ class Job:
     boot: str | None
     steps: Sequence[StepRecord] = ()
     run_id: int | None = None
+    losses: int = 0
 
 
 @dataclass(frozen=True, slots=True)

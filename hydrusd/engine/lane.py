@@ -47,7 +47,7 @@ from hydrusd.errors import (
     PermissionMissing,
 )
 from hydrusd.hydrus import ClientInfo, HydrusClient
-from hydrusd.ledger import ClaimFilter, JobUpdate, Ledger, LedgerWriter, StepUpdate
+from hydrusd.ledger import RETRIED, ClaimFilter, JobUpdate, Ledger, LedgerWriter, StepUpdate
 from hydrusd.model import (
     FinishedJob,
     Job,
@@ -68,6 +68,8 @@ RENEW_SECONDS = 60.0
 IDLE_SECONDS = 5.0
 """Another process may put jobs back (``retry``); so often is looked for that."""
 RULE_PARK_SECONDS = 60.0
+STEADY_SECONDS = 60.0
+"""A connection that held for so long was a good one: the next outage is asked after at once."""
 CLOCK_TOLERANCE = timedelta(seconds=5)
 """A clock that is put back by less is being corrected, as clocks are."""
 DEAD_TOLD = 10
@@ -163,6 +165,7 @@ class Lane:
         self._woken = anyio.Event()
         self._parked: _Parked | None = _Parked("not connected yet", 0.0)
         self._probes = 0
+        self._connected_at = clock.monotonic()
         self._parked_rules: dict[str, _Parked] = {}
         self._said: dict[str, str] = {}
         self._orphans: frozenset[str] = frozenset()
@@ -271,6 +274,9 @@ class Lane:
         await self._ledger(Ledger.set_condition, kind, name, state, reason, self._clock.now())
 
     async def _park(self, reason: str) -> None:
+        was_connected = self._parked is None
+        if was_connected and self._clock.monotonic() - self._connected_at > STEADY_SECONDS:
+            self._probes = 0
         delay = PROBE_SECONDS[min(self._probes, len(PROBE_SECONDS) - 1)]
         self._probes += 1
         if self._parked is None or self._parked.reason != reason:
@@ -288,7 +294,7 @@ class Lane:
             return
         self._boot = info.boot
         self._parked = None
-        self._probes = 0
+        self._connected_at = self._clock.monotonic()
         hydrus = f" (v{info.hydrus_version})" if info.hydrus_version else ""
         detail = f"Client API {info.api_version}{hydrus}, key {info.key_name!r}"
         log.info(f"connected to Hydrus: {detail}", lane=self.name, client=detail)
@@ -348,9 +354,10 @@ class Lane:
             await self._put_back(jobs)
             await self._orphan(jobs[0].rule)
             return True
-        if not jobs[0].revision:
+        if not jobs[0].revision or jobs[0].revision.startswith(RETRIED):
             # Put back by a person: what the rule says now decides.
             await self._put_back(jobs)
+            await self._ledger(Ledger.take_up, jobs[0].rule, self._rules.revisions[jobs[0].rule])
             await self._adopt({jobs[0].rule: self._rules.revisions[jobs[0].rule]})
             return True
         jobs = await self._within_limits(jobs)

@@ -32,6 +32,7 @@ from hydrusd.model import Job, JobId, OutcomeKind
 COMMIT_AT_LEAST_EVERY_SECONDS = 5.0
 COMMIT_AT_JOBS = 2000
 LOOK_UP_JOBS = 256
+MOST_LOSSES = 10
 
 NO_FILE = "0" * 64
 """A hash that no file has."""
@@ -162,6 +163,7 @@ class Settling:
                     back |= await self._first_lost(rule, group)
             if not back:
                 continue
+            await self._give_up_on([job for job in jobs if back.get(job.id)], back)
             await self._ledger(Ledger.resettle, back, boot, self._clock.now())
             for _, waiting in self._entered:
                 # Or work done again would count as old as what it replaces.
@@ -173,6 +175,24 @@ class Settling:
                 lost=len(back) - len(intact),
                 there=len(intact),
             )
+
+    async def _give_up_on(
+        self, lost: Sequence[Job], back: dict[JobId, tuple[int, bool] | None]
+    ) -> None:
+        """Take those out that are lost again and again: they may be what the client dies of."""
+        hopeless = [job.id for job in lost if job.losses + 1 >= MOST_LOSSES]
+        if not hopeless:
+            return
+        for job_id in hopeless:
+            del back[job_id]
+        for _, waiting in self._entered:
+            waiting[:] = [job_id for job_id in waiting if job_id not in set(hopeless)]
+        detail = (
+            f"Hydrus has restarted {MOST_LOSSES} times before it had committed what this job did; "
+            f"it may be this very file that it dies of"
+        )
+        await self._ledger(Ledger.give_up, hopeless, detail, self._clock.now())
+        await self._tell(hopeless)
 
     async def _first_lost(
         self, rule: CompiledRule, jobs: Sequence[Job]

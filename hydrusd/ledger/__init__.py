@@ -5,6 +5,7 @@ The only room that knows SQL. Everything else asks it in words of the model.
 
 from hydrusd.ledger._ledger import (
     FOR_GOOD,
+    RETRIED,
     ClaimFilter,
     Intake,
     JobUpdate,
@@ -29,6 +30,7 @@ from hydrusd.ledger._writer import LedgerWriter
 
 __all__ = [
     "FOR_GOOD",
+    "RETRIED",
     "ClaimFilter",
     "DeadLetter",
     "Intake",

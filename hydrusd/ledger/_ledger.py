@@ -74,6 +74,9 @@ DROPPED = "dropped by a person: "
 RUNS_KEPT = 10_000
 """How many runs are known to be marked; the mark of any other is set once more."""
 
+RETRIED = "?"
+"""Before the revision of a job that a person has put back to work, until a daemon takes it up."""
+
 FOR_GOOD = "*"
 """Stands for all revisions of a rule, where no rewriting brings an event back."""
 
@@ -852,6 +855,7 @@ class Ledger:
                         "needs_client": back[1],
                         "ending": None,
                         "attempt": 0,
+                        "losses": job.c.losses + 1,
                     }
                 connection.execute(
                     update(job)
@@ -859,12 +863,26 @@ class Ledger:
                     .values(values)
                 )
 
+    def give_up(self, ids: Sequence[JobId], detail: str, now: datetime) -> None:
+        """Make dead letters of settling jobs: what they do does not last."""
+        with self._engine.begin() as connection:
+            for chunk in _chunks(ids):
+                connection.execute(
+                    update(job)
+                    .where(job.c.id.in_(chunk), job.c.state == JobState.SETTLING)
+                    .values(
+                        state=JobState.DEAD, detail=detail, ending=None, boot=None, finished_at=now
+                    )
+                )
+            self._tell_of_endings(connection, ids, now)
+
     # --- what a person does --------------------------------------------------------------
 
     def retry(self, now: datetime, *, ids: Sequence[int] = (), rule: str | None = None) -> int:
         """Put dead letters back to work: these jobs, those of a rule, or all. Gives how many.
 
-        They begin again under the rule as it is now; every step can be repeated without harm.
+        They go on at the step that failed, or begin again where the rule was rewritten since:
+        ``take_up`` decides, when a daemon that knows the rule comes by.
         """
         with self._engine.begin() as connection:
             revived = connection.execute(
@@ -872,9 +890,9 @@ class Ledger:
                 .where(*_dead(ids, rule))
                 .values(
                     state=JobState.READY,
-                    revision="",
-                    step=0,
+                    revision=literal(RETRIED, Text).concat(job.c.revision),
                     attempt=0,
+                    losses=0,
                     needs_client=False,
                     run_at=now,
                     owner=None,
@@ -883,6 +901,26 @@ class Ledger:
                 )
             )
             return revived.rowcount
+
+    def take_up(self, rule: str, revision: str) -> None:
+        """Let retried jobs of a rule, which is at this revision, go on or begin again.
+
+        A job goes on where it failed if all before that was done under the very same rule and is
+        durable: its source may be gone by then, and could not be had a second time.
+        """
+        retried = [job.c.rule == rule, job.c.state == JobState.READY]
+        with self._engine.begin() as connection:
+            connection.execute(
+                update(job)
+                .where(*retried, job.c.revision == RETRIED + revision, job.c.boot.is_(None))
+                .where(job.c.step > 0)
+                .values(revision=revision, needs_client=True)
+            )
+            connection.execute(
+                update(job)
+                .where(*retried, job.c.revision.startswith(RETRIED, autoescape=True))
+                .values(revision="", step=0)
+            )
 
     def drop(self, now: datetime, *, ids: Sequence[int] = (), rule: str | None = None) -> int:
         """Let dead letters end: these jobs, those of a rule, or all. Gives how many.
@@ -967,6 +1005,7 @@ _JOBS = (
         job.c.attempt,
         job.c.file_hash,
         job.c.boot,
+        job.c.losses,
         job.c.run_id,
         event.c.key,
         event.c.data,
@@ -1017,6 +1056,7 @@ def _jobs_of(rows: Iterable[Any], steps: Iterable[Any]) -> list[Job]:
             boot=row.boot,
             steps=tuple(records.get(row.id, ())),
             run_id=row.run_id,
+            losses=row.losses,
         )
         for row in rows
     ]

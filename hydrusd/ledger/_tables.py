@@ -142,6 +142,8 @@ job = Table(
     Column("lease_until", Moment),
     Column("file_hash", String(64)),
     Column("boot", String(128)),
+    # How often a restart of the client has taken back what it did.
+    Column("losses", Integer, nullable=False, server_default="0"),
     Column("ending", String(16)),
     Column("detail", Words, nullable=False),
     Column("created_at", Moment, nullable=False),

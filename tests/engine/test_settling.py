@@ -7,6 +7,7 @@ import math
 import pytest
 from bench import PARTLY, key_for
 
+from hydrusd.engine import settling
 from hydrusd.simulator import DEFAULT_ACCESS_KEY, Fault, FaultKind
 
 pytestmark = pytest.mark.anyio
@@ -199,7 +200,7 @@ async def test_a_client_that_goes_away_during_the_look_up_is_asked_again_later(b
         at.simulator.inject(busy(SEARCH, times=2))
         await at.passes(1)
         assert (at.state("a.jpg"), at.is_there("a.jpg")) == ("settling", True)
-        await at.passes(5)
+        await at.passes(10)
         assert at.state("a.jpg") == "done"
     assert [entry.state.value for entry in at.told] == ["done"]
 
@@ -491,3 +492,20 @@ async def test_a_client_that_cannot_commit_keeps_all_sources(bench):
         await at.passes(61)
         assert at.state("a.jpg") == "done"
     assert DEFAULT_ACCESS_KEY not in str(at.condition("client", "hydrus"))
+
+
+async def test_what_is_lost_again_and_again_is_given_up(bench, monkeypatch):
+    monkeypatch.setattr(settling, "MOST_LOSSES", 2)
+    at = bench(**PARTLY_ALLOWED)
+    async with at.running():
+        await at.rest()
+        await at.notice("a.jpg")
+        await at.rest()
+        for _ in range(2):
+            assert at.state("a.jpg") == "settling"
+            at.simulator.crash()
+            await at.passes(65)
+        assert at.state("a.jpg") == "dead"
+    assert at.is_there("a.jpg")
+    assert [entry.state.value for entry in at.told] == ["dead"]
+    assert "restarted 2 times" in at.told[0].detail

@@ -263,8 +263,41 @@ def test_retried_jobs_are_adopted_whatever_their_rule_was(ledger):
     [job] = claim(ledger)
     ledger.checkpoint("me", [ended(job, JobState.DEAD)], [], NOW)
     ledger.retry(NOW)
+    ledger.take_up("tag", "r2")
     [again] = ledger.unbegun({"tag": "r1"}, 10)
     assert (again.id, again.revision, again.step) == (job.id, "", 0)
+
+
+def failed_at(ledger, step, **changes):
+    """Make a job that gave up at a step, and put it back to work."""
+    enqueue(ledger, "a")
+    [job] = claim(ledger)
+    ledger.checkpoint("me", [ended(job, JobState.DEAD, step=step, **changes)], [], NOW)
+    ledger.retry(NOW)
+    return job
+
+
+def test_a_retried_job_goes_on_where_it_failed_if_its_rule_is_the_same(ledger):
+    failed_at(ledger, 2)
+    ledger.take_up("tag", "r1")
+    [again] = claim(ledger)
+    assert (again.revision, again.step, again.attempt) == ("r1", 2, 1)
+
+
+@pytest.mark.parametrize("change", [{"boot": "boot 0"}, {"step": 0}])
+def test_a_retried_job_begins_again_if_something_is_not_proved_or_nothing_was_done(ledger, change):
+    failed_at(ledger, **{"step": 2, **change})
+    ledger.take_up("tag", "r1")
+    [again] = ledger.unbegun({"tag": "r1"}, 10)
+    assert (again.revision, again.step) == ("", 0)
+
+
+def test_a_retried_job_begins_again_under_a_rewritten_rule(ledger):
+    failed_at(ledger, 2)
+    ledger.take_up("another", "r1")
+    ledger.take_up("tag", "r2")
+    [again] = ledger.unbegun({"tag": "r2"}, 10)
+    assert (again.revision, again.step) == ("", 0)
 
 
 def test_open_rules_are_those_with_work_left(ledger):

@@ -311,8 +311,8 @@ class Queue(RuleBasedStateMachine):
         assert self.ledger.retry(self.now, ids=ids) == len(revived)
         for job in revived:
             self.over.pop(job.id, None)
-            job.state, job.ended, job.revision = JobState.READY, False, ""
-            job.step, job.attempt, job.needs_client = 0, 0, False
+            job.state, job.ended, job.revision = JobState.READY, False, f"?{job.revision}"
+            job.attempt, job.needs_client = 0, False
             job.run_at = self.now
 
     # --- what always holds -------------------------------------------------------------------

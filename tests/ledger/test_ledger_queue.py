@@ -328,7 +328,9 @@ def test_retry_puts_the_chosen_dead_letters_back(ledger, path):
     assert ledger.retry(later(2)) == 1
     assert ledger.retry(later(2)) == 0
     [a, b] = claim(ledger, now=later(2))
-    assert [(job.revision, job.step, job.attempt) for job in (a, b)] == [("", 0, 1)] * 2
+    assert [(job.revision, job.step, job.attempt) for job in (a, b)] == [
+        ("?r1", job.step, 1) for job in (a, b)
+    ]
     assert ledger.finished([a.id]) == []
 
 

@@ -17,6 +17,7 @@ PAGE = 1_000
 def upgrade() -> None:
     """Add them, and find the words in what is there."""
     op.add_column("step", sa.Column("began_at", MOMENT))
+    op.add_column("job", sa.Column("losses", sa.Integer, nullable=False, server_default="0"))
     # Of runs that are there already nobody knows any more how they were: they count as eventful.
     op.add_column("run", sa.Column("eventful", sa.Boolean, nullable=False, server_default="1"))
     op.create_index("ix_run_eventful", "run", ["eventful"])
