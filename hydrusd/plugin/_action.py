@@ -173,7 +173,8 @@ class Call(Generic[A_co]):
 
     @property
     def _record(self) -> StepRecord | None:
-        return next((r for r in self.steps if r.position == self.position), None)
+        mine = (self.position, self.action.action)
+        return next((r for r in self.steps if (r.position, r.action) == mine), None)
 
 
 def source_outcome(state: SourceState, source: FileSource) -> Outcome | None:

@@ -7,6 +7,7 @@ import pytest
 from hydrusd.cli._fire import fire_rule
 from hydrusd.errors import ConfigError
 from hydrusd.model import JobState
+from hydrusd.simulator import Fault, FaultKind, SimulatorConfig
 
 PLUGIN = '''
 from hydrusd.plugin import Action, Outcome, hookimpl
@@ -220,3 +221,31 @@ rules:
 """)
     with pytest.raises(ConfigError, match="'nobody', and there is no such rule"):
         made.run(jobs=1)
+
+
+def test_what_is_done_again_after_a_loss_does_not_fire_again(project):
+    made = project(
+        {
+            "rules.yaml": """
+rules:
+  - name: import
+    on: {watch_folder: {path: inbox, settle: 100ms}}
+    do: [add_file, {fire: {rule: count}}, {log: {message: x}}]
+  - {name: count, on: manual, do: [{log: {message: counted}}]}
+"""
+        },
+        SimulatorConfig(commit_seconds=1000),
+    )
+    made.simulator.inject(
+        Fault(kind=FaultKind.STATUS, path="/manage_database/force_commit", status=503, times=1)
+    )
+    crashed = []
+
+    def crash_once_all_is_done(_):
+        if not crashed and made.simulator.faults_waiting == 0:
+            crashed.append(made.simulator.crash())
+        return bool(crashed) and {job.state for job in made.jobs} == {JobState.DONE}
+
+    made.drop("inbox/a.png").run(until=crash_once_all_is_done)
+    assert made.simulator.imports()[made.sha256("inbox/a.png")] == 2
+    assert [job.rule for job in made.jobs] == ["import", "count"]

@@ -35,13 +35,16 @@ ON_WINDOWS = os.name == "nt"
 STOP_SECONDS = 5
 DEADLINE_SECONDS = 120
 
-RULES = """\
+CLIENT = """\
 client:
   url: {url}
   access_key: {key}
   commit_wait: {commit_wait:g}s
 
 rules:
+"""
+
+RULES = """\
   - name: import all
     on:
       watch_folder: {{path: inbox, settle: {settle}}}
@@ -54,6 +57,30 @@ rules:
             - "name:{{{{ file.stem }}}}"
       - trash_source: {{folder: trash}}
 """
+
+# By Client API: what each of the clients that the simulator knows can be asked to do.
+STEPS = (
+    (11, "add_file:"),
+    (11, ("add_tags: {{my tags: [from:inbox, 'album:{{{{ file.parent.name }}}}', "
+         "'name:{{{{ file.stem }}}}']}}")),
+    (11, "associate_url: {{add: 'https://pictures.example/{{{{ steps.add_file.hash }}}}'}}"),
+    (38, ("set_notes: {{notes: {{source: 'from {{{{ file.relative }}}}'}}, merge: true, "
+         "conflict: append}}")),
+    (78, "add_viewing_time: {{time: 10s}}"),
+    (11, "fire: {{rule: count, values: {{relative: '{{{{ file.relative }}}}'}}}}"),
+    (11, "trash_source: {{folder: trash}}"),
+)  # fmt: skip
+FIRED = """\
+  - name: count
+    on: manual
+    do: [log: {{message: "{{{{ relative }}}}", level: debug}}]
+"""
+
+
+def all_steps(api_version: int) -> str:
+    """Give rules that do to each file all that could be lost or done twice on such a client."""
+    steps = "".join(f"      - {step}\n" for since, step in STEPS if since <= api_version)
+    return RULES.partition("    do:\n")[0] + "    do:\n" + steps + FIRED
 
 
 def paint(folder: Path, count: int) -> dict[str, Path]:
@@ -96,11 +123,17 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def wait_until(condition: Callable[[], object], what: str, *, pause: float = 0.02) -> None:
-    """Wait for a condition; AssertionError when it has not come true in two minutes."""
-    end = time.monotonic() + DEADLINE_SECONDS
+def wait_until(
+    condition: Callable[[], object],
+    what: str,
+    *,
+    pause: float = 0.02,
+    seconds: float = DEADLINE_SECONDS,
+) -> None:
+    """Wait for a condition; AssertionError when it has not come true in that time."""
+    end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, f"{what}: not so after {DEADLINE_SECONDS} seconds"
+        assert time.monotonic() < end, f"{what}: not so after {seconds:g} seconds"
         time.sleep(pause)
 
 
@@ -116,10 +149,15 @@ class Place:
         self.inbox.mkdir(parents=True)
 
     def write_rules(
-        self, url: str, *, settle: str = "200ms", commit_wait_seconds: float = 60
+        self,
+        url: str,
+        *,
+        rules: str = RULES,
+        settle: str = "200ms",
+        commit_wait_seconds: float = 60,
     ) -> None:
-        """Write the rules file of the main job."""
-        text = RULES.format(
+        """Write the rules file; that of the main job, if nothing else is said."""
+        text = (CLIENT + rules).format(
             url=url, key=DEFAULT_ACCESS_KEY, settle=settle, commit_wait=commit_wait_seconds
         )
         (self.folder / "rules.yaml").write_text(text, encoding="utf-8")
@@ -208,6 +246,10 @@ class _Process:
         process.kill()
         process.wait()
         self.close()
+
+    def is_dead(self) -> bool:
+        """Say whether it was running and is no longer."""
+        return self.process is not None and self.process.poll() is not None
 
     def close(self) -> None:
         """See to it that nothing is left of it."""

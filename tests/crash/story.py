@@ -1,14 +1,15 @@
-"""The proof by SIGKILL: the main job, with its processes killed at random moments.
+"""The proof by SIGKILL: files imported, tagged and noted, with the processes killed at random.
 
-One round drops real pictures, kills the daemon, the client or both, starts again at once
-what was killed, and waits until every source has been disposed of. Then it asks, from the
-outside, what the promises say: nothing lost, nothing imported twice, no source disposed
-of before the commit that holds its file and tags.
+One round drops real pictures, kills the daemon, the client or both a few times, starts again
+at once what was killed, and waits until every source has been disposed of. Then it asks, from
+the outside, what the promises say (see ``judging``): nothing lost, nothing done twice, no
+source disposed of before the commit that holds its file, tags, URL, note and viewing time.
 
 The client is killed at the end of each round as well, so that only what it had committed
-counts. What a round does follows from its seed. The long form, with a table of figures::
+counts. What a round does follows from its seed. The long form, with a table of figures, kills
+each 200 times, and both together 100 times, over rounds of 1,000 files::
 
-    python tests/crash/story.py --rounds 50
+    python tests/crash/story.py --kills 200 --files 1000
 """
 
 from __future__ import annotations
@@ -25,24 +26,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stage import (
-    ON_WINDOWS,
-    ClientProcess,
-    DaemonProcess,
-    Place,
-    digest,
-    paint,
-    tags_of,
-    wait_until,
-)
+from judging import Judge, Verdict
+from stage import ClientProcess, DaemonProcess, Place, all_steps, digest, paint, wait_until
 
 from hydrusd.model import JobState, OutcomeKind
-from hydrusd.simulator import Commit, Simulator, SimulatorConfig
 
 TARGETS = ("daemon", "simulator", "both")
 IMPORT_SECONDS = 0.003
-CLOCK_TICK_SECONDS = 0.01
-"""File systems take their times from a clock that ticks only so often."""
+ROUND_DEADLINE_SECONDS = 1200
 
 
 @dataclass(frozen=True)
@@ -69,12 +60,12 @@ class Plan:
     api_version: int
 
     @classmethod
-    def of(cls, target: str, seed: int, usual_seconds: float) -> Plan:
+    def of(cls, target: str, seed: int, usual_seconds: float, most_kills: int = 3) -> Plan:
         """Draw one. ``usual_seconds`` is how long the daemon works when nobody is killed."""
         chance = random.Random(f"{target} {seed}")
         # Clients without force_commit are seldom: the wait for their commits is long.
         api_version = chance.choices((95, 32, 11), (10, 1, 1))[0]
-        kills = chance.choices((1, 2, 3), (6, 3, 1))[0]
+        kills = chance.randint(1, most_kills)
         return cls(
             seed=seed,
             moments=tuple(_moment(chance, usual_seconds, again=n > 0) for n in range(kills)),
@@ -96,37 +87,33 @@ def _moment(chance: random.Random, usual_seconds: float, *, again: bool) -> Mome
         Moment("disposed", chance.random()),
     )
     # What was once reached is reached at once after a restart; then only time tells.
-    return at_any_time if again else chance.choice(marks)
+    if again:
+        return Moment("started", then_seconds=chance.uniform(0, min(usual_seconds, 12)))
+    return chance.choice(marks)
 
 
 @dataclass
 class Report:
-    """What a round came to. ``closest_ms``: how soon after its commit a source was disposed of."""
+    """What a round came to."""
 
     plan: Plan
     target: str
     files: int
+    verdict: Verdict
     kills: list[str] = field(default_factory=list)
     phases: list[str] = field(default_factory=list)
-    lost: int = 0
-    untagged: int = 0
-    damaged: int = 0
-    twice: int = 0
-    early: int = 0
-    redone: int = 0
-    closest_ms: float | None = None
     seconds: float = 0
     working_seconds: float = 0
-    faults: list[str] = field(default_factory=list)
 
     def line(self) -> str:
         """Give the round in one line."""
         plan = self.plan
-        closest = "" if self.closest_ms is None else f", closest {self.closest_ms:.0f} ms"
+        soonest = self.verdict.closest_ms
+        closest = "" if soonest is None else f", closest {soonest:.0f} ms"
         kills = "; ".join(self.kills) or "never"
         return (
             f"seed {plan.seed}, API {plan.api_version}, {self.seconds:4.1f} s, "
-            f"redone {self.redone}{closest}: {self.target} killed {kills}"
+            f"redone {self.verdict.redone}{closest}: {self.target} killed {kills}"
         )
 
 
@@ -147,9 +134,8 @@ class Round:
             api_version=plan.api_version,
         )
         self._dropped: list[str] = []
-        # For each life of the client: how many imports it had answered before, and what was safe.
-        self._lives: list[tuple[int, set[str]]] = [(0, set())]
-        self._report = Report(plan, target, len(originals))
+        self._judge = Judge(self._place, self._hashes, plan.api_version)
+        self._report = Report(plan, target, len(originals), self._judge.verdict)
 
     def play(self) -> Report:
         """Play it and look what it came to."""
@@ -157,21 +143,19 @@ class Round:
         try:
             self._play()
         except AssertionError as error:
-            self._fault(f"{error}\n--- daemon\n{self._daemon.words()}")
+            self._judge.verdict.fault(f"{error}\n--- daemon\n{self._daemon.words()}")
         finally:
             self._daemon.close()
             self._client.close()
         self._report.seconds = time.monotonic() - began
         return self._report
 
-    def _fault(self, text: str) -> None:
-        self._report.faults.append(text)
-
     # --- what happens --------------------------------------------------------------------
 
     def _play(self) -> None:
         url = self._client.start()
-        self._place.write_rules(url, commit_wait_seconds=5)
+        rules = all_steps(self._plan.api_version)
+        self._place.write_rules(url, rules=rules, commit_wait_seconds=5)
         if not self._plan.dropped_while_running:
             self._drop()
         self._daemon.start()
@@ -184,14 +168,14 @@ class Round:
             self._kill(moment)
         if self._plan.dropped_while_running:
             dropping.join()
-        wait_until(self._over, "all disposed of", pause=0.1)
+        wait_until(self._over, "all disposed of", pause=0.1, seconds=ROUND_DEADLINE_SECONDS)
         self._report.working_seconds = time.monotonic() - began
         self._daemon.wait_until_started()
         code = self._daemon.stop()
         if code != 0:
-            self._fault(f"the daemon was asked to stop and ended with {code}")
+            self._judge.verdict.fault(f"the daemon was asked to stop and ended with {code}")
         self._client.kill()
-        self._judge()
+        self._judge.judge(self._client.acknowledged())
 
     def _drop(self) -> None:
         chance = random.Random(self._plan.seed)
@@ -204,8 +188,8 @@ class Round:
     def _over(self) -> bool:
         self._daemon.running()
         self._client.running()
-        trashed = len(self._place.trashed())
-        return trashed >= len(self._originals) and self._place.ended(len(self._originals))
+        files = len(self._originals)
+        return len(self._place.trashed()) >= files and self._place.ended(2 * files)
 
     def _await(self, moment: Moment) -> None:
         files = len(self._originals)
@@ -216,7 +200,7 @@ class Round:
             "settling": lambda: self._place.states()["settling"] > 0 or self._over(),
             "disposed": lambda: len(self._place.trashed()) >= moment.share * files,
         }[moment.mark]
-        wait_until(reached, str(moment), pause=0.005)
+        wait_until(reached, str(moment), pause=0.02, seconds=ROUND_DEADLINE_SECONDS)
         time.sleep(moment.then_seconds)
 
     def _kill(self, moment: Moment) -> None:
@@ -231,33 +215,20 @@ class Round:
         # What is dead does not commit any more; what is alive was asked after the look.
         disposed = self._disposed()
         if self._target == "daemon":
-            committed = set(self._client.state()["committed_files"])  # type: ignore[call-overload]
-            tagged = committed
-        else:
-            with self._inside() as simulator:
-                committed = simulator.committed_files()
-                tagged = {h for r, h in self._hashes.items() if tags_of(r) <= _tags(simulator, h)}
-            self._lives.append((len(self._client.acknowledged()), committed))
-        early = [r for r in disposed if self._hashes[r] not in committed & tagged]
-        self._report.early += len(early)
-        if early:
-            self._fault(f"gone when the {self._target} was killed, and not committed: {early}")
-        if self._target != "daemon":
-            self._client.start()
-        if self._target != "simulator":
+            safe = set(self._client.state()["committed_files"])  # type: ignore[call-overload]
+            whole = {r for r, h in self._hashes.items() if h in safe}
+            self._judge.hold_against(disposed, whole, "the daemon was killed")
+            self._daemon.start()
+            return
+        self._judge.client_died(self._client.acknowledged(), disposed)
+        self._client.start()
+        if self._target == "both":
             self._daemon.start()
 
     def _disposed(self) -> list[str]:
         dropped = list(self._dropped)
         waiting = self._place.waiting()
         return [relative for relative in dropped if relative not in waiting]
-
-    def _inside(self) -> Simulator:
-        """Open what the dead client has committed."""
-        config = SimulatorConfig(
-            state_dir=self._place.client_state, api_version=self._plan.api_version
-        )
-        return Simulator(config)
 
     def _phase(self) -> str:
         """Say what the daemon was about, as far as the ledger knows."""
@@ -266,11 +237,11 @@ class Round:
             return "noticing" if self._place.ledger.exists() else "starting"
         running = [job for job in jobs if job.state is JobState.RUNNING]
         if running:
-            done = sum(step.outcome is OutcomeKind.DONE for step in running[0].steps)
+            done = [s.action for s in running[0].steps if s.outcome is OutcomeKind.DONE]
             if done:
-                return ("tagging", "disposing")[min(done, 2) - 1]
+                return f"after {done[-1]}"
             sent = set(self._client.acknowledged())
-            files = (job.data["file"] for job in running)
+            files = (job.data["file"] for job in running if "file" in job.data)
             hashes = {self._hashes[f["relative"]] for f in files if isinstance(f, dict)}
             return "uploading" if hashes & sent else "hashing"
         states = Counter(job.state for job in jobs)
@@ -279,78 +250,6 @@ class Round:
         if states[JobState.READY]:
             return "between two sets"
         return "noticing" if len(jobs) < len(self._originals) else "idle"
-
-    # --- what it came to -----------------------------------------------------------------
-
-    def _judge(self) -> None:
-        with self._inside() as simulator:
-            self._judge_client(simulator)
-        self._judge_disk()
-        self._judge_ledger()
-
-    def _judge_client(self, simulator: Simulator) -> None:
-        report = self._report
-        committed = simulator.committed_files()
-        lost = [r for r, h in self._hashes.items() if h not in committed]
-        report.lost = len(lost)
-        if lost or len(committed) != len(self._hashes):
-            self._fault(f"{len(committed)} files committed; lost: {lost}")
-        for relative, sha256 in self._hashes.items():
-            if (tags := _tags(simulator, sha256)) != tags_of(relative):
-                report.untagged += 1
-                self._fault(f"{relative} is tagged {tags}")
-        # One life of the client answers "imported" once, and never for what it has kept.
-        answered = self._client.acknowledged()
-        ends = [start for start, _ in self._lives[1:]] + [len(answered)]
-        twice: list[str] = []
-        for (start, safe), end in zip(self._lives, ends, strict=True):
-            life = Counter(answered[start:end])
-            twice += [h for h, times in life.items() if times > 1 or h in safe]
-        twice += [h for h, times in simulator.committed_imports().items() if times > 1]
-        report.twice = len(twice)
-        report.redone = len(answered) - len(set(answered))
-        if twice:
-            self._fault(f"imported twice: {twice}")
-        if not ON_WINDOWS:  # there a file keeps no time at which it was moved
-            self._judge_order(simulator.commits)
-
-    def _judge_order(self, commits: Sequence[Commit]) -> None:
-        """Compare the time of each file's last commit with that of its move to the trash."""
-        safe_at = {sha256: commit.time for commit in commits for sha256 in commit.changed}
-        margins = {
-            path.name: path.stat().st_ctime - safe_at.get(digest(path), time.time())
-            for path in self._place.trashed()
-        }
-        early = [name for name, margin in margins.items() if margin < -CLOCK_TICK_SECONDS]
-        self._report.early += len(early)
-        self._report.closest_ms = min(margins.values()) * 1000
-        if early:
-            self._fault(f"disposed of before the commit: {early}")
-
-    def _judge_disk(self) -> None:
-        if left := self._place.waiting():
-            self._fault(f"left in the inbox: {left}")
-        found = Counter(digest(path) for path in self._place.trashed())
-        wrong = found - Counter(self._hashes.values())
-        missing = Counter(self._hashes.values()) - found
-        self._report.damaged = missing.total()
-        if wrong or missing:
-            names = [path.name for path in self._place.trashed() if digest(path) in wrong]
-            self._fault(f"{missing.total()} originals not in the trash; too much there: {names}")
-
-    def _judge_ledger(self) -> None:
-        jobs = self._place.jobs()
-        files = Counter(job.data["file"]["relative"] for job in jobs)  # type: ignore[index]
-        if files != Counter(self._hashes.keys()):
-            self._fault(f"{len(jobs)} jobs, for {len(files)} files")
-        for job in jobs:
-            if job.state is not JobState.DONE:
-                told = [f"{s.action}: {s.outcome}, {s.detail}" for s in job.steps]
-                self._fault(f"job {job.job_id} is {job.state}: {told}")
-
-
-def _tags(simulator: Simulator, sha256: str) -> set[str]:
-    return simulator.committed_tags(sha256, "my tags").get(0, set())
 
 
 def play(folder: Path, originals: Mapping[str, Path], target: str, plan: Plan) -> Report:
@@ -368,11 +267,12 @@ def usual(folder: Path, originals: Mapping[str, Path]) -> Report:
 
 
 def main() -> int:
-    """Play many rounds and print what they came to."""
+    """Play rounds until there were kills enough, and print what they came to."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=50, help="for each target")
+    parser.add_argument("--kills", type=int, default=200, help="of each; of both at once, half")
+    parser.add_argument("--kills-a-round", type=int, default=9, help="at most")
     parser.add_argument("--kill", choices=(*TARGETS, "all"), default="all")
-    parser.add_argument("--files", type=int, default=200)
+    parser.add_argument("--files", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1, help="of the first round")
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="hydrusd-crash-"))
@@ -380,33 +280,43 @@ def main() -> int:
     reports = [usual(folder / "usual", originals)]
     seconds = reports[0].working_seconds
     _say(f"{given.files} files take {seconds:.1f} s when nobody is killed")
+    _say_faults(reports[0], folder / "usual")
     for target in TARGETS if given.kill == "all" else (given.kill,):
-        for seed in range(given.seed, given.seed + given.rounds):
+        kills, seed = 0, given.seed
+        wanted = given.kills // 2 if target == "both" else given.kills
+        while kills < wanted:
             place = folder / f"{target}-{seed}"
-            report = play(place, originals, target, Plan.of(target, seed, seconds))
+            plan = Plan.of(target, seed, seconds, min(given.kills_a_round, wanted - kills))
+            report = play(place, originals, target, plan)
             reports.append(report)
+            kills, seed = kills + len(report.kills), seed + 1
             _say(report.line())
-            for fault in report.faults:
-                _say(f"  FAULT ({place} is kept): {fault}")
-            if not report.faults:
-                shutil.rmtree(place)
-    _say(table(reports))
-    if any(report.faults for report in reports):
+            _say_faults(report, place)
+        _say(table(reports))
+    if any(report.verdict.faults for report in reports):
         return 1
     shutil.rmtree(folder)
     return 0
 
 
+def _say_faults(report: Report, place: Path) -> None:
+    for fault in report.verdict.faults:
+        _say(f"  FAULT ({place} is kept): {fault}")
+    if not report.verdict.faults:
+        shutil.rmtree(place)
+
+
 def table(reports: Sequence[Report]) -> str:
     """Give the figures of all rounds by what was killed."""
-    columns = ("killed", "rounds", "kills", "files", "redone", "lost", "untagged", "damaged")
+    columns = ("killed", "rounds", "kills", "files", "redone", "lost", "undone", "damaged")
     columns += ("twice", "early", "faults", "closest")
     rows = [columns]
     for target in dict.fromkeys(report.target for report in reports):
         mine = [report for report in reports if report.target == target]
-        counted = ("redone", "lost", "untagged", "damaged", "twice", "early")
-        sums = [str(sum(getattr(report, name) for report in mine)) for name in counted]
-        margins = [report.closest_ms for report in mine if report.closest_ms is not None]
+        verdicts = [report.verdict for report in mine]
+        counted = ("redone", "lost", "undone", "damaged", "twice", "early")
+        sums = [str(sum(getattr(verdict, name) for verdict in verdicts)) for name in counted]
+        margins = [v.closest_ms for v in verdicts if v.closest_ms is not None]
         rows.append(
             (
                 target,
@@ -414,7 +324,7 @@ def table(reports: Sequence[Report]) -> str:
                 str(sum(len(report.kills) for report in mine)),
                 str(sum(report.files for report in mine)),
                 *sums,
-                str(sum(len(report.faults) for report in mine)),
+                str(sum(len(verdict.faults) for verdict in verdicts)),
                 f"{min(margins):.0f} ms" if margins else "-",
             )
         )

@@ -101,7 +101,11 @@ class AddViewingTime(SetAction):
                 continue
             if not call.progress:
                 before = _before(call, viewing, states)
-                unsent.add(call.job_id)
+                if (former := _before_earlier(call)) is None:
+                    unsent.add(call.job_id)
+                elif before is not None:
+                    # Done before, and perhaps not lost: held against what was there at that time.
+                    before = {**before, **former}
                 call.finish(_stored(before))
             elif call.job_id not in unsent and not _can_tell(call, states):
                 call.finish(Outcome.done("it may have been added before: not added once more"))
@@ -178,6 +182,15 @@ def _before(
     if states is None:
         return None
     return {h: Viewed.of(states[h], viewing.canvas).to_data() for h in call.file_hashes}
+
+
+def _before_earlier(call: Call[SetAction]) -> Data | None:
+    """Give the totals before an earlier run of this step; None where there was none."""
+    if call.earlier is None:
+        return None
+    added = (call.earlier.receipt or {}).get("added")
+    rows = added.items() if isinstance(added, Mapping) else ()
+    return {h: row["before"] for h, row in rows if h in call.file_hashes}
 
 
 def _stored(before: Data | None) -> Outcome:

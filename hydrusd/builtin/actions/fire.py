@@ -43,6 +43,9 @@ class Fire(Action):
 
     async def run(self, call: Call[Action]) -> Outcome:
         """Leave a firing, which is stored together with this outcome."""
+        if (earlier := call.earlier) is not None:
+            # Steps before it are done again, after the client has lost them. Not this one.
+            return Outcome.done(earlier.detail, values=earlier.values)
         before = call.data.get("chain")
         chain = [*(before if isinstance(before, list) else []), call.rule]
         if self.rule in chain:
