@@ -28,6 +28,20 @@ STATE_DIR = click.option(
 )
 SAFE_MODE = click.option("--safe-mode", is_flag=True, help="Load the built-in plugins only.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+RULES_FILE = click.option(
+    "--rules-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The rules file. Default: as for `hydrusd run`.",
+)
+NUMBER = click.IntRange(1, 2**63 - 1)
+JOBS = click.argument("jobs", nargs=-1, type=NUMBER, metavar="[JOB]...")
+LIMIT = click.option(
+    "--limit",
+    type=click.IntRange(1, 100_000),
+    default=20,
+    show_default=True,
+    help="How many to list at most.",
+)
 
 
 @click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
@@ -82,21 +96,147 @@ def status(state_dir: Path | None, as_json: bool) -> None:
     show_status(state_dir, as_json=as_json)
 
 
-@cli.command(epilog=EXIT_CODES)
-@click.argument("jobs", nargs=-1, type=click.IntRange(1, 2**63 - 1), metavar="[JOB]...")
+class _Listing(click.Group):
+    """A group that lists where nobody says what to do."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line; options alone are those of ``list``."""
+        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+@cli.group(cls=_Listing, epilog=EXIT_CODES)
+def dead() -> None:
+    """Show dead letters (what gave up), put them back to work, or drop them.
+
+    Without a command it lists them.
+    """
+
+
+@dead.command("list", epilog=EXIT_CODES)
+@click.option("--rule", help="Only those of this rule.")
+@LIMIT
+@STATE_DIR
+@JSON
+def dead_list(rule: str | None, limit: int, state_dir: Path | None, as_json: bool) -> None:
+    """List the newest dead letters: their numbers, what they are about, and the error."""
+    from hydrusd.cli._dead import list_dead
+
+    list_dead(state_dir, rule=rule, limit=limit, as_json=as_json)
+
+
+@dead.command("show", epilog=EXIT_CODES)
+@click.argument("job", type=NUMBER)
+@RULES_FILE
+@STATE_DIR
+@JSON
+def dead_show(job: int, rules_file: Path | None, state_dir: Path | None, as_json: bool) -> None:
+    """Show all of a dead letter: event, error, steps, parameters, and what to try next."""
+    from hydrusd.cli._dead import show_dead
+
+    show_dead(job, state_dir=state_dir, rules_file=rules_file, as_json=as_json)
+
+
+@dead.command("retry", epilog=EXIT_CODES)
+@JOBS
 @click.option("--rule", help="All dead letters of this rule.")
 @click.option("--all", "everything", is_flag=True, help="All dead letters.")
 @STATE_DIR
-def retry(
-    jobs: tuple[int, ...], rule: str | None, everything: bool, state_dir: Path | None
+@JSON
+def dead_retry(
+    jobs: tuple[int, ...],
+    rule: str | None,
+    everything: bool,
+    state_dir: Path | None,
+    as_json: bool,
 ) -> None:
-    """Put dead letters back to work. `hydrusd status` shows their numbers.
+    """Put dead letters back to work.
 
     They begin again under the rule as it is now; a running daemon takes them up by itself.
     """
-    from hydrusd.cli._status import retry_jobs
+    from hydrusd.cli._dead import retry_dead
 
-    retry_jobs(jobs, rule=rule, everything=everything, state_dir=state_dir)
+    retry_dead(jobs, rule=rule, everything=everything, state_dir=state_dir, as_json=as_json)
+
+
+@dead.command("drop", epilog=EXIT_CODES)
+@JOBS
+@click.option("--rule", help="All dead letters of this rule.")
+@click.option("--all", "everything", is_flag=True, help="All dead letters.")
+@click.option("--yes", is_flag=True, help="Ask nothing.")
+@STATE_DIR
+@JSON
+def dead_drop(
+    jobs: tuple[int, ...],
+    rule: str | None,
+    everything: bool,
+    yes: bool,
+    state_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Give dead letters up for good: they end as skipped.
+
+    They stay known, so that the same file is not done again. Nothing on the disk or in Hydrus
+    is changed.
+    """
+    from hydrusd.cli._dead import drop_dead
+
+    drop_dead(jobs, rule=rule, everything=everything, yes=yes, state_dir=state_dir, as_json=as_json)
+
+
+@cli.command(epilog=EXIT_CODES)
+@click.argument("subject", metavar="PATH|HASH|URL|JOB")
+@RULES_FILE
+@STATE_DIR
+@JSON
+def explain(subject: str, rules_file: Path | None, state_dir: Path | None, as_json: bool) -> None:
+    """Tell all that is known of a file, a URL, a file in Hydrus, or a job.
+
+    What was noticed, which rules took it and what they did, which did not and why, and what it
+    waits for now. Of a path of which nothing is known, only its name counts. A file whose name
+    is a number is asked for as ./123.
+    """
+    from hydrusd.cli._explain import explain as explain_subject
+
+    explain_subject(subject, state_dir=state_dir, rules_file=rules_file, as_json=as_json)
+
+
+@cli.group(cls=_Listing, epilog=EXIT_CODES)
+def runs() -> None:
+    """Show what each firing of a rule did, and how long it took.
+
+    Without a command it lists the newest.
+    """
+
+
+@runs.command("list", epilog=EXIT_CODES)
+@click.option("--rule", help="Only those of this rule.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Also those in which there was nothing to do."
+)
+@LIMIT
+@STATE_DIR
+@JSON
+def runs_list(
+    rule: str | None, everything: bool, limit: int, state_dir: Path | None, as_json: bool
+) -> None:
+    """List the newest runs: those that changed something, gave up, or are not over."""
+    from hydrusd.cli._runs import list_runs
+
+    list_runs(state_dir, rule=rule, everything=everything, limit=limit, as_json=as_json)
+
+
+@runs.command("show", epilog=EXIT_CODES)
+@click.argument("run", type=NUMBER)
+@click.option("--all", "everything", is_flag=True, help="All jobs, however many.")
+@STATE_DIR
+@JSON
+def runs_show(run: int, everything: bool, state_dir: Path | None, as_json: bool) -> None:
+    """Show a run: its steps, its jobs, and how long they took."""
+    from hydrusd.cli._runs import show_run
+
+    show_run(run, everything=everything, state_dir=state_dir, as_json=as_json)
 
 
 @cli.command(epilog=EXIT_CODES)
@@ -108,11 +248,7 @@ def retry(
     multiple=True,
     help="What the rule sees as {{ NAME }}; may be repeated. hash=… says which file it is about.",
 )
-@click.option(
-    "--rules-file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The rules file. Default: as for `hydrusd run`.",
-)
+@RULES_FILE
 @STATE_DIR
 def fire(
     rule: str, values: tuple[str, ...], rules_file: Path | None, state_dir: Path | None

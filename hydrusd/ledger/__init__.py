@@ -3,6 +3,16 @@
 The only room that knows SQL. Everything else asks it in words of the model.
 """
 
+from hydrusd.ledger._explaining import (
+    History,
+    JobTrace,
+    NotTaken,
+    RunView,
+    StepSummary,
+    StepTrace,
+    Trace,
+    waits_for,
+)
 from hydrusd.ledger._ledger import (
     FOR_GOOD,
     RETRIED,
@@ -33,7 +43,9 @@ __all__ = [
     "RETRIED",
     "ClaimFilter",
     "DeadLetter",
+    "History",
     "Intake",
+    "JobTrace",
     "JobUpdate",
     "JobView",
     "KeptSignal",
@@ -44,9 +56,15 @@ __all__ = [
     "Memory",
     "NewJob",
     "NotMatched",
+    "NotTaken",
     "OpenJobs",
     "PassedOver",
     "PendingEvent",
     "RuleCount",
+    "RunView",
+    "StepSummary",
+    "StepTrace",
     "StepUpdate",
+    "Trace",
+    "waits_for",
 ]

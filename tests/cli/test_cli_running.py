@@ -147,7 +147,7 @@ def test_what_hydrus_refuses_waits_for_a_person_who_puts_it_back(terminal):
             second.stderr
         )
 
-        put_back = terminal.run("retry", "--all")
+        put_back = terminal.run("dead", "retry", "--all")
         assert put_back.stdout == f"{len(names)} jobs put back to work\n"
         running.wait_until(lambda: running.output.count("gave up on") == 2 * len(names))
         assert running.stop() == 0

@@ -11,7 +11,19 @@ from hydrusd import __version__
 from hydrusd.cli import cli
 
 HEAVY = {"PIL", "alembic", "anyio", "httpx", "jinja2", "pydantic", "rich", "sqlalchemy", "yaml"}
-COMMANDS = ["api", "check", "demo", "fire", "retry", "run", "setup", "simulator", "status"]
+COMMANDS = [
+    "api",
+    "check",
+    "dead",
+    "demo",
+    "explain",
+    "fire",
+    "run",
+    "runs",
+    "setup",
+    "simulator",
+    "status",
+]
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["run", "--help"]])

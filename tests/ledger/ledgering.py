@@ -53,6 +53,7 @@ def onward(job: Job, **changes) -> JobUpdate:
         run_at=NOW,
         file_hash=job.file_hash,
         boot=job.boot,
+        run_id=job.run_id,
     )
     return replace(update, **changes)
 

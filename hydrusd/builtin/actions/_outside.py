@@ -51,7 +51,7 @@ _STALE_SECONDS = 60.0
 
 _REFERENCE = re.compile(r"\$\{\s*(env|file|keyring)\s*:")
 _NOBODY_KNOWS = (
-    "whether it was done, nobody knows; `hydrusd retry` does it again, "
+    "whether it was done, nobody knows; `hydrusd dead retry` does it again, "
     "and `if_interrupted: repeat` would always"
 )
 

@@ -107,9 +107,11 @@ class WatchFolder(Trigger):
 
     def overlooks(self, path: Path) -> str | None:
         """Say why a file is not noticed."""
-        if not path.is_relative_to(self.path) or path == self.path:
-            return None
-        return self.looker().objection(path.relative_to(self.path).as_posix())
+        # The folder may be named by another way than the file, through a link or with `..`.
+        for file, root in ((path, self.path), (path.resolve(), self.path.resolve())):
+            if file.is_relative_to(root) and file != root:
+                return self.looker().objection(file.relative_to(root).as_posix())
+        return None
 
     def looker(self) -> Looker:
         """Give what looks into the folder."""
