@@ -1,4 +1,4 @@
-"""What people ask: what gave up, what became of a file, what a run did. On a ledger of a real run."""
+"""What people ask: what gave up, what became of a file, what a run did. On a real run's ledger."""
 
 from __future__ import annotations
 
