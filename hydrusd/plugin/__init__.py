@@ -67,6 +67,7 @@ from hydrusd.plugin._action import (
     source_outcome,
 )
 from hydrusd.plugin._cookies import CookieAction, FoundCookies, cookie_expiry
+from hydrusd.plugin._mounts import FolderIdentity, Mount, mount_of
 from hydrusd.plugin._source import FileSource, SourceState
 from hydrusd.plugin._trigger import Signal, Trigger, TriggerContext
 from hydrusd.plugin._websites import HeaderText, WebDomains, WebSite, covers, header_text
@@ -95,6 +96,7 @@ __all__ = [
     "FileSource",
     "FinishedJob",
     "Firing",
+    "FolderIdentity",
     "FolderPath",
     "Foreseen",
     "FoundCookies",
@@ -108,6 +110,7 @@ __all__ = [
     "HydrusUnavailable",
     "ImportItem",
     "ImportStatus",
+    "Mount",
     "NewPage",
     "NoteConflict",
     "NoteMerge",
@@ -154,6 +157,7 @@ __all__ = [
     "first_of",
     "header_text",
     "hookimpl",
+    "mount_of",
     "redact",
     "source_outcome",
 ]

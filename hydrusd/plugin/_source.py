@@ -3,21 +3,32 @@
 A path alone is no identity: between noticing and acting a file may be rewritten,
 replaced or moved away. Whoever sends or disposes of a file asks first whether
 path, size, modification time and inode are still those that the event named.
+
+Nor does a path without a file mean that the file was deleted. The disk it is on may be
+unplugged, which can leave an empty folder behind that looks just like the watched one.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat as stat_module
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from io import FileIO
 from pathlib import Path
 
+from hydrusd.hydrus import FileChangedError
 from hydrusd.model import Data
+from hydrusd.opening import open_file
+from hydrusd.plugin._mounts import FolderIdentity
 
 _FACTS = {"path", "root", "size", "mtime_ns", "inode"}
+_FOLDER = "root_identity"
+# A link, a socket, a pipe, a device, a folder.
+_NO_FILE = frozenset({errno.ELOOP, errno.ENXIO, errno.EINVAL, errno.ENODEV, errno.EISDIR})
 
 
 class SourceState(StrEnum):
@@ -35,7 +46,8 @@ class FileSource:
     """A file as it was when it was noticed.
 
     ``size`` in bytes, ``mtime_ns`` in nanoseconds since 1970 (UTC). ``inode`` is None
-    where the file system has none to offer. ``root`` is the watched folder.
+    where the file system has none to offer. ``root`` is the watched folder, and
+    ``root_identity`` which folder that was; None where nobody looked.
     """
 
     path: Path
@@ -43,6 +55,7 @@ class FileSource:
     size: int
     mtime_ns: int
     inode: int | None
+    root_identity: FolderIdentity | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, path: Path, root: Path, status: os.stat_result) -> FileSource:
@@ -56,7 +69,12 @@ class FileSource:
         if not isinstance(file, Mapping) or not file.keys() >= _FACTS:
             return None
         return cls(
-            Path(file["path"]), Path(file["root"]), file["size"], file["mtime_ns"], file["inode"]
+            Path(file["path"]),
+            Path(file["root"]),
+            file["size"],
+            file["mtime_ns"],
+            file["inode"],
+            FolderIdentity.from_data(file.get(_FOLDER)),
         )
 
     def to_data(self) -> dict[str, object]:
@@ -72,7 +90,7 @@ class FileSource:
             "size": self.size,
             "mtime_ns": self.mtime_ns,
             "inode": self.inode,
-        }
+        } | ({_FOLDER: self.root_identity.to_data()} if self.root_identity else {})
 
     @property
     def key(self) -> str:
@@ -100,7 +118,37 @@ class FileSource:
             status = self.path.stat(follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError):
             # An unplugged disk takes its files along; they are not deleted, only away.
-            return SourceState.GONE if self.root.is_dir() else SourceState.ROOT_GONE
+            return SourceState.ROOT_GONE if self._root_is_gone() else SourceState.GONE
         except OSError:
-            return SourceState.UNREADABLE
+            return SourceState.UNREADABLE if self.root.is_dir() else SourceState.ROOT_GONE
         return SourceState.SAME if self.matches(status) else SourceState.CHANGED
+
+    def _root_is_gone(self) -> bool:
+        try:
+            now = FolderIdentity.of(self.root)
+            if self.root_identity is None or self.root_identity.is_folder_of(now):
+                return False
+            if self.root_identity.was_unmounted(now):
+                return True
+            # Another folder. With something in it, somebody uses it in place of the first one.
+            with os.scandir(self.root) as entries:
+                return next(entries, None) is None
+        except OSError:
+            return True
+
+    def open(self) -> FileIO:
+        """Open the file for reading, unbuffered, if it is still the one that was noticed.
+
+        Never waits for the other end of a pipe, never follows a link. Raises OSError, of
+        which FileChangedError where another file, or no file, is at the path by now.
+        """
+        try:
+            file, status = open_file(self.path, follow_link=False)
+        except OSError as error:
+            if error.errno in _NO_FILE:
+                raise FileChangedError(f"{self.path} was replaced: {error.strerror}") from error
+            raise
+        if not self.matches(status):
+            file.close()
+            raise FileChangedError(f"{self.path} was replaced or written to")
+        return file
