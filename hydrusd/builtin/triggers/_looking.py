@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from hydrusd.builtin.triggers._globs import Selection
-from hydrusd.plugin import FileSource
+from hydrusd.plugin import FileSource, FolderIdentity
 
 SLICE_ENTRIES = 1_000
 _WINDOWS_HIDDEN = 0x2
@@ -47,14 +47,13 @@ class Looker:
     selection: Selection
     recursive: bool
 
-    def identity(self) -> tuple[int, int]:
+    def identity(self) -> FolderIdentity:
         """Give what tells this folder from another one put in its place.
 
         Raises ``FolderAway`` where there is no folder that can be listed.
         """
         try:
-            with os.scandir(self.root):
-                status = self.root.stat()
+            return FolderIdentity.of(self.root)
         except FileNotFoundError as error:
             raise FolderAway(f"{self.root} does not exist; create it or correct `path`") from error
         except NotADirectoryError as error:
@@ -64,7 +63,6 @@ class Looker:
                 f"{self.root} cannot be read ({error.strerror}); "
                 "allow the user that runs hydrusd to read it, or correct `path`"
             ) from error
-        return status.st_dev, status.st_ino
 
     def walk(self, relative: str = "") -> Iterator[Slice]:
         """Give every wanted file in a folder below the root, in slices of bounded size.
