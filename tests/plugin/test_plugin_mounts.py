@@ -19,7 +19,7 @@ from hydrusd.plugin._mounts import (
 MOUNTINFO = r"""
 21 27 0:20 / /proc rw,nosuid - proc proc rw
 27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
-40 27 0:45 / /mnt/nas\040of\040mine rw,relatime shared:7 master:1 - nfs4 nas:/pic\040tures rw,vers=4.2
+40 27 0:45 / /mnt/nas\040of\040mine rw,relatime shared:7 master:1 - nfs4 nas:/pic\040tures rw
 41 27 0:46 / /mnt/share rw - cifs //server/share rw
 42 27 0:47 / /home/me/remote rw - fuse.sshfs me@host:/pictures rw,user_id=1000
 43 27 254:0 /srv/inbox /mnt/bound rw - ext4 /dev/sda1 rw
