@@ -38,6 +38,7 @@ UPLOAD_WIDTH = 2
 never waits for us."""
 
 _CHUNK = 1024 * 1024
+_READING = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _LOOKS_ONLY_SINCE_API = 31  # before, asking about a hash makes the client remember it
 
 
@@ -147,7 +148,7 @@ def _hash(source: FileSource | None, stop: threading.Event) -> str | Outcome:
     if outcome is not None:
         return outcome
     try:
-        digest = _digest(source.path, stop)
+        digest = _digest(source, stop)
     except FileNotFoundError:
         return source_outcome(SourceState.GONE, source) or Outcome.retry("the file is away")
     except OSError as error:
@@ -156,11 +157,23 @@ def _hash(source: FileSource | None, stop: threading.Event) -> str | Outcome:
     return source_outcome(source.state(), source) or digest
 
 
-def _digest(path: Path, stop: threading.Event) -> str:
-    with path.open("rb", buffering=0) as file:
+def _digest(source: FileSource, stop: threading.Event) -> str:
+    """Hash as many bytes as the file is said to have: the look afterwards tells if it has more."""
+    left = source.size
+    file = os.open(source.path, _READING)
+    try:
+        if left <= _CHUNK:  # most files: one read, of what there is
+            chunk = os.read(file, left)
+            if len(chunk) == left:
+                return hashlib.sha256(chunk).hexdigest()
+            os.lseek(file, 0, os.SEEK_SET)
         digest = hashlib.sha256()
-        while not stop.is_set() and (chunk := file.read(_CHUNK)):
-            digest.update(chunk)
+        buffer = memoryview(bytearray(_CHUNK))
+        with open(file, "rb", buffering=0, closefd=False) as stream:
+            while not stop.is_set() and (count := stream.readinto(buffer)):
+                digest.update(buffer[:count])
+    finally:
+        os.close(file)
     return digest.hexdigest()
 
 
