@@ -24,7 +24,7 @@ def open_file(path: Path, *, follow_link: bool) -> tuple[FileIO, os.stat_result]
     Raises OSError, also where it is no ordinary file, or a link that is not to be followed.
     """
     flags = _AT_ONCE | (0 if follow_link else _NO_LINK)
-    if not follow_link and path.is_symlink():
+    if not follow_link and not _NO_LINK and path.is_symlink():
         raise OSError(errno.ELOOP, "is a symbolic link", str(path))
     file = FileIO(path, "r", opener=lambda name, given: os.open(name, given | flags))
     try:

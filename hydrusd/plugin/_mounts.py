@@ -14,8 +14,9 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 _MOUNTINFO = "/proc/self/mountinfo"
@@ -63,15 +64,13 @@ class FolderIdentity:
         return cls(_mount_point(folder), status.st_dev, status.st_ino, number)
 
     @classmethod
-    def from_data(cls, data: object) -> FolderIdentity | None:
-        """Read back what ``to_data`` gave; None where it is nothing of the kind."""
-        if not isinstance(data, Mapping) or data.keys() != set(cls.__slots__):
-            return None
-        return cls(**data)
+    def from_text(cls, text: object) -> FolderIdentity | None:
+        """Read back what ``to_text`` gave; None where it is nothing of the kind."""
+        return _from_text(text) if isinstance(text, str) else None
 
-    def to_data(self) -> dict[str, object]:
-        """Give it as plain data."""
-        return {name: getattr(self, name) for name in self.__slots__}
+    def to_text(self) -> str:
+        """Give it as one piece of text, the mount point last."""
+        return f"{self.device} {self.inode} {self.file_system} {self.mount}"
 
     def is_folder_of(self, other: FolderIdentity) -> bool:
         """Say whether both are the same folder, perhaps mounted anew."""
@@ -81,6 +80,15 @@ class FolderIdentity:
     def was_unmounted(self, now: FolderIdentity) -> bool:
         """Say whether what is there now is only what a file system had been mounted over."""
         return now.mount != self.mount and Path(self.mount).is_relative_to(now.mount)
+
+
+@lru_cache(maxsize=256)  # every file of a watched folder has the same
+def _from_text(text: str) -> FolderIdentity | None:
+    numbers, mount = text.split(" ", 3)[:3], text.split(" ", 3)[3:]
+    if len(numbers) < 3 or not mount or not all(map(str.isdecimal, numbers)):
+        return None
+    device, inode, file_system = map(int, numbers)
+    return FolderIdentity(mount[0], device, inode, file_system)
 
 
 def mount_of(folder: Path) -> Mount:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 
 import pytest
@@ -28,9 +27,8 @@ def disk(request, tmp_path):
 
 def noticed(path, root):
     source = FileSource.of(path, root, path.lstat())
-    return FileSource.from_data(
-        {"file": source.to_data() | {"root_identity": FolderIdentity.of(root).to_data()}}
-    )
+    source.root_identity = FolderIdentity.of(root)
+    return FileSource.from_data({"file": source.to_data()})
 
 
 # --- what a job finds ------------------------------------------------------------------------
@@ -41,7 +39,7 @@ def test_file_on_a_disk_that_is_away_is_not_gone(disk):
     source = noticed(disk.root / "a.jpg", disk.root)
     assert source.state() is SourceState.SAME
     disk.unplug()
-    assert os.listdir(disk.root) == []
+    assert not any(disk.root.iterdir())
     assert source.state() is SourceState.ROOT_GONE
     outcome = source_outcome(source.state(), source)
     assert (outcome.kind, outcome.frees_event) == (OutcomeKind.PARK, False)

@@ -98,15 +98,17 @@ def test_what_this_machine_says(tmp_path):
         mount_of(tmp_path / "not there")
 
 
-def test_identity_survives_json_and_knows_its_folder(tmp_path):
+def test_identity_survives_being_stored_and_knows_its_folder(tmp_path):
     identity = FolderIdentity.of(tmp_path)
-    assert FolderIdentity.from_data(identity.to_data()) == identity
-    assert FolderIdentity.from_data({"mount": "/"}) is None
-    assert FolderIdentity.from_data(None) is None
+    assert FolderIdentity.from_text(identity.to_text()) == identity
+    spaced = replace(identity, mount="/mnt/two  words")
+    assert FolderIdentity.from_text(spaced.to_text()) == spaced
+    for text in (None, 1, "", "/", "1 2 3", "1 2 x /mnt"):
+        assert FolderIdentity.from_text(text) is None
     (tmp_path / "a").mkdir()
     assert not identity.is_folder_of(FolderIdentity.of(tmp_path / "a"))
+    (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError):
-        (tmp_path / "file").touch()
         FolderIdentity.of(tmp_path / "file")
 
 

@@ -160,10 +160,18 @@ def _state_after(error: OSError, source: FileSource) -> SourceState:
 
 
 def _digest(source: FileSource, stop: threading.Event) -> str:
+    """Hash as many bytes as the file is said to have: the look afterwards tells if it has more."""
+    left = source.size
     with source.open() as file:
+        if left <= _CHUNK:  # most files: one read, of what there is
+            chunk = file.read(left)
+            if len(chunk) == left:
+                return hashlib.sha256(chunk).hexdigest()
+            file.seek(0)
         digest = hashlib.sha256()
-        while not stop.is_set() and (chunk := file.read(_CHUNK)):
-            digest.update(chunk)
+        buffer = memoryview(bytearray(_CHUNK))
+        while not stop.is_set() and (count := file.readinto(buffer)):
+            digest.update(buffer[:count])
     return digest.hexdigest()
 
 

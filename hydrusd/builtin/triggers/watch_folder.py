@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, TypeVar
 
@@ -203,7 +203,7 @@ class _Watch:
     # --- the scanner ---------------------------------------------------------------------
 
     async def _scan_forever(self) -> None:
-        self._remembered = FolderIdentity.from_data(await self._context.recall(FOLDER))
+        self._remembered = FolderIdentity.from_text(await self._context.recall(FOLDER))
         while True:
             began = self._clock.monotonic()
             pause = await self._reconcile()
@@ -276,7 +276,7 @@ class _Watch:
             )
         if before != identity:
             self._remembered = identity
-            await self._context.emit([], remember={FOLDER: identity.to_data()})
+            await self._context.emit([], remember={FOLDER: identity.to_text()})
 
     def _pause(self, *, surprised: bool) -> float:
         if surprised or self._how.failed:
@@ -425,7 +425,9 @@ class _Watch:
             identity = self._looker.identity()
         except FolderAway:
             return []
-        return [replace(source, root_identity=identity) for source in found]
+        for source in found:
+            source.root_identity = identity
+        return found
 
     # --- both ----------------------------------------------------------------------------
 
