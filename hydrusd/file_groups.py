@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from hashlib import blake2b
 
 FileFacts = tuple[str, int, int, int | None]
@@ -96,14 +96,6 @@ class Tally:
             part = (_LEAVES | leaf) >> (DEEPEST - depth)
             sums[part] = sums.get(part, 0) + total
         return {part: _digest(total) for part, total in sums.items()}
-
-
-def members(files: Sequence[FileFacts], parts: frozenset[int]) -> list[FileFacts]:
-    """Give those of a folder's files that are in these parts, which are of one depth."""
-    if 1 in parts:
-        return list(files)
-    depth = depth_of(next(iter(parts)))
-    return [facts for facts in files if part_of(facts[0], depth) in parts]
 
 
 def _depth_for(count: int) -> int:

@@ -16,7 +16,6 @@ from hydrusd.file_groups import (
     FileGroup,
     Tally,
     depth_of,
-    members,
     part_of,
 )
 from hydrusd.hydrus import (
@@ -167,7 +166,6 @@ __all__ = [
     "first_of",
     "header_text",
     "hookimpl",
-    "members",
     "part_of",
     "redact",
     "source_outcome",

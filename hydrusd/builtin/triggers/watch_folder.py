@@ -17,11 +17,13 @@ from anyio import CapacityLimiter, to_thread
 from pydantic import AfterValidator, Field
 
 from hydrusd.builtin.triggers._globs import Selection, problem_of
-from hydrusd.builtin.triggers._looking import FolderAway, Looker
+from hydrusd.builtin.triggers._looking import FolderAway, Looker, Survey
 from hydrusd.builtin.triggers._settling import Settling
 from hydrusd.plugin import (
+    Doubt,
     Duration,
     Event,
+    FileGroup,
     FileSource,
     FolderPath,
     Trigger,
@@ -40,6 +42,8 @@ MOST_TOLD = 10
 AWAY_SECONDS = 5.0
 UNRELIABLE_SECONDS = 30.0
 """How often to scan where hints are missing or proved to be incomplete."""
+RAREST_SECONDS = 3600.0
+"""How long the next scan may be put off where hints prove complete and nobody said how often."""
 
 
 T = TypeVar("T")
@@ -64,7 +68,9 @@ class WatchFolder(Trigger):
 
     The system's hints make this quick, a scan every `scan_every` makes it sure: it finds
     what the system did not tell (network folders, bursts of many files). Where the system
-    gives no hints, or the scan shows that some are missing, it scans every 30 seconds.
+    gives no hints, or the scan shows that some are missing, it scans every 30 seconds. A
+    large folder with complete hints is scanned less often, unless you say `scan_every`: a
+    thousandth of the time, once an hour at least.
 
     Never noticed: symbolic links and what they lead to, hidden files and folders (unless
     `hidden`), and names of unfinished or passing files, such as `*.part`, `*.crdownload`,
@@ -134,6 +140,7 @@ class _Watch:
         self._clock = context.clock
         self._root = trigger.path
         self._scan_every = trigger.scan_every
+        self._may_be_rarer = "scan_every" not in trigger.model_fields_set
         self._looker = trigger.looker()
         self._settling = Settling(trigger.settle)
         self._listener = Listener(trigger.path, recursive=trigger.recursive, wake=self._stir)
@@ -143,6 +150,7 @@ class _Watch:
         self._called = anyio.Event()  # the settler wants something walked
         self._room = anyio.Event()  # the settler is done with some files
         self._scan_wanted = False
+        self._reliable = False  # hints come, and the last scan found none missing
         self._folders: set[str] = set()
         self._identity: tuple[int, int] | None = None
         self._away: str | None = None  # why nothing can be noticed
@@ -172,11 +180,11 @@ class _Watch:
             # Scanning takes at most half of the time, and a tenth where nothing called for it.
             took = ended - began
             soonest, latest = ended + took, ended + max(pause, 9 * took)
+            if self._reliable and self._may_be_rarer:
+                latest = max(latest, ended + min(999 * took, RAREST_SECONDS))
             while True:
                 self._called = anyio.Event()
-                folders, self._folders = self._folders, set()
-                for folder in folders:
-                    self._tell_unreadable(await self._walk(folder, hinted=True))
+                await self._walk_hinted()
                 left = (soonest if self._scan_wanted else latest) - self._clock.monotonic()
                 if left <= 0:
                     break
@@ -196,13 +204,14 @@ class _Watch:
         # Listen before looking, so that no moment is left in which a file can slip in.
         excused |= not self._listener.listening or identity != self._identity
         listening = await self._listen(identity)
-        reliable = listening and not self._unhinted
+        self._reliable = listening and not self._unhinted
         self._unhinted = 0
         self._folders.clear()
-        unreadable = await self._walk("", hinted=excused or not listening)
+        unreadable, groups = await self._walk("", hinted=excused or not listening)
         self._tell_unreadable(unreadable, of_all=True)
+        await self._context.forget_gone(groups)
         self._context.working(f"watching {self._root}")
-        return self._scan_every if reliable else min(self._scan_every, UNRELIABLE_SECONDS)
+        return self._scan_every if self._reliable else min(self._scan_every, UNRELIABLE_SECONDS)
 
     async def _listen(self, identity: tuple[int, int]) -> bool:
         """See to it that hints come, from the folder that is there now. False if none do."""
@@ -223,24 +232,56 @@ class _Watch:
         self._deaf, self._identity = None, identity
         return True
 
-    async def _walk(self, folder: str, *, hinted: bool) -> list[str]:
-        """Pass on what is in a folder and below; give what could not be read."""
+    async def _walk_hinted(self) -> None:
+        folders, self._folders = self._folders, set()
+        for folder in folders:
+            unreadable, _ = await self._walk(folder, hinted=True)
+            self._tell_unreadable(unreadable)
+
+    async def _walk(self, folder: str, *, hinted: bool) -> tuple[list[str], int]:
+        """Pass on what is in a folder and below; give what could not be read.
+
+        With it comes of how many groups of files the ledger was asked.
+        """
         unreadable: list[str] = []
-        walk = self._looker.walk(folder)
-        while (part := await self._in_thread(lambda: next(walk, None))) is not None:
-            unreadable += part.unreadable
-            for start in range(0, len(part.sources), BATCH):
-                now = self._clock.monotonic()
-                # Asked before anything waits: a known file costs this question, no second look.
-                new = await self._unseen(part.sources[start : start + BATCH])
-                for source in new.values():
+        groups = 0
+        walk = self._looker.survey(folder)
+        while (survey := await self._in_thread(lambda: next(walk, None))) is not None:
+            unreadable += survey.unreadable
+            groups += len(survey.digests)
+            if survey.digests:
+                doubt = await self._context.doubt(survey.digests)
+                if doubt.groups:
+                    await self._clear_up(survey, doubt, hinted=hinted)
+            if not folder:
+                # A large tree takes long; what somebody drops meanwhile should not wait for it.
+                await self._walk_hinted()
+        return unreadable, groups
+
+    async def _clear_up(self, survey: Survey, doubt: Doubt, *, hinted: bool) -> None:
+        """Ask about each file of the doubted groups, and pass on what is news."""
+        files = self._looker.files_in(survey, doubt.groups, BATCH)
+        with_news: set[FileGroup] = set()
+        while (batch := await self._in_thread(lambda: next(files, None))) is not None:
+            now = self._clock.monotonic()
+            # Asked before anything waits: a known file costs this question, no second look.
+            new = await self._unseen([source for source, _ in batch])
+            for source, group in batch:
+                if source.key in new:
+                    with_news.add(group)
                     self._settling.saw(source, now, hinted=hinted)
-                if new:
-                    self._stir()
-                while len(self._settling) >= MOST_SETTLING:
-                    self._room = anyio.Event()
-                    await self._room.wait()
-        return unreadable
+            if new:
+                self._stir()
+            while len(self._settling) >= MOST_SETTLING:
+                self._room = anyio.Event()
+                await self._room.wait()
+        known = {
+            group: survey.digests[group]
+            for group in doubt.groups - with_news
+            if group in survey.digests
+        }
+        if known:
+            await self._context.vouch(doubt, known)
 
     def _tell_unreadable(self, paths: Sequence[str], *, of_all: bool = False) -> None:
         new = sorted(set(paths) - self._unreadable)
