@@ -300,6 +300,7 @@ class Daemon:
                 self._clock.now(),
             )
             await writer(Ledger.clear_conditions)
+            await writer(Ledger.forget_other_views, [source.view for source in book.sources()])
             await self._take_over(clients, writer)
             made = MadeFiles()
             lanes = {

@@ -6,6 +6,7 @@ before it the trigger has to notice again, after it the job will be done.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeGuard
@@ -32,7 +33,7 @@ from hydrusd.ledger import (
     PendingEvent,
 )
 from hydrusd.model import Event
-from hydrusd.plugin import FileSource, Signal
+from hydrusd.plugin import Doubt, FileGroup, FileSource, Signal
 
 FIRST_RESTART_SECONDS = 5.0
 LONGEST_RESTART_SECONDS = 300.0
@@ -183,6 +184,20 @@ class Intake:
         """Give those of the keys that a rule listening here has not had yet."""
         await self._store_reports()
         return await self._ledger(Ledger.unseen, self._source.name, keys, self._source.revisions)
+
+    async def doubt(self, digests: Mapping[FileGroup, bytes]) -> Doubt:
+        """Give those groups of files that have to be asked about one by one."""
+        token = secrets.token_bytes(16)
+        groups = await self._ledger(Ledger.doubt, self._source.view, digests, token)
+        return Doubt(groups, token)
+
+    async def vouch(self, doubt: Doubt, digests: Mapping[FileGroup, bytes]) -> None:
+        """Say of doubted groups that none of their files is unseen."""
+        await self._ledger(Ledger.vouch, self._source.view, digests, doubt.token)
+
+    async def forget_gone(self, groups: int) -> None:
+        """Say how many groups there are in all."""
+        await self._ledger(Ledger.forget_if_stale, self._source.view, groups)
 
     def waiting(self, reason: str) -> None:
         """Say that nothing can be noticed at the moment, and why."""

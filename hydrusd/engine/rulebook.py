@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,12 @@ class Source:
         """Under what the trigger remembers: its parameters, and its rule where that has its own."""
         parameters = hashlib.sha256(_parameters(self.rules[0]).encode()).hexdigest()[:16]
         return parameters if self.trigger.shared else f"{self.rules[0].name} {parameters}"
+
+    @property
+    def view(self) -> bytes:
+        """Give what stands for this trigger and these rules as they are: 16 bytes."""
+        listening = json.dumps([self.name, self.identity, sorted(self.revisions.items())])
+        return hashlib.sha256(listening.encode()).digest()[:16]
 
 
 def _parameters(rule: CompiledRule) -> str:

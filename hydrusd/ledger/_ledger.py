@@ -37,6 +37,7 @@ from sqlalchemy import (
 
 from hydrusd.errors import LedgerError, LedgerLocked
 from hydrusd.ledger._batches import Batch, ListQuery
+from hydrusd.ledger._known_files import KnownFiles, forget_files_of
 from hydrusd.ledger._mentioning import words_in_event, words_in_values
 from hydrusd.ledger._migrating import migrate
 from hydrusd.ledger._sqlite import insert_ignoring, insert_or_update, open_engine
@@ -189,7 +190,7 @@ def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
         yield items[start : start + CHUNK]
 
 
-class Ledger:
+class Ledger(KnownFiles):
     """The writing side. Calls block on the disk: use it through ``LedgerWriter``."""
 
     def __init__(self, engine: Engine, lock: FileLock | None) -> None:
@@ -714,6 +715,7 @@ class Ledger:
     def _free_events(connection: Connection, event_ids: Sequence[EventId]) -> None:
         for chunk in _chunks(event_ids):
             connection.execute(update(event).where(event.c.id.in_(chunk)).values(freed=event.c.id))
+        forget_files_of(connection, event_ids)
 
     def release(
         self, now: datetime, *, owner: str | None = None, ids: Sequence[JobId] | None = None

@@ -19,6 +19,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -215,6 +216,18 @@ trigger_memory = Table(
     Column("identity", Text, primary_key=True),
     Column("name", String(64), primary_key=True),
     Column("value", JSON, nullable=False),
+)
+
+# A memory of what was answered about whole groups of files: ids of folders and digests, which
+# only `_known_files` understands. It may be emptied at any time.
+known_files = Table(
+    "known_files",
+    metadata,
+    Column("folder", LargeBinary(16), primary_key=True),
+    Column("part", Integer, primary_key=True),
+    Column("view", LargeBinary(16), primary_key=True),
+    Column("digest", LargeBinary(16), nullable=False),
+    sqlite_with_rowid=False,
 )
 
 # What happens inside hydrusd and may fire a rule: stored with what caused it, so that a

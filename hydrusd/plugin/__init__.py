@@ -11,6 +11,13 @@ from hydrusd.errors import (
     VersionTooOld,
 )
 from hydrusd.fetching import AnswerLost, HttpReply, fetch
+from hydrusd.file_groups import (
+    FileFacts,
+    FileGroup,
+    Tally,
+    depth_of,
+    part_of,
+)
 from hydrusd.hydrus import (
     CanvasType,
     Cookie,
@@ -69,7 +76,7 @@ from hydrusd.plugin._action import (
 from hydrusd.plugin._cookies import CookieAction, FoundCookies, cookie_expiry
 from hydrusd.plugin._mounts import FolderIdentity, Mount, mount_of
 from hydrusd.plugin._source import FileSource, SourceState
-from hydrusd.plugin._trigger import Signal, Trigger, TriggerContext
+from hydrusd.plugin._trigger import Doubt, Signal, Trigger, TriggerContext
 from hydrusd.plugin._websites import HeaderText, WebDomains, WebSite, covers, header_text
 from hydrusd.plugin.hookspecs import hookimpl
 from hydrusd.redaction import redact
@@ -86,10 +93,13 @@ __all__ = [
     "CookieAction",
     "Data",
     "Detail",
+    "Doubt",
     "Duration",
     "Event",
     "Fault",
     "FileChangedError",
+    "FileFacts",
+    "FileGroup",
     "FileMetadata",
     "FilePath",
     "FileRelationships",
@@ -137,6 +147,7 @@ __all__ = [
     "StepRecord",
     "TagAction",
     "TagStatus",
+    "Tally",
     "TemporaryError",
     "TimeKind",
     "Trigger",
@@ -151,6 +162,7 @@ __all__ = [
     "clean_tag",
     "cookie_expiry",
     "covers",
+    "depth_of",
     "fetch",
     "finished_topic",
     "fired_topic",
@@ -158,6 +170,7 @@ __all__ = [
     "header_text",
     "hookimpl",
     "mount_of",
+    "part_of",
     "redact",
     "source_outcome",
 ]

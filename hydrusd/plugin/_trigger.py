@@ -8,7 +8,7 @@ only when what it was given is stored.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -16,6 +16,7 @@ from typing import ClassVar, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from hydrusd.clock import Clock
+from hydrusd.file_groups import FileGroup
 from hydrusd.hydrus import HydrusClient
 from hydrusd.model import Data, Event
 from hydrusd.plugin._action import Fault
@@ -29,6 +30,14 @@ class Signal:
     topic: str
     data: Data
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """The groups of files that have to be asked about, and what proves when that was found."""
+
+    groups: frozenset[FileGroup]
+    token: bytes = field(repr=False)
 
 
 class TriggerContext(Protocol):
@@ -83,6 +92,26 @@ class TriggerContext(Protocol):
 
     async def unseen(self, keys: Sequence[str]) -> set[str]:
         """Give those of the keys that a rule listening here has not had yet."""
+        ...
+
+    async def doubt(self, digests: Mapping[FileGroup, bytes]) -> Doubt:
+        """Give those groups of files that have to be asked about with ``unseen``, file by file.
+
+        All files of the others are known, and are as they were then. ``digests`` are those of a
+        ``Tally``, all groups of a folder at once.
+        """
+        ...
+
+    async def vouch(self, doubt: Doubt, digests: Mapping[FileGroup, bytes]) -> None:
+        """Say of doubted groups that ``unseen`` has given none of their files since.
+
+        From here on they are not doubted as long as they have these digests, the rules are the
+        same, and none of their events is free again.
+        """
+        ...
+
+    async def forget_gone(self, groups: int) -> None:
+        """Say how many groups there are in all, so that what is kept can be kept small."""
         ...
 
     def waiting(self, reason: str) -> None:

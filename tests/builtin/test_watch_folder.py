@@ -18,6 +18,7 @@ from hydrusd.builtin.triggers import _hints, watch_folder
 from hydrusd.builtin.triggers._looking import Looker
 from hydrusd.builtin.triggers.watch_folder import WatchFolder
 from hydrusd.clock import ManualClock
+from hydrusd.plugin import Doubt
 
 pytestmark = pytest.mark.anyio
 
@@ -52,6 +53,7 @@ class Context:
         self.told = []
         self.warnings = []
         self.asked = 0
+        self.vouched = {}
 
     async def emit(self, events, *, remember=None):
         assert (0 if remember else 1) <= len(events) <= 1000
@@ -68,6 +70,20 @@ class Context:
         self.asked += len(keys)
         await anyio.lowlevel.checkpoint()
         return set(keys) - self.known
+
+    async def doubt(self, digests):
+        await anyio.lowlevel.checkpoint()
+        groups = {group for group, digest in digests.items() if self.vouched.get(group) != digest}
+        return Doubt(frozenset(groups), b"token")
+
+    async def vouch(self, doubt, digests):
+        await anyio.lowlevel.checkpoint()
+        assert digests.keys() <= doubt.groups
+        self.vouched |= digests
+
+    async def forget_gone(self, groups):
+        await anyio.lowlevel.checkpoint()
+        self.groups = groups
 
     def waiting(self, reason):
         self.told.append(("waiting", reason))

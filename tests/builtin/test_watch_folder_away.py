@@ -7,8 +7,7 @@ import shutil
 
 import pytest
 from mounting import CAN_MOUNT, Disk, mounted
-from noticing import Context
-from watched import how, names_in, until_noticed, watching
+from watched import Context, how, names_in, until_noticed, watching
 
 from hydrusd.builtin.triggers import watch_folder
 from hydrusd.plugin import FileSource, FolderIdentity, OutcomeKind, SourceState, source_outcome

@@ -14,9 +14,9 @@ from datetime import timedelta
 import anyio
 import pytest
 from mounting import CAN_MOUNT, FuseServer, mounted
-from noticing import Context, RecordingClock
+from noticing import RecordingClock
 from pydantic import ValidationError
-from watched import how, names_in, until_noticed, watching
+from watched import Context, how, names_in, until_noticed, watching
 
 from hydrusd.builtin.triggers import _hints, watch_folder
 from hydrusd.builtin.triggers._globs import Selection

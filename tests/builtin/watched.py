@@ -4,9 +4,29 @@ from __future__ import annotations
 
 import contextlib
 
-from noticing import Context, noticing
+from noticing import Context as AnyContext, noticing
 
 from hydrusd.builtin.triggers.watch_folder import WatchFolder
+from hydrusd.plugin import Doubt
+
+
+class Context(AnyContext):
+    """Vouches for groups of files, too."""
+
+    def __init__(self, kept=None, **arguments):
+        super().__init__(kept, **arguments)
+        self.vouched = {}
+
+    async def doubt(self, digests):
+        groups = {group for group, digest in digests.items() if self.vouched.get(group) != digest}
+        return Doubt(frozenset(groups), b"token")
+
+    async def vouch(self, doubt, digests):
+        assert digests.keys() <= doubt.groups
+        self.vouched |= digests
+
+    async def forget_gone(self, groups):
+        assert groups >= 0
 
 
 @contextlib.asynccontextmanager

@@ -16,14 +16,18 @@ TEMPORARY = (
     "*.part", "*.partial", "*.crdownload", "*.download", "*.opdownload", "*.!qb", "*.!ut",
     "*.aria2", "*.ytdl", "*.fdmdownload", "*.filepart",
     # what editors, office programs and copying tools leave beside the real file
-    "*.tmp", "*.temp", "*~", ".~lock*", "~$*", "*.sw[opx]", ".goutputstream-*", ".syncthing.*",
-    ".nfs*", ".fuse_hidden*",
+    "*.tmp", "*.temp", "*~", ".~lock*", "~$*", "*.swo", "*.swp", "*.swx", ".goutputstream-*",
+    ".syncthing.*", ".nfs*", ".fuse_hidden*",
     # what our own actions write while they copy
     "*.hydrusd-part",
     # what a system keeps for itself in any folder
     "thumbs.db", "desktop.ini",
 )  # fmt: skip
 """Names that are never noticed: files that are still written, or that nobody means to keep."""
+
+
+# A pattern that says only how a name ends, in letters whose case is beyond doubt.
+_ENDING = re.compile(r"\*([^*?\[\u0080-\U0010ffff]+)")
 
 
 def problem_of(pattern: str) -> str | None:
@@ -51,26 +55,43 @@ class Globs:
     """
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        named, placed = [], []
+        named, odd, placed, endings = [], [], [], []
+        self._all = False
         for pattern in patterns:
             text = _folded(pattern)
             if "/" in text:
                 placed.append(_path_regex(text))
             elif text.strip("*"):
                 named.append(_part_regex(text))
+                if ending := _ENDING.fullmatch(text):
+                    endings.append(ending[1].lower())
+                else:
+                    odd.append(_part_regex(text))
             else:
-                named.append(".*")
+                self._all = True
         self._names = _any_of(named)
         self._paths = _any_of(placed)
+        # What a scan asks a million times: most patterns are endings, most names are ASCII.
+        self._endings = tuple(endings)
+        self._odd = _any_of(odd)
 
     def match(self, relative: str) -> bool:
         """Say whether a path below the watched folder, with ``/``, is matched."""
-        relative = _folded(relative)
-        if self._paths is not None and self._paths.fullmatch(relative):
+        name = relative[relative.rfind("/") + 1 :]
+        return self.match_known(relative, name, name.lower())
+
+    def match_known(self, relative: str, name: str, lowered: str) -> bool:
+        """Do the same, given its name, and that in lower case."""
+        if self._all:
             return True
-        return self._names is not None and bool(
-            self._names.fullmatch(relative[relative.rfind("/") + 1 :])
-        )
+        if name.isascii():
+            if lowered.endswith(self._endings):
+                return True
+            if self._odd is not None and self._odd.fullmatch(name):
+                return True
+        elif self._names is not None and self._names.fullmatch(_folded(name)):
+            return True
+        return self._paths is not None and bool(self._paths.fullmatch(_folded(relative)))
 
 
 class Selection:
@@ -87,7 +108,13 @@ class Selection:
 
     def takes(self, relative: str) -> bool:
         """Say whether a file is wanted, given that the folder it is in is looked into."""
-        return self.enters(relative) and self._include.match(relative)
+        name = relative[relative.rfind("/") + 1 :]
+        if not self.hidden and name.startswith("."):
+            return False
+        lowered = name.lower()
+        return not self._exclude.match_known(relative, name, lowered) and self._include.match_known(
+            relative, name, lowered
+        )
 
     def enters(self, relative: str) -> bool:
         """Say whether a folder is looked into, given that the one it is in is."""

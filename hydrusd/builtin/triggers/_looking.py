@@ -3,6 +3,11 @@
 Plain blocking code, meant for a worker thread. A walk is a generator of slices, so
 that its caller decides when it goes on: memory stays bounded, the event loop gets its
 turn, and a walk that nobody wants any more is simply dropped.
+
+A million files are looked at again and again, and almost never is one of them news. So
+until one is, a file is a name and three numbers in the listing of its folder, and of a
+folder that is too large to be kept in memory there are only digests: should these show
+that something has changed, that part of it is listed once more.
 """
 
 from __future__ import annotations
@@ -15,9 +20,19 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from hydrusd.builtin.triggers._globs import Selection
-from hydrusd.plugin import FileSource, FolderIdentity
+from hydrusd.plugin import (
+    FileFacts,
+    FileGroup,
+    FileSource,
+    FolderIdentity,
+    Tally,
+    depth_of,
+    part_of,
+)
 
-SLICE_ENTRIES = 1_000
+SLICE_ENTRIES = 4_000
+MOST_HELD = 20_000
+"""How many files of one folder are kept until all are listed; of larger ones none are."""
 _WINDOWS_HIDDEN = 0x2
 _WINDOWS_JUNCTION = 0xA0000003
 
@@ -27,12 +42,43 @@ class FolderAway(Exception):
 
 
 @dataclass(slots=True)
+class Listing:
+    """The wanted files of one folder, or some of them: ``last`` says that no more come.
+
+    ``folder`` is its path below the root, with ``/``; ``path`` the one the system knows.
+    """
+
+    folder: str
+    path: str
+    files: list[FileFacts] = field(default_factory=list)
+    last: bool = False
+
+
+@dataclass(slots=True)
 class Slice:
     """A part of what a walk found. ``unreadable`` are paths it could not look at."""
 
-    sources: list[FileSource] = field(default_factory=list)
+    root: Path
+    listings: list[Listing] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     entries: int = 0
+
+    @property
+    def sources(self) -> list[FileSource]:
+        """The files."""
+        return [_source(each.path, f, self.root) for each in self.listings for f in each.files]
+
+
+@dataclass(slots=True)
+class Survey:
+    """A part of what a walk found, with the digests of its groups of files.
+
+    ``listings`` are whole folders; those that are too large to be held have no files there.
+    """
+
+    digests: dict[FileGroup, bytes] = field(default_factory=dict)
+    listings: dict[str, Listing] = field(default_factory=dict)
+    unreadable: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,27 +117,33 @@ class Looker:
         """
         if relative and not self.reaches(relative):
             return
-        found, folders = Slice(), [relative]
+        found, folders = Slice(self.root), [relative]
         while folders:
-            folder = folders.pop()
+            listing = self._listing(folders.pop())
+            found.listings.append(listing)
             try:
-                with os.scandir(self.root / folder) as entries:
+                with os.scandir(listing.path) as entries:
                     for entry in entries:
-                        self._sort_in(entry, folder, found, folders)
+                        found.entries += 1
+                        self._sort_in(entry, listing, found, folders)
                         if found.entries >= SLICE_ENTRIES:
                             yield found
-                            found = Slice()
+                            found = Slice(self.root, [self._listing(listing.folder)])
+                            listing = found.listings[0]
             except (FileNotFoundError, NotADirectoryError):
-                continue
+                pass
             except OSError:
-                found.unreadable.append(str(self.root / folder))
+                found.unreadable.append(listing.path)
+            listing.last = True
         yield found
 
+    def _listing(self, folder: str) -> Listing:
+        return Listing(folder, str(self.root / folder))
+
     def _sort_in(
-        self, entry: os.DirEntry[str], folder: str, found: Slice, folders: list[str]
+        self, entry: os.DirEntry[str], listing: Listing, found: Slice, folders: list[str]
     ) -> None:
-        found.entries += 1
-        relative = f"{folder}/{entry.name}" if folder else entry.name
+        relative = f"{listing.folder}/{entry.name}" if listing.folder else entry.name
         try:
             if entry.is_dir(follow_symlinks=False):
                 if (
@@ -102,12 +154,84 @@ class Looker:
                     folders.append(relative)
             elif entry.is_file(follow_symlinks=False) and self.selection.takes(relative):
                 status = entry.stat(follow_symlinks=False)
-                if self._passable(status):
-                    found.sources.append(self._describe(Path(entry.path), status))
+                if sys.platform != "win32":
+                    facts = entry.name, status.st_size, status.st_mtime_ns, status.st_ino or None
+                    listing.files.append(facts)
+                elif self._passable(status):
+                    # A listing there has no inodes, a stat has: see `_describe`.
+                    listing.files.append((entry.name, status.st_size, status.st_mtime_ns, None))
         except FileNotFoundError:
             return
         except OSError:
             found.unreadable.append(entry.path)
+
+    def survey(self, relative: str = "") -> Iterator[Survey]:
+        """Do the same, but give whole folders, with what tells whether they are as they were."""
+        tally, files, count = Tally(), list[FileFacts](), 0
+        for found in self.walk(relative):
+            survey = Survey(unreadable=found.unreadable)
+            for listing in found.listings:
+                tally.add(listing.files)
+                count += len(listing.files)
+                files = files + listing.files if count <= MOST_HELD else []
+                if not listing.last:
+                    continue
+                if count:
+                    listing.files = files
+                    survey.listings[listing.path] = listing
+                    for part, digest in tally.digests().items():
+                        survey.digests[listing.path, part] = digest
+                    tally, files, count = Tally(), [], 0
+            yield survey
+
+    def files_in(
+        self, survey: Survey, groups: Iterable[FileGroup], most: int
+    ) -> Iterator[list[tuple[FileSource, FileGroup]]]:
+        """Give all files of some groups of a survey, each with its group, so many at a time.
+
+        What was not held is listed again, and the survey's digests of it are made to tell of
+        the files that were given.
+        """
+        parts: dict[str, set[int]] = {}
+        for path, part in groups:
+            parts.setdefault(path, set()).add(part)
+        batch: list[tuple[FileSource, FileGroup]] = []
+        for path, wanted in parts.items():
+            listing = survey.listings[path]
+            depth = depth_of(next(iter(wanted)))
+            tally = None if listing.files else Tally(depth)
+            for files in [listing.files] if listing.files else self._again(listing, wanted, depth):
+                if tally is not None:
+                    tally.add(files)
+                for facts in files:
+                    part = part_of(facts[0], depth)
+                    if part in wanted:
+                        batch.append((_source(path, facts, self.root), (path, part)))
+                    if len(batch) >= most:
+                        yield batch
+                        batch = []
+            if tally is not None:
+                for part in wanted:
+                    del survey.digests[path, part]
+                survey.digests |= {(path, p): digest for p, digest in tally.digests().items()}
+        if batch:
+            yield batch
+
+    def _again(self, listing: Listing, parts: set[int], depth: int) -> Iterator[list[FileFacts]]:
+        """List some parts of a folder, in slices."""
+        found = Slice(self.root, [self._listing(listing.folder)])
+        try:
+            with os.scandir(listing.path) as entries:
+                for entry in entries:
+                    if part_of(entry.name, depth) in parts:
+                        self._sort_in(entry, found.listings[0], found, [])
+                    found.entries += 1
+                    if found.entries >= SLICE_ENTRIES:
+                        yield found.listings[0].files
+                        found = Slice(self.root, [self._listing(listing.folder)])
+        except OSError:
+            pass  # it was readable a moment ago, and the next scan will tell
+        yield found.listings[0].files
 
     def look_at(self, relatives: Iterable[str]) -> list[FileSource]:
         """Give those of some files, by their paths below the root, that are there and wanted."""
@@ -172,6 +296,11 @@ class Looker:
             # A listing there has no inodes, a stat has: the same file must not get two keys.
             return FileSource(path, self.root, status.st_size, status.st_mtime_ns, None)
         return FileSource.of(path, self.root, status)
+
+
+def _source(folder: str, facts: FileFacts, root: Path) -> FileSource:
+    name, size, mtime_ns, inode = facts
+    return FileSource(Path(folder, name), root, size, mtime_ns, inode)
 
 
 def _folder_of(relative: str) -> str:

@@ -20,12 +20,14 @@ from anyio import CapacityLimiter, to_thread
 from pydantic import AfterValidator, Field
 
 from hydrusd.builtin.triggers._globs import Selection, problem_of
-from hydrusd.builtin.triggers._looking import FolderAway, Looker
+from hydrusd.builtin.triggers._looking import FolderAway, Looker, Survey
 from hydrusd.builtin.triggers._methods import Method, doubt_about, spoken
 from hydrusd.builtin.triggers._settling import Settling
 from hydrusd.plugin import (
+    Doubt,
     Duration,
     Event,
+    FileGroup,
     FileSource,
     FolderIdentity,
     FolderPath,
@@ -55,6 +57,8 @@ TEST_AGAIN_SECONDS = 3600.0
 """How soon to see whether hints that were missing come by now."""
 FOLDER = "folder"
 """The name under which is remembered which folder was watched."""
+RAREST_SECONDS = 3600.0
+"""How long the next scan may be put off where hints prove complete and nobody said how often."""
 
 
 T = TypeVar("T")
@@ -79,9 +83,11 @@ class WatchFolder(Trigger):
 
     The system's hints make this quick, a scan every `scan_every` makes it sure: it finds
     what the system did not tell (bursts of many files, what happened while hydrusd was off).
-    Where hints do not come, or not all of them (network folders), it scans every 30 seconds
-    unless `scan_every` says otherwise. `method: auto` finds that out by itself; `native` wants
-    hints wherever the system gives some, `poll` wants none. `hydrusd status` tells which it is.
+    Where hints do not come, or not all of them (network folders), it scans every 30 seconds.
+    A large folder with complete hints is scanned less often: a thousandth of the time, once an
+    hour at least. `scan_every` says otherwise. `method: auto` finds out by itself whether hints
+    come; `native` wants them wherever the system gives some, `poll` wants none. `hydrusd
+    status` tells which it is, and why.
 
     An unplugged disk is waited for, also where it leaves an empty folder behind.
 
@@ -209,13 +215,10 @@ class _Watch:
             pause = await self._reconcile()
             ended = self._clock.monotonic()
             # Scanning takes at most half of the time, and a tenth where nothing called for it.
-            took = ended - began
-            soonest, latest = ended + took, ended + max(pause, 9 * took)
+            soonest, latest = ended + (ended - began), ended + pause
             while True:
                 self._called = anyio.Event()
-                folders, self._folders = self._folders, set()
-                for folder in folders:
-                    self._tell_unreadable(await self._walk(folder, hinted=True))
+                await self._walk_hinted()
                 left = (soonest if self._scan_wanted else latest) - self._clock.monotonic()
                 if left <= 0 or await self._rest(left):
                     break
@@ -240,6 +243,7 @@ class _Watch:
 
     async def _reconcile(self) -> float:
         """Look through the whole folder; give the seconds until the next time."""
+        began = self._clock.monotonic()
         excused, self._scan_wanted = self._scan_wanted, False
         try:
             identity = await self._in_thread(self._looker.identity)
@@ -256,9 +260,10 @@ class _Watch:
         await self._listen(identity)
         surprised, self._unhinted = self._unhinted > 0, 0
         self._folders.clear()
-        unreadable = await self._walk("", hinted=excused or not self._how.complete)
+        unreadable, groups = await self._walk("", hinted=excused or not self._how.complete)
         self._tell_unreadable(unreadable, of_all=True)
-        pause = self._pause(surprised=surprised)
+        await self._context.forget_gone(groups)
+        pause = self._pause(self._clock.monotonic() - began, surprised=surprised)
         self._context.working(self._told(pause))
         return pause
 
@@ -278,14 +283,21 @@ class _Watch:
             self._remembered = identity
             await self._context.emit([], remember={FOLDER: identity.to_text()})
 
-    def _pause(self, *, surprised: bool) -> float:
+    def _pause(self, took: float, *, surprised: bool) -> float:
+        """Say how long to wait for the next scan, after one that took so many seconds."""
         if surprised or self._how.failed:
-            return min(self._scan_every or UNRELIABLE_SECONDS, UNRELIABLE_SECONDS)
-        return self._scan_every or (SCAN_SECONDS if self._how.complete else UNRELIABLE_SECONDS)
+            seconds = min(self._scan_every or UNRELIABLE_SECONDS, UNRELIABLE_SECONDS)
+        elif self._scan_every is not None:
+            seconds = self._scan_every
+        elif self._how.complete:
+            seconds = max(SCAN_SECONDS, min(999 * took, RAREST_SECONDS))
+        else:
+            seconds = UNRELIABLE_SECONDS
+        return max(seconds, 9 * took)
 
     def _told(self, pause: float) -> str:
         by = "by the system's hints, and by a scan" if self._how.listens else "by a scan"
-        return f"watching {self._root} {by} every {spoken(pause)}: {self._how.why}"
+        return f"watching {self._root} {by} every {spoken(round(pause))}: {self._how.why}"
 
     # --- how to watch --------------------------------------------------------------------
 
@@ -302,7 +314,7 @@ class _Watch:
             self._deaf = None
         elif self._deaf != self._how.why:
             self._deaf = self._how.why
-            pause = spoken(self._pause(surprised=False))
+            pause = spoken(self._pause(0.0, surprised=False))
             self._context.warn(f"{self._deaf}; {self._root} is scanned every {pause} meanwhile")
 
     async def _choose(self, now: float) -> _How:
@@ -350,24 +362,56 @@ class _Watch:
                     again_at=now + TEST_AGAIN_SECONDS,
                 )
 
-    async def _walk(self, folder: str, *, hinted: bool) -> list[str]:
-        """Pass on what is in a folder and below; give what could not be read."""
+    async def _walk_hinted(self) -> None:
+        folders, self._folders = self._folders, set()
+        for folder in folders:
+            unreadable, _ = await self._walk(folder, hinted=True)
+            self._tell_unreadable(unreadable)
+
+    async def _walk(self, folder: str, *, hinted: bool) -> tuple[list[str], int]:
+        """Pass on what is in a folder and below; give what could not be read.
+
+        With it comes of how many groups of files the ledger was asked.
+        """
         unreadable: list[str] = []
-        walk = self._looker.walk(folder)
-        while (part := await self._in_thread(lambda: next(walk, None))) is not None:
-            unreadable += part.unreadable
-            for start in range(0, len(part.sources), BATCH):
-                now = self._clock.monotonic()
-                # Asked before anything waits: a known file costs this question, no second look.
-                new = await self._unseen(part.sources[start : start + BATCH])
-                for source in new.values():
+        groups = 0
+        walk = self._looker.survey(folder)
+        while (survey := await self._in_thread(lambda: next(walk, None))) is not None:
+            unreadable += survey.unreadable
+            groups += len(survey.digests)
+            if survey.digests:
+                doubt = await self._context.doubt(survey.digests)
+                if doubt.groups:
+                    await self._clear_up(survey, doubt, hinted=hinted)
+            if not folder:
+                # A large tree takes long; what somebody drops meanwhile should not wait for it.
+                await self._walk_hinted()
+        return unreadable, groups
+
+    async def _clear_up(self, survey: Survey, doubt: Doubt, *, hinted: bool) -> None:
+        """Ask about each file of the doubted groups, and pass on what is news."""
+        files = self._looker.files_in(survey, doubt.groups, BATCH)
+        with_news: set[FileGroup] = set()
+        while (batch := await self._in_thread(lambda: next(files, None))) is not None:
+            now = self._clock.monotonic()
+            # Asked before anything waits: a known file costs this question, no second look.
+            new = await self._unseen([source for source, _ in batch])
+            for source, group in batch:
+                if source.key in new:
+                    with_news.add(group)
                     self._settling.saw(source, now, hinted=hinted)
-                if new:
-                    self._stir()
-                while len(self._settling) >= MOST_SETTLING:
-                    self._room = anyio.Event()
-                    await self._room.wait()
-        return unreadable
+            if new:
+                self._stir()
+            while len(self._settling) >= MOST_SETTLING:
+                self._room = anyio.Event()
+                await self._room.wait()
+        known = {
+            group: survey.digests[group]
+            for group in doubt.groups - with_news
+            if group in survey.digests
+        }
+        if known:
+            await self._context.vouch(doubt, known)
 
     def _tell_unreadable(self, paths: Sequence[str], *, of_all: bool = False) -> None:
         new = sorted(set(paths) - self._unreadable)
