@@ -243,7 +243,6 @@ class _Watch:
 
     async def _reconcile(self) -> float:
         """Look through the whole folder; give the seconds until the next time."""
-        began = self._clock.monotonic()
         excused, self._scan_wanted = self._scan_wanted, False
         try:
             identity = await self._in_thread(self._looker.identity)
@@ -260,6 +259,7 @@ class _Watch:
         await self._listen(identity)
         surprised, self._unhinted = self._unhinted > 0, 0
         self._folders.clear()
+        began = self._clock.monotonic()
         unreadable, groups = await self._walk("", hinted=excused or not self._how.complete)
         self._tell_unreadable(unreadable, of_all=True)
         await self._context.forget_gone(groups)
