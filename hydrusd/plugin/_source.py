@@ -187,7 +187,8 @@ class FileSource:
             # An unplugged disk takes its files along; they are not deleted, only away.
             return SourceState.ROOT_GONE if self._root_is_gone() else SourceState.GONE
         except OSError:
-            return SourceState.UNREADABLE if self.root.is_dir() else SourceState.ROOT_GONE
+            # A server that has gone answers for its whole share like this.
+            return SourceState.UNREADABLE if _is_folder(self.root) else SourceState.ROOT_GONE
         return SourceState.SAME if self.matches(status) else SourceState.CHANGED
 
     def _root_is_gone(self) -> bool:
@@ -219,6 +220,13 @@ class FileSource:
             file.close()
             raise FileChangedError(f"{self.path} was replaced or written to")
         return file
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return stat_module.S_ISDIR(path.stat().st_mode)
+    except OSError:
+        return False
 
 
 @lru_cache(maxsize=1024)

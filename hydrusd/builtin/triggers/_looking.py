@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from hydrusd.builtin.triggers._globs import Selection
+from hydrusd.builtin.triggers._globs import COMPANIONS, EMPTY_COMPANIONS, Selection
 from hydrusd.plugin import (
     FileFacts,
     FileGroup,
@@ -250,6 +250,14 @@ class Looker:
                     found.append(self._describe(path, status))
         return found
 
+    def unfinished(self, source: FileSource) -> str:
+        """Give the name of what says, beside a file, that it is not complete; "" without any."""
+        names = COMPANIONS if source.size else COMPANIONS + EMPTY_COMPANIONS
+        for ending in names:
+            if os.path.lexists(source.text + ending):
+                return source.path.name + ending
+        return ""
+
     def reaches(self, relative: str) -> bool:
         """Say whether a walk from the root would come to look into this folder."""
         if not relative:
@@ -281,8 +289,11 @@ class Looker:
             if (self.root / part).is_symlink():
                 return f"{part!r} is a symbolic link; these are neither taken nor followed"
         # What is left are matters of the disk: attributes, junctions, what cannot be read.
-        if (self.root / relative).exists() and not self.look_at([relative]):
+        found = self.look_at([relative])
+        if (self.root / relative).exists() and not found:
             return "the system hides it, or it is no ordinary file"
+        if found and (beside := self.unfinished(found[0])):
+            return f"{beside!r} beside it says that it is not complete"
         return ""
 
     def _passable(self, status: os.stat_result) -> bool:

@@ -92,8 +92,9 @@ class WatchFolder(Trigger):
     An unplugged disk is waited for, also where it leaves an empty folder behind.
 
     Never noticed: symbolic links and what they lead to, hidden files and folders (unless
-    `hidden`), and names of unfinished or passing files, such as `*.part`, `*.crdownload`,
-    `*.!qB`, `*.aria2`, `*.tmp`, `*~` or `.~lock*`.
+    `hidden`), names of unfinished or passing files, such as `*.part`, `*.crdownload`, `*.!qB`,
+    `*.tmp`, `*~` or `.~lock*`, and what a system keeps for itself, such as `@eaDir`, `#recycle`
+    or `._*`. A file with `.aria2` (or the like) beside it waits until that is gone.
 
     Patterns do not tell upper from lower case. One without `/` is matched with the name,
     in whatever folder; one with `/` with the path below `path`, where `**` stands for any
@@ -452,8 +453,14 @@ class _Watch:
         if not waited:
             return
         relatives = [path.relative_to(self._root).as_posix() for path in waited]
-        looks = await self._in_thread(lambda: self._look_at(relatives))
-        settled = self._settling.settle(waited, looks, self._clock.monotonic())
+        looks, unfinished = await self._in_thread(lambda: self._look_at(relatives))
+        now = self._clock.monotonic()
+        settled = []
+        for source, hinted in self._settling.settle(waited, looks, now):
+            if source.text in unfinished:
+                self._settling.saw(source, now, hinted=hinted)  # no word will come of its end
+            else:
+                settled.append((source, hinted))
         self._room.set()
         new = await self._unseen([source for source, _ in settled])
         if new:
@@ -462,16 +469,19 @@ class _Watch:
             )
         self._unhinted += sum(not hinted and source.key in new for source, hinted in settled)
 
-    def _look_at(self, relatives: Sequence[str]) -> list[FileSource]:
-        """Look at files, and at the folder they are in: later it may be another one."""
+    def _look_at(self, relatives: Sequence[str]) -> tuple[list[FileSource], set[str]]:
+        """Look at files, and at the folder they are in: later it may be another one.
+
+        With them come the paths of those that something beside them calls incomplete.
+        """
         found = self._looker.look_at(relatives)
         try:
             identity = self._looker.identity()
         except FolderAway:
-            return []
+            return [], set()
         for source in found:
             source.root_identity = identity
-        return found
+        return found, {source.text for source in found if self._looker.unfinished(source)}
 
     # --- both ----------------------------------------------------------------------------
 
