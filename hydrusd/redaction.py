@@ -90,7 +90,8 @@ def redact(text: str) -> str:
         found = {secret for secret in _registered if secret in text} | _passing.found_in(text)
     for secret in sorted(found, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
-    return _KEYED.sub(rf"\1{HIDDEN}", text)
+    # Most texts speak of no key: to see that takes a tenth of what the pattern takes.
+    return _KEYED.sub(rf"\1{HIDDEN}", text) if "key" in text.lower() else text
 
 
 def redact_tree(value: object, *, name: str = "") -> object:

@@ -42,12 +42,24 @@ class CompiledStep:
         """The action's name in YAML."""
         return self.spec.action
 
-    def action(self, context: Mapping[str, object]) -> AnyAction:
-        """Make the action for one job. Raises ExpressionError where it cannot be rendered."""
+    def action(
+        self, context: Callable[[], Mapping[str, object]], made: dict[str, AnyAction]
+    ) -> AnyAction:
+        """Make the action for one job. Raises ExpressionError where it cannot be rendered.
+
+        ``made`` holds those of the same set by what was rendered: many jobs, few folders.
+        """
         if self._render is None:
             assert isinstance(self.spec.config, AnyAction)
             return self.spec.config
-        rendered = self.rendered(context)
+        rendered = self._render(context())
+        written = repr(rendered)
+        if (alike := made.get(written)) is not None:
+            return alike
+        made[written] = action = self._validated(rendered)
+        return action
+
+    def _validated(self, rendered: object) -> AnyAction:
         try:
             return self.action_class.model_validate(rendered, context={"folder": self._folder})
         except ValidationError as error:
@@ -139,10 +151,23 @@ class CompiledRule:
         assert isinstance(self.spec.trigger_config, Trigger)
         return self.spec.trigger_config
 
-    def call(self, position: int, job: Job, client: HydrusClient, clock: Clock) -> Call[AnyAction]:
-        """Make what the action of a step is called with. Raises ExpressionError."""
+    def call(
+        self,
+        position: int,
+        job: Job,
+        client: HydrusClient,
+        clock: Clock,
+        made: dict[str, AnyAction] | None = None,
+    ) -> Call[AnyAction]:
+        """Make what the action of a step is called with. Raises ExpressionError.
+
+        ``made`` are the actions of the same set so far, and takes in a new one.
+        """
+        step = self.steps[position]
         return Call(
-            action=self.steps[position].action(self.context(job.data, job.steps)),
+            action=step.action(
+                lambda: self.context(job.data, job.steps), {} if made is None else made
+            ),
             job_id=job.id,
             rule=self.name,
             data=job.data,
@@ -156,6 +181,8 @@ class CompiledRule:
 
     def _file_hashes(self, position: int, job: Job) -> tuple[str, ...]:
         """Give the client's files that the job is about at a step: as last named before it."""
+        if not job.steps and "hash" not in job.data and "hashes" not in job.data:
+            return (job.file_hash,) if job.file_hash else ()
         done = {r.position: r for r in job.steps if r.outcome is OutcomeKind.DONE}
         for here in range(min(position, len(self.steps) - 1), -1, -1):
             step, record = self.steps[here], done.get(here)

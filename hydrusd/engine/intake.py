@@ -103,15 +103,15 @@ class Intake:
 
     def _judged(self, event: Event) -> PendingEvent:
         """Have the rules judge an event; a rule that led to it does not get it."""
-        source = FileSource.from_data(event.data)
-        chain = self._made.chain(str(source.path)) if source else ()
+        path = FileSource.path_in(event.data)
+        chain = self._made.chain(path) if path else ()
         if chain:
             event = replace(event, data={**event.data, "chain": list(chain)})
         verdicts: list[NewJob | NotMatched] = []
         for rule in self._source.rules:
             if rule.name in chain:
                 circle = " → ".join([*chain, rule.name])
-                self.warn(f"a circle of rules ends at {source.path if source else ''}: {circle}")
+                self.warn(f"a circle of rules ends at {path}: {circle}")
                 reason = f"it would run in a circle: {circle}"
                 verdicts.append(NotMatched(rule.name, FOR_GOOD, reason))
             else:
@@ -134,10 +134,9 @@ class Intake:
 
     async def _off_limits_among(self, events: Sequence[Event]) -> dict[str, str]:
         """Give the keys of events about files that no rule may have, with the reasons."""
-        paths = {e.key: s.path for e in events if (s := FileSource.from_data(e.data))}
-        if not paths:
+        texts = {e.key: path for e in events if (path := FileSource.path_in(e.data))}
+        if not texts:
             return {}
-        texts = {key: str(path) for key, path in paths.items()}
         reasons = await to_thread.run_sync(self._off_limits.reasons, set(texts.values()))
         return {key: reasons[text] for key, text in texts.items() if text in reasons}
 

@@ -375,8 +375,9 @@ class Lane:
             return True
         current = _Set(work, rule, self._boot)
         step = rule.steps[jobs[0].step]
+        made: dict[str, AnyAction] = {}
         for item in work:
-            self._prepare(item, rule)
+            self._prepare(item, rule, made)
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._flush, current, name=f"checkpoints of {step.name}")
@@ -460,9 +461,9 @@ class Lane:
             if pause is not None:
                 await self._pause(rule, pause)
 
-    def _prepare(self, item: _Work, rule: CompiledRule) -> None:
+    def _prepare(self, item: _Work, rule: CompiledRule, made: dict[str, AnyAction]) -> None:
         try:
-            item.call = rule.call(item.job.step, item.job, self._client, self._clock)
+            item.call = rule.call(item.job.step, item.job, self._client, self._clock, made)
         except ExpressionError as error:
             item.outcome = Outcome.dead(str(error))
             self._raised.add(item.job.id)

@@ -45,6 +45,8 @@ def chain_of(data: Data) -> tuple[str, ...]:
 
 
 def _paths(values: Data) -> Iterable[str]:
+    if "path" not in values and "paths" not in values:
+        return ()
     several = values.get("paths")
     listed = several.values() if isinstance(several, Mapping) else several
     found = [values.get("path"), *(listed if isinstance(listed, Iterable) else ())]

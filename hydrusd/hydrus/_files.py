@@ -19,6 +19,7 @@ from pathlib import Path
 from anyio import to_thread
 
 from hydrusd.errors import HydrusFailed, RequestRejected
+from hydrusd.opening import open_file
 
 from ._calls import FileReference, Route
 from ._failures import last_words
@@ -67,7 +68,7 @@ _IMPORTED = frozenset(
 
 
 class FileChangedError(OSError):
-    """The file was written to while it was being sent. Nothing was imported.
+    """The file was written to or replaced while it was being sent. Nothing was imported.
 
     Unless the client was reading it by itself: then the text says what it took.
     """
@@ -91,8 +92,9 @@ class FileRoutes(ServiceRoutes):
     ) -> AddFileResult:
         """Import a file of this machine, by the way that ``transfer`` says.
 
-        Sent as bytes, the client learns neither name nor path. ``sha256`` spares hashing the
-        file where its path is told and the caller has hashed it.
+        Sent as bytes, the client learns neither name nor path. ``sha256`` is what the caller
+        has hashed: bytes that make another hash are never sent to their end, and where a path
+        is told the file need not be hashed again.
 
         ``on_sent`` is called when the last byte was handed to the network (once more if the
         request had to be sent again, or bytes had to follow a path). The client is given
@@ -109,7 +111,7 @@ class FileRoutes(ServiceRoutes):
             result = await self._add_seen(path, seen, sha256, on_sent)
             if result is not None:
                 return result
-        return await self._add_bytes(path, on_sent)
+        return await self._add_bytes(path, sha256, on_sent)
 
     async def add_file_by_path(
         self,
@@ -261,10 +263,12 @@ class FileRoutes(ServiceRoutes):
         if count > 1:
             self._require_api(SEVERAL_DOMAINS_SINCE_API, "several file domains")
 
-    async def _add_bytes(self, path: Path, on_sent: Callable[[], None] | None) -> AddFileResult:
+    async def _add_bytes(
+        self, path: Path, sha256: str | None, on_sent: Callable[[], None] | None
+    ) -> AddFileResult:
         file, description = await to_thread.run_sync(_open, path)
         try:
-            body = _FileBody(file, description, on_sent)
+            body = _FileBody(file, description, on_sent, sha256)
             answer = await self._post_file(body, "application/octet-stream", body.size)
         finally:
             file.close()
@@ -347,12 +351,7 @@ def _note(answer: AddFileAnswer) -> str:
 
 
 def _open(path: Path) -> tuple[FileIO, os.stat_result]:
-    file = path.open("rb", buffering=0)
-    try:
-        return file, os.fstat(file.fileno())
-    except OSError:
-        file.close()
-        raise
+    return open_file(path, follow_link=True)
 
 
 def _described(path: Path) -> os.stat_result:
@@ -386,18 +385,29 @@ class _TextBody:
 
 
 class _FileBody:
-    """The bytes of an open file, from the first one each time it is iterated."""
+    """The bytes of an open file, from the first one each time it is iterated.
+
+    Where their hash is given, the last of them are kept back if they make another one: times
+    and sizes can be set by anyone, and what is imported cannot be taken back.
+    """
 
     def __init__(
-        self, file: FileIO, description: os.stat_result, on_sent: Callable[[], None] | None
+        self,
+        file: FileIO,
+        description: os.stat_result,
+        on_sent: Callable[[], None] | None,
+        sha256: str | None = None,
     ) -> None:
         self.size = description.st_size
         self._file = file
         self._state = _state(description)
         self._on_sent = on_sent
+        self._wanted = sha256.lower() if sha256 is not None else None
+        self._digest = hashlib.sha256()
         self._position = 0
 
     def __aiter__(self) -> AsyncIterator[bytes]:
+        self._digest = hashlib.sha256()
         self._position = 0
         return self
 
@@ -416,4 +426,9 @@ class _FileBody:
         piece = self._file.read(min(_PIECE_BYTES, self.size - self._position))
         if not piece or _state(os.fstat(self._file.fileno())) != self._state:
             raise FileChangedError(f"{self._file.name} was written to while it was being sent")
+        if self._wanted is not None:
+            self._digest.update(piece)
+            at_end = self._position + len(piece) == self.size
+            if at_end and self._digest.hexdigest() != self._wanted:
+                raise FileChangedError(f"{self._file.name} is no longer what was hashed")
         return piece

@@ -14,6 +14,7 @@ may have been carried out although nobody said so.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -38,6 +39,9 @@ _HOW_TO_TRUST = (
     "; a Hydrus client makes its own certificate, which nobody has signed: give its SHA-256 "
     "fingerprint as tls_fingerprint, or its authority's file as tls_ca_file"
 )
+
+# All but what `quote` leaves alone, which is nearly all of what is sent: hashes.
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.~-]+")
 
 # Failures before a single byte of the request left this machine.
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
@@ -110,10 +114,15 @@ def encode_query(params: Mapping[str, object]) -> str:
     for name, value in params.items():
         text = value if isinstance(value, str) else to_json(value).decode()
         try:
-            parts.append(f"{name}={quote(text.replace('%', '%25'), safe='')}")
+            parts.append(f"{name}={_UNSAFE.sub(_quoted, text)}")
         except UnicodeEncodeError:
             raise _not_unicode(text) from None
     return "&".join(parts)
+
+
+def _quoted(found: re.Match[str]) -> str:
+    piece = found[0]
+    return "%20" if piece == " " else quote(piece.replace("%", "%25"), safe="")
 
 
 def to_json(value: object) -> bytes:

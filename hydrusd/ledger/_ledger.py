@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
     Engine,
@@ -29,12 +30,13 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    null,
     select,
     update,
 )
 
 from hydrusd.errors import LedgerError, LedgerLocked
-from hydrusd.ledger._batches import Batch
+from hydrusd.ledger._batches import Batch, ListQuery
 from hydrusd.ledger._known_files import KnownFiles, forget_files_of
 from hydrusd.ledger._mentioning import words_in_event, words_in_values
 from hydrusd.ledger._migrating import migrate
@@ -301,23 +303,16 @@ class Ledger(KnownFiles):
             for chunk in _chunks(list(unseen)):
                 ids = self._event_ids(connection, trigger, chunk)
                 judged = dict.fromkeys(ids.values(), 0)
-                made = select(job.c.event_id, job.c.rule).where(job.c.event_id.in_(judged))
-                for event_id, rule in connection.execute(made):
+                for event_id, rule in _MADE.rows(connection, list(judged)):
                     judged[event_id] += rule in rules
-                passed = select(
-                    not_matched.c.event_id, not_matched.c.rule, not_matched.c.revision
-                ).where(not_matched.c.event_id.in_(judged))
-                for event_id, rule, revision in connection.execute(passed):
+                for event_id, rule, revision in _PASSED.rows(connection, list(judged)):
                     judged[event_id] += rule in rules and revision in {rules[rule], FOR_GOOD}
                 unseen.difference_update(key for key, i in ids.items() if judged[i] >= wanted)
         return unseen
 
     @staticmethod
     def _event_ids(connection: Connection, trigger: str, keys: Sequence[str]) -> dict[str, EventId]:
-        statement = select(event.c.key, event.c.id).where(
-            event.c.trigger == trigger, event.c.freed == 0, event.c.key.in_(keys)
-        )
-        return {key: EventId(i) for key, i in connection.execute(statement)}
+        return dict(_IDS_BY_KEY.rows(connection, keys, event_trigger=trigger))
 
     def take_in(
         self,
@@ -381,12 +376,11 @@ class Ledger(KnownFiles):
         ids = list(event_ids)
         if not ids:
             return set()
-        made = select(job.c.event_id, job.c.rule).where(job.c.event_id.in_(ids))
-        passed = select(not_matched.c.event_id, not_matched.c.rule).where(
-            not_matched.c.event_id.in_(ids), not_matched.c.revision == FOR_GOOD
-        )
-        both = (*connection.execute(made), *connection.execute(passed))
-        return {(EventId(i), rule) for i, rule in both}
+        made = _MADE.rows(connection, ids)
+        passed = _PASSED.rows(connection, ids)
+        return {(EventId(i), rule) for i, rule in made} | {
+            (EventId(i), rule) for i, rule, revision in passed if revision == FOR_GOOD
+        }
 
     @staticmethod
     def _remember(connection: Connection, trigger: str, memory: Memory) -> None:
@@ -638,12 +632,13 @@ class Ledger(KnownFiles):
                 )
                 .returning(job.c.id)
             ).scalars()
-            ids = set(taken)
-            # Not by a list of ids, which is slow to build: what this owner has running beside
-            # them is one set at most.
-            mine = {"mine_lane": wanted.lane, "mine_owner": owner}
-            rows = [r for r in connection.execute(_RUNNING_JOBS, mine) if r.id in ids]
-            return _jobs_of(rows, connection.execute(_RUNNING_STEPS, mine))
+            ids = sorted(taken)
+            rows: list[tuple[Any, ...]] = []
+            steps: list[tuple[Any, ...]] = []
+            for chunk in _chunks(ids):
+                rows += _JOBS_BY_ID.rows(connection, chunk)
+                steps += _STEPS_BY_JOB.rows(connection, chunk)
+            return _jobs_of(rows, steps)
 
     @staticmethod
     def _with_steps(connection: Connection, rows: Sequence[Any]) -> list[Job]:
@@ -1038,7 +1033,7 @@ _NEW_JOBS = Batch(
 
 
 def _jobs_of(rows: Iterable[Any], steps: Iterable[Any]) -> list[Job]:
-    """Make jobs of their rows and those of their steps, which come by position."""
+    """Make jobs of their rows (as ``_JOBS`` gives them) and of their steps', by position."""
     records: dict[int, list[StepRecord]] = {}
     for row in steps:
         job_id, position, action, outcome, *rest = row
@@ -1046,31 +1041,37 @@ def _jobs_of(rows: Iterable[Any], steps: Iterable[Any]) -> list[Job]:
         records.setdefault(job_id, []).append(record)
     return [
         Job(
-            id=JobId(row.id),
-            rule=row.rule,
-            revision=row.revision,
-            event_id=EventId(row.event_id),
-            event_key=row.key,
-            data=row.data,
-            step=row.step,
-            attempt=row.attempt,
-            file_hash=row.file_hash,
-            boot=row.boot,
-            steps=tuple(records.get(row.id, ())),
-            run_id=row.run_id,
-            losses=row.losses,
+            JobId(job_id),
+            rule,
+            revision,
+            EventId(event_id),
+            key,
+            data,
+            position,
+            attempt,
+            file_hash,
+            boot,
+            tuple(records.get(job_id, ())),
+            run_id,
+            losses,
         )
-        for row in rows
+        for (
+            job_id,
+            rule,
+            revision,
+            event_id,
+            position,
+            attempt,
+            file_hash,
+            boot,
+            losses,
+            run_id,
+            key,
+            data,
+        ) in rows
     ]
 
 
-_MINE = (
-    job.c.lane == bindparam("mine_lane"),
-    job.c.state == JobState.RUNNING,
-    job.c.finished_at.is_(None),
-    job.c.owner == bindparam("mine_owner"),
-)
-_RUNNING_JOBS = _JOBS.where(*_MINE)
 _STEPS = select(
     step.c.job_id,
     step.c.position,
@@ -1081,7 +1082,21 @@ _STEPS = select(
     step.c.receipt,
     step.c.began_at,
 ).order_by(step.c.position)
-_RUNNING_STEPS = _STEPS.join(job, job.c.id == step.c.job_id).where(*_MINE)
+
+_MANY: BindParameter[Any] = bindparam("many", expanding=True)
+_JOBS_BY_ID = ListQuery(_JOBS.where(job.c.id.in_(_MANY)))
+_STEPS_BY_JOB = ListQuery(_STEPS.where(step.c.job_id.in_(_MANY)))
+_MADE = ListQuery(select(job.c.event_id, job.c.rule).where(job.c.event_id.in_(_MANY)))
+_PASSED = ListQuery(
+    select(not_matched.c.event_id, not_matched.c.rule, not_matched.c.revision).where(
+        not_matched.c.event_id.in_(_MANY)
+    )
+)
+_IDS_BY_KEY = ListQuery(
+    select(event.c.key, event.c.id).where(
+        event.c.trigger == bindparam("event_trigger"), event.c.freed == 0, event.c.key.in_(_MANY)
+    )
+)
 
 _EVENTS = Batch(insert(event), ("trigger", "key", "data", "noticed_at"))
 
@@ -1098,7 +1113,7 @@ _FINISH = Batch(
             job.c.id == bindparam("claimed_id"),
             job.c.owner == bindparam("claimed_by"),
             job.c.attempt == bindparam("claimed_attempt"),
-            job.c.state == JobState.RUNNING,
+            job.c.state == bindparam("claimed_state"),
         )
     )
     .values(
@@ -1112,8 +1127,8 @@ _FINISH = Batch(
         ending=bindparam("new_ending"),
         detail=bindparam("new_detail"),
         finished_at=bindparam("new_finished_at"),
-        owner=None,
-        lease_until=None,
+        owner=null(),
+        lease_until=null(),
     )
 )
 
@@ -1215,6 +1230,7 @@ def _update_row(item: JobUpdate, owner: str, now: datetime) -> dict[str, Any]:
         "claimed_id": item.job_id,
         "claimed_by": owner,
         "claimed_attempt": item.claimed_attempt,
+        "claimed_state": JobState.RUNNING,
         "new_state": item.state,
         "new_step": item.step,
         "new_needs_client": item.needs_client,

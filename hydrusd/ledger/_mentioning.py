@@ -38,4 +38,4 @@ def words_in_values(values: Data) -> set[str]:
 
 def storable(text: str) -> str:
     """Give a text as the ledger keeps it: lone surrogates as escapes, no database takes them."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

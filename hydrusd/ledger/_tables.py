@@ -7,6 +7,7 @@ is read by later versions, and by people.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -39,6 +40,10 @@ def _written(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def _written_or_none(moment: datetime | None) -> str | None:
+    return None if moment is None else _written(moment)
+
+
 class Moment(TypeDecorator[datetime]):
     """An aware UTC time as fixed-width ISO text."""
 
@@ -49,6 +54,11 @@ class Moment(TypeDecorator[datetime]):
         """Refuse naive times: what zone would they be in?"""
         del dialect
         return None if value is None else _written(value)
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], str | None]:
+        """Give the same without the detour: it is called a dozen times for each file."""
+        del dialect
+        return _written_or_none
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
         """Read it back as aware UTC."""

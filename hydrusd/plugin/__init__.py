@@ -74,6 +74,7 @@ from hydrusd.plugin._action import (
     source_outcome,
 )
 from hydrusd.plugin._cookies import CookieAction, FoundCookies, cookie_expiry
+from hydrusd.plugin._mounts import FolderIdentity, Mount, mount_of
 from hydrusd.plugin._source import FileSource, SourceState
 from hydrusd.plugin._trigger import Doubt, Signal, Trigger, TriggerContext
 from hydrusd.plugin._websites import HeaderText, WebDomains, WebSite, covers, header_text
@@ -105,6 +106,7 @@ __all__ = [
     "FileSource",
     "FinishedJob",
     "Firing",
+    "FolderIdentity",
     "FolderPath",
     "Foreseen",
     "FoundCookies",
@@ -118,6 +120,7 @@ __all__ = [
     "HydrusUnavailable",
     "ImportItem",
     "ImportStatus",
+    "Mount",
     "NewPage",
     "NoteConflict",
     "NoteMerge",
@@ -166,6 +169,7 @@ __all__ = [
     "first_of",
     "header_text",
     "hookimpl",
+    "mount_of",
     "part_of",
     "redact",
     "source_outcome",

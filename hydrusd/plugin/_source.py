@@ -3,21 +3,36 @@
 A path alone is no identity: between noticing and acting a file may be rewritten,
 replaced or moved away. Whoever sends or disposes of a file asks first whether
 path, size, modification time and inode are still those that the event named.
+
+Nor does a path without a file mean that the file was deleted. The disk it is on may be
+unplugged, which can leave an empty folder behind that looks just like the watched one.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat as stat_module
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
+from functools import lru_cache
+from io import FileIO
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
+from hydrusd.hydrus import FileChangedError
 from hydrusd.model import Data
+from hydrusd.opening import open_file
+from hydrusd.plugin._mounts import FolderIdentity
 
-_FACTS = {"path", "root", "size", "mtime_ns", "inode"}
+_FACTS = frozenset({"path", "root", "size", "mtime_ns", "inode"})
+_FOLDER = "root_identity"
+# A link, a socket, a pipe, a device, a folder.
+_NO_FILE = frozenset({errno.ELOOP, errno.ENXIO, errno.EINVAL, errno.ENODEV, errno.EISDIR})
+_quoted = json.JSONEncoder().encode
+_root = lru_cache(maxsize=256)(Path)  # many files, few folders that are watched
 
 
 class SourceState(StrEnum):
@@ -30,12 +45,15 @@ class SourceState(StrEnum):
     UNREADABLE = "unreadable"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(init=False, eq=False, repr=False, slots=True)
 class FileSource:
-    """A file as it was when it was noticed.
+    """A file as it was when it was noticed. It does not change.
 
     ``size`` in bytes, ``mtime_ns`` in nanoseconds since 1970 (UTC). ``inode`` is None
-    where the file system has none to offer. ``root`` is the watched folder.
+    where the file system has none to offer. ``root`` is the watched folder, and
+    ``root_identity`` which folder that was; None where nobody looked. ``text`` is the
+    path as text, as ``Path`` writes it; most of what happens to a file needs no more, and to
+    make a ``Path`` for each took a tenth of the time of known files.
     """
 
     path: Path
@@ -43,9 +61,52 @@ class FileSource:
     size: int
     mtime_ns: int
     inode: int | None
+    root_identity: FolderIdentity | None
+    text: str = field(init=False)
+
+    def __init__(
+        self,
+        path: Path | str,
+        root: Path,
+        size: int,
+        mtime_ns: int,
+        inode: int | None,
+        root_identity: FolderIdentity | None = None,
+    ) -> None:
+        if isinstance(path, str):
+            self.text = path
+        else:
+            self.path, self.text = path, str(path)
+        self.root = root
+        self.size = size
+        self.mtime_ns = mtime_ns
+        self.inode = inode
+        self.root_identity = root_identity
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Path:
+            # Asked only for what is not there (yet).
+            if name != "path":
+                raise AttributeError(name)
+            self.path = Path(self.text)
+            return self.path
+
+    def __repr__(self) -> str:
+        return f"FileSource({self.text!r}, {self.size} bytes, {self.mtime_ns}, {self.inode})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FileSource) and self._facts == other._facts
+
+    def __hash__(self) -> int:
+        return hash(self._facts)
+
+    @property
+    def _facts(self) -> tuple[str, Path, int, int, int | None]:
+        return self.text, self.root, self.size, self.mtime_ns, self.inode
 
     @classmethod
-    def of(cls, path: Path, root: Path, status: os.stat_result) -> FileSource:
+    def of(cls, path: Path | str, root: Path, status: os.stat_result) -> FileSource:
         """Describe a file from its stat. Windows' directory listing gives inode 0: no inode."""
         return cls(path, root, status.st_size, status.st_mtime_ns, status.st_ino or None)
 
@@ -56,33 +117,57 @@ class FileSource:
         if not isinstance(file, Mapping) or not file.keys() >= _FACTS:
             return None
         return cls(
-            Path(file["path"]), Path(file["root"]), file["size"], file["mtime_ns"], file["inode"]
+            file["path"],
+            _root(file["root"]),
+            file["size"],
+            file["mtime_ns"],
+            file["inode"],
+            FolderIdentity.from_text(file.get(_FOLDER)),
         )
+
+    @staticmethod
+    def path_in(data: Data) -> str | None:
+        """Give the path of the file that an event is about; None where it has no file."""
+        file = data.get("file")
+        if not isinstance(file, Mapping) or not file.keys() >= _FACTS:
+            return None
+        return str(file["path"])
 
     def to_data(self) -> dict[str, object]:
         """Give the plain data that templates and conditions see as ``file``."""
+        path, root = self.text, str(self.root)
+        name = path[path.rfind(os.sep) + 1 :]
+        suffix = _suffix(name)
+        if path.startswith(root + os.sep):
+            # By cutting the text: to have pathlib take it apart costs ten times as much.
+            above = path[: -len(name) - 1]
+            parent = {"name": above[above.rfind(os.sep) + 1 :], "path": above}
+            relative = path[len(root) + 1 :].replace(os.sep, "/")
+        else:  # a root that ends with a separator (a whole disk) or is not spelt out
+            parent = {"name": self.path.parent.name, "path": str(self.path.parent)}
+            relative = self.path.relative_to(self.root).as_posix()
         return {
-            "path": str(self.path),
-            "name": self.path.name,
-            "stem": self.path.stem,
-            "suffix": self.path.suffix.lower(),
-            "parent": {"name": self.path.parent.name, "path": str(self.path.parent)},
-            "root": str(self.root),
-            "relative": self.path.relative_to(self.root).as_posix(),
+            "path": path,
+            "name": name,
+            "stem": name[: -len(suffix)] if suffix else name,
+            "suffix": suffix.lower(),
+            "parent": parent,
+            "root": root,
+            "relative": relative,
             "size": self.size,
             "mtime_ns": self.mtime_ns,
             "inode": self.inode,
-        }
+        } | ({_FOLDER: self.root_identity.to_text()} if self.root_identity else {})
 
     @property
     def key(self) -> str:
         """The identity of this file, as text without surrogates, the path first."""
-        return f"{self.key_start(self.path)}{self.size}|{self.mtime_ns}|{self.inode or ''}"
+        return f"{_quoted(self.text)}|{self.size}|{self.mtime_ns}|{self.inode or ''}"
 
     @staticmethod
     def key_start(path: Path) -> str:
         """Give what the keys of all that was ever noticed at a path begin with, and no others."""
-        return f"{json.dumps(str(path))}|"
+        return f"{_quoted(str(path))}|"
 
     def matches(self, status: os.stat_result) -> bool:
         """Say whether a stat describes the very file that was noticed."""
@@ -97,10 +182,51 @@ class FileSource:
     def state(self) -> SourceState:
         """Look at the disk and say what became of the file."""
         try:
-            status = self.path.stat(follow_symlinks=False)
+            status = os.lstat(self.text)
         except (FileNotFoundError, NotADirectoryError):
             # An unplugged disk takes its files along; they are not deleted, only away.
-            return SourceState.GONE if self.root.is_dir() else SourceState.ROOT_GONE
+            return SourceState.ROOT_GONE if self._root_is_gone() else SourceState.GONE
         except OSError:
-            return SourceState.UNREADABLE
+            return SourceState.UNREADABLE if self.root.is_dir() else SourceState.ROOT_GONE
         return SourceState.SAME if self.matches(status) else SourceState.CHANGED
+
+    def _root_is_gone(self) -> bool:
+        try:
+            now = FolderIdentity.of(self.root)
+            if self.root_identity is None or self.root_identity.is_folder_of(now):
+                return False
+            if self.root_identity.was_unmounted(now):
+                return True
+            # Another folder. With something in it, somebody uses it in place of the first one.
+            with os.scandir(self.root) as entries:
+                return next(entries, None) is None
+        except OSError:
+            return True
+
+    def open(self) -> FileIO:
+        """Open the file for reading, unbuffered, if it is still the one that was noticed.
+
+        Never waits for the other end of a pipe, never follows a link. Raises OSError, of
+        which FileChangedError where another file, or no file, is at the path by now.
+        """
+        try:
+            file, status = open_file(self.path, follow_link=False)
+        except OSError as error:
+            if error.errno in _NO_FILE:
+                raise FileChangedError(f"{self.path} was replaced: {error.strerror}") from error
+            raise
+        if not self.matches(status):
+            file.close()
+            raise FileChangedError(f"{self.path} was replaced or written to")
+        return file
+
+
+@lru_cache(maxsize=1024)
+def _ending(last: str) -> str:
+    return PurePath(f"x{last}").suffix
+
+
+def _suffix(name: str) -> str:
+    """Give the suffix as ``Path`` has it; its makers change their mind about dots at the end."""
+    at = name.rfind(".")
+    return _ending(name[at:]) if at > 0 else ""

@@ -10,7 +10,7 @@ from hydrusd.model import OutcomeKind, StepRecord
 
 
 def action_of(rule, data=FILE, records=()):
-    return rule.steps[0].action(rule.context(data, records))
+    return rule.steps[0].action(lambda: rule.context(data, records), {})
 
 
 def tags_of(rule, data=FILE, records=()):

@@ -19,6 +19,7 @@ from hydrusd.plugin import (
     AnyAction,
     Call,
     Fault,
+    FileChangedError,
     FileMetadata,
     FileSource,
     Foreseen,
@@ -30,6 +31,7 @@ from hydrusd.plugin import (
     Service,
     ServiceType,
     SetAction,
+    SourceState,
     VersionTooOld,
     source_outcome,
 )
@@ -440,8 +442,10 @@ def _hashed(source: FileSource) -> Sequence[str] | Outcome:
     if (stop := source_outcome(source.state(), source)) is not None:
         return stop
     try:
-        with source.path.open("rb") as file:
+        with source.open() as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileChangedError:
+        return source_outcome(SourceState.CHANGED, source) or [""]
     except OSError as error:
         return Outcome.retry(f"{source.path} cannot be read: {error.strerror or error}")
     return source_outcome(source.state(), source) or [digest]

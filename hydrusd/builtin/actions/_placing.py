@@ -20,6 +20,7 @@ import stat as stat_module
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -27,6 +28,7 @@ from anyio import from_thread
 
 from hydrusd.builtin.actions._disposing import failure, reason_to_stop
 from hydrusd.plugin import (
+    FileChangedError,
     FileSource,
     Foreseen,
     Outcome,
@@ -253,12 +255,11 @@ class Move:
         with contextlib.suppress(OSError):  # some file systems have no permissions to set
             part.chmod(stat_module.S_IMODE(status.st_mode))
 
-    def _opened(self) -> BinaryIO:
-        file = self.source.path.open("rb")
-        if not self.source.matches(os.fstat(file.fileno())):
-            file.close()
-            raise _Changed
-        return file
+    def _opened(self) -> FileIO:
+        try:
+            return self.source.open()
+        except FileChangedError:
+            raise _Changed from None
 
     # --- and leaving ---------------------------------------------------------------------
 

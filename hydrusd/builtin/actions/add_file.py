@@ -7,7 +7,6 @@ import os
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import ClassVar
 
 import anyio
@@ -147,20 +146,32 @@ def _hash(source: FileSource | None, stop: threading.Event) -> str | Outcome:
     if outcome is not None:
         return outcome
     try:
-        digest = _digest(source.path, stop)
-    except FileNotFoundError:
-        return source_outcome(SourceState.GONE, source) or Outcome.retry("the file is away")
-    except OSError as error:
-        return Outcome.retry(f"{source.path} cannot be read: {error.strerror or error}")
+        digest = _digest(source, stop)
+    except OSError as error:  # it may just have gone, or its disk with it
+        return source_outcome(_state_after(error, source), source) or Outcome.retry(
+            f"{source.path} cannot be read: {error.strerror or error}"
+        )
     # Written to while it was read: neither the old bytes nor the new ones.
     return source_outcome(source.state(), source) or digest
 
 
-def _digest(path: Path, stop: threading.Event) -> str:
-    with path.open("rb", buffering=0) as file:
+def _state_after(error: OSError, source: FileSource) -> SourceState:
+    return SourceState.CHANGED if isinstance(error, FileChangedError) else source.state()
+
+
+def _digest(source: FileSource, stop: threading.Event) -> str:
+    """Hash as many bytes as the file is said to have: the look afterwards tells if it has more."""
+    left = source.size
+    with source.open() as file:
+        if left <= _CHUNK:  # most files: one read, of what there is
+            chunk = file.read(left)
+            if len(chunk) == left:
+                return hashlib.sha256(chunk).hexdigest()
+            file.seek(0)
         digest = hashlib.sha256()
-        while not stop.is_set() and (chunk := file.read(_CHUNK)):
-            digest.update(chunk)
+        buffer = memoryview(bytearray(_CHUNK))
+        while not stop.is_set() and (count := file.readinto(buffer)):
+            digest.update(buffer[:count])
     return digest.hexdigest()
 
 

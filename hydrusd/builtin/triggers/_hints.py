@@ -3,7 +3,10 @@
 Measured: a burst overflows the kernel's queue and files go missing from it; network
 mounts tell nothing of what others do; watches run out. So a hint only makes things
 quick, the scan makes them sure, and this module's one duty beside passing hints on is
-to say when some may have been lost.
+to say when some may have been lost, or cannot come at all. A system may also promise hints
+and never send one; only a change that was really made shows it, so one is made: an empty
+folder, removed at once. No program takes it for a file, and removing an empty folder cannot
+remove anything.
 
 The only module that imports watchdog. Its callbacks run in a thread of its own and
 must never wait: what they bring is put into a bounded set that the event loop empties.
@@ -20,6 +23,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 from anyio import CapacityLimiter, to_thread
@@ -27,7 +31,23 @@ from watchdog import events
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
+if sys.platform == "linux":
+    from watchdog.observers.inotify import InotifyEmitter
+    from watchdog.observers.inotify_c import (
+        CallbackId,
+        InotifyConstants,
+        InotifyEvent,
+        InotifyFD,
+        Mask,
+        WatchCallback,
+        WatchDescriptor,
+    )
+
 MOST_WAITING = 10_000
+PROBE = ".hydrusd-probe.hydrusd-part"
+"""The folder that is made to see whether the system tells of it: never noticed, by any rule."""
+PROBE_SECONDS = 5.0
+"""How long to wait for word of it, in real time: the system's, not the daemon's, is in question."""
 _KINDS: list[type[events.FileSystemEvent]] = [
     events.FileCreatedEvent,
     events.FileMovedEvent,
@@ -41,8 +61,19 @@ _KINDS: list[type[events.FileSystemEvent]] = [
 ]
 
 
+_LIMITS = frozenset({errno.ENOSPC, errno.EMFILE, errno.ENOMEM})
+
+
 class HintsUnavailable(Exception):
     """The system will not tell of changes in this folder. The text says what to do."""
+
+
+class Heard(StrEnum):
+    """What came of the test whether hints come."""
+
+    YES = "yes"
+    NO = "no"
+    UNTRIED = "untried"
 
 
 @dataclass(slots=True)
@@ -64,16 +95,20 @@ class Listener:
         self._lock = threading.Lock()
         self._hints = Hints()
         self._woken = False
+        self._heard = threading.Event()
+        self._gone = threading.Event()
+        self._refused = ""
         self._observer: BaseObserver | None = None
         self._complaints: _Complaints | None = None
         self._limiter = CapacityLimiter(1)
 
     @property
     def listening(self) -> bool:
-        """Whether every thread that brings the hints is still alive."""
+        """Whether every thread that brings the hints is still alive, and has what to bring."""
         observer = self._observer
         return (
             observer is not None
+            and not self._gone.is_set()
             and observer.is_alive()
             and all(emitter.is_alive() for emitter in observer.emitters)
         )
@@ -84,6 +119,15 @@ class Listener:
         loop = asyncio.get_running_loop()
         # Adding watches walks the whole tree: seconds, on a large one.
         await to_thread.run_sync(self._begin, loop, limiter=self._limiter)
+
+    @property
+    def refused(self) -> str:
+        """Why no hints come from some of the folders below, and what to do; "" where they do."""
+        return self._refused
+
+    async def hears(self) -> Heard:
+        """See whether a hint comes. ``UNTRIED`` where nothing may be written to the folder."""
+        return await to_thread.run_sync(self._try, limiter=self._limiter)
 
     async def stop(self) -> None:
         """Stop listening and wait for the threads to end."""
@@ -98,16 +142,41 @@ class Listener:
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         # Links are not followed while listening, and macOS reports real paths anyway.
         real = os.path.realpath(self._root)
-        handler = _Handler(real, lambda note: self._put(loop, note))
+        self._gone.clear()
+        self._refused = ""
+        handler = _Handler(real, lambda note: self._put(loop, note), self._heard)
         self._complaints = _Complaints(handler.lost)
         logging.getLogger("watchdog").addHandler(self._complaints)
+
+        def lose_root() -> None:
+            self._gone.set()
+            handler.lost()
+
         try:
-            self._observer = Observer()
+            self._observer = _observer(self._refuse, lose_root)
             self._observer.schedule(handler, real, recursive=self._recursive, event_filter=_KINDS)
             self._observer.start()
         except OSError as error:
             self._end()
             raise HintsUnavailable(_advice(error)) from error
+
+    def _refuse(self, error: OSError) -> None:
+        self._refused = self._refused or _advice(error)
+
+    def _try(self) -> Heard:
+        probe = self._root / PROBE
+        self._heard.clear()
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                probe.rmdir()  # that of a daemon which was killed in the middle
+            probe.mkdir()
+        except OSError:
+            return Heard.UNTRIED
+        try:
+            return Heard.YES if self._heard.wait(PROBE_SECONDS) else Heard.NO
+        finally:
+            with contextlib.suppress(OSError):
+                probe.rmdir()
 
     def _end(self) -> None:
         observer, self._observer = self._observer, None
@@ -133,15 +202,20 @@ class Listener:
 class _Handler(events.FileSystemEventHandler):
     """Turns watchdog's events into paths below the root."""
 
-    def __init__(self, real: str, put: Callable[[Callable[[Hints], None]], None]) -> None:
+    def __init__(
+        self, real: str, put: Callable[[Callable[[Hints], None]], None], heard: threading.Event
+    ) -> None:
         self._real = real
         self._inside = real.rstrip(os.sep) + os.sep
         self._put = put
+        self._heard = heard
 
     def dispatch(self, event: events.FileSystemEvent) -> None:
         path = os.fsdecode(event.dest_path or event.src_path)
         if path == self._real:
             self.lost()  # the folder itself was deleted or replaced
+        elif path == self._inside + PROBE:
+            self._heard.set()
         elif path.startswith(self._inside) and event.event_type != events.EVENT_TYPE_DELETED:
             relative = path[len(self._inside) :].replace(os.sep, "/")
             if event.is_directory:
@@ -165,6 +239,55 @@ class _Complaints(logging.Handler):
         self._lost()
 
 
+if sys.platform == "linux":
+
+    class _Watches(InotifyFD):
+        """The watches of one folder and those below.
+
+        watchdog passes over those that the system refuses and says nothing of it, nor does it
+        of a file system that is unmounted: all watches on it are gone then.
+        """
+
+        def __init__(self, refuse: Callable[[OSError], None], lose: Callable[[], None]) -> None:
+            super().__init__()
+            self._refuse = refuse
+            self._lose = lose
+
+        def add_callback(
+            self, path: bytes, mask: Mask, callback: WatchCallback, id_: CallbackId
+        ) -> WatchDescriptor:
+            try:
+                return super().add_callback(path, mask, callback, id_)
+            except OSError as error:
+                if error.errno in _LIMITS and not path.endswith(os.fsencode(PROBE)):
+                    self._refuse(error)
+                raise
+
+        def handle_event(self, event: InotifyEvent) -> None:
+            super().handle_event(event)
+            if event.mask & InotifyConstants.IN_UNMOUNT:
+                self._lose()
+
+    class _InotifyObserver(BaseObserver):
+        """What ``Observer`` is on Linux, with watches of our own."""
+
+        def __init__(self, refuse: Callable[[OSError], None], lose: Callable[[], None]) -> None:
+            self._own = _Watches(refuse, lose)
+            self._own.start()
+            super().__init__(InotifyEmitter, inotify_fd=self._own)
+
+        def on_thread_stop(self) -> None:
+            super().on_thread_stop()
+            self._own.stop()
+            self._own.join()
+
+
+def _observer(refuse: Callable[[OSError], None], lose: Callable[[], None]) -> BaseObserver:
+    if sys.platform != "linux":
+        return Observer()
+    return _InotifyObserver(refuse, lose)
+
+
 def _note_loss(hints: Hints) -> None:
     hints.lost = True
 
@@ -172,12 +295,20 @@ def _note_loss(hints: Hints) -> None:
 def _advice(error: OSError) -> str:
     match error.errno:
         case errno.ENOSPC:
-            knob = "fs.inotify.max_user_watches=1048576"
+            knob = f"fs.inotify.max_user_watches={_doubled('max_user_watches', 524_288)}"
         case errno.EMFILE:
-            knob = "fs.inotify.max_user_instances=1024"
+            knob = f"fs.inotify.max_user_instances={_doubled('max_user_instances', 512)}"
         case _:
             return f"the system does not tell of changes here ({error.strerror or error})"
     return (
         "the system has no more inotify watches to give to this user; "
         f"raise the limit with `sysctl {knob}`"
     )
+
+
+def _doubled(limit: str, least: int) -> int:
+    try:
+        now = int(Path(f"/proc/sys/fs/inotify/{limit}").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        now = 0
+    return max(2 * now, least)

@@ -24,6 +24,7 @@ from hydrusd.plugin import (
     FileFacts,
     FileGroup,
     FileSource,
+    FolderIdentity,
     Tally,
     depth_of,
     part_of,
@@ -92,14 +93,13 @@ class Looker:
     selection: Selection
     recursive: bool
 
-    def identity(self) -> tuple[int, int]:
+    def identity(self) -> FolderIdentity:
         """Give what tells this folder from another one put in its place.
 
         Raises ``FolderAway`` where there is no folder that can be listed.
         """
         try:
-            with os.scandir(self.root):
-                status = self.root.stat()
+            return FolderIdentity.of(self.root)
         except FileNotFoundError as error:
             raise FolderAway(f"{self.root} does not exist; create it or correct `path`") from error
         except NotADirectoryError as error:
@@ -109,7 +109,6 @@ class Looker:
                 f"{self.root} cannot be read ({error.strerror}); "
                 "allow the user that runs hydrusd to read it, or correct `path`"
             ) from error
-        return status.st_dev, status.st_ino
 
     def walk(self, relative: str = "") -> Iterator[Slice]:
         """Give every wanted file in a folder below the root, in slices of bounded size.

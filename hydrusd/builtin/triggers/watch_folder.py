@@ -3,12 +3,15 @@
 Two tasks share the work. The *scanner* walks the folder now and then: it is what makes
 sure that nothing is missed. The *settler* takes in hints and what the scanner found, and
 hands over each file once it has been left alone for long enough. It sleeps until the
-very moment the next file is due, so an idle folder costs nothing but its scans.
+very moment the next file is due, so an idle folder costs nothing but its scans and a
+look, once a minute, whether it is still that folder and whether the machine was asleep.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, TypeVar
 
@@ -18,6 +21,7 @@ from pydantic import AfterValidator, Field
 
 from hydrusd.builtin.triggers._globs import Selection, problem_of
 from hydrusd.builtin.triggers._looking import FolderAway, Looker, Survey
+from hydrusd.builtin.triggers._methods import Method, doubt_about, spoken
 from hydrusd.builtin.triggers._settling import Settling
 from hydrusd.plugin import (
     Doubt,
@@ -25,10 +29,12 @@ from hydrusd.plugin import (
     Event,
     FileGroup,
     FileSource,
+    FolderIdentity,
     FolderPath,
     Trigger,
     TriggerContext,
     first_of,
+    mount_of,
 )
 
 BATCH = 500
@@ -40,8 +46,17 @@ MOST_FOLDERS = 1_000
 MOST_TOLD = 10
 """How many unreadable paths are named before the others are only counted."""
 AWAY_SECONDS = 5.0
+SCAN_SECONDS = 300.0
 UNRELIABLE_SECONDS = 30.0
 """How often to scan where hints are missing or proved to be incomplete."""
+LOOK_SECONDS = 60.0
+"""How often to see whether the folder was replaced, or the machine asleep."""
+ASLEEP_SECONDS = 30.0
+"""What a clock may be off, or a timer late, before the machine is taken to have been asleep."""
+TEST_AGAIN_SECONDS = 3600.0
+"""How soon to see whether hints that were missing come by now."""
+FOLDER = "folder"
+"""The name under which is remembered which folder was watched."""
 RAREST_SECONDS = 3600.0
 """How long the next scan may be put off where hints prove complete and nobody said how often."""
 
@@ -67,10 +82,14 @@ class WatchFolder(Trigger):
     least. A file that changes later is noticed again, as what it is then.
 
     The system's hints make this quick, a scan every `scan_every` makes it sure: it finds
-    what the system did not tell (network folders, bursts of many files). Where the system
-    gives no hints, or the scan shows that some are missing, it scans every 30 seconds. A
-    large folder with complete hints is scanned less often, unless you say `scan_every`: a
-    thousandth of the time, once an hour at least.
+    what the system did not tell (bursts of many files, what happened while hydrusd was off).
+    Where hints do not come, or not all of them (network folders), it scans every 30 seconds.
+    A large folder with complete hints is scanned less often: a thousandth of the time, once an
+    hour at least. `scan_every` says otherwise. `method: auto` finds out by itself whether hints
+    come; `native` wants them wherever the system gives some, `poll` wants none. `hydrusd
+    status` tells which it is, and why.
+
+    An unplugged disk is waited for, also where it leaves an empty folder behind.
 
     Never noticed: symbolic links and what they lead to, hidden files and folders (unless
     `hidden`), and names of unfinished or passing files, such as `*.part`, `*.crdownload`,
@@ -100,11 +119,16 @@ class WatchFolder(Trigger):
         description="How long a file must be left alone before it is taken.",
         json_schema_extra={"default": "2s"},
     )
-    scan_every: Duration = Field(
-        default=300.0,
+    scan_every: Duration | None = Field(
+        default=None,
         ge=1,
-        description="How often to look through the whole folder for what no hint told.",
-        json_schema_extra={"default": "5m"},
+        description="How often to look through the whole folder for what no hint told. "
+        "By default every 5 minutes, and every 30 seconds where hints are missing.",
+    )
+    method: Method = Field(
+        default="auto",
+        description="How to watch: by the system's hints (`native`), by scans alone (`poll`), or "
+        "whichever the folder's file system and a test show to be right (`auto`).",
     )
     hidden: bool = Field(
         default=False,
@@ -129,6 +153,17 @@ class WatchFolder(Trigger):
         await _Watch(self, context).run()
 
 
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How a folder is watched at present. ``complete``: the hints leave nothing to be found."""
+
+    why: str
+    listens: bool = False
+    complete: bool = False
+    failed: bool = False  # hints were wanted, and the system does not give them
+    again_at: float | None = None  # when to try anew (monotonic)
+
+
 class _Watch:
     """One run of the trigger. Forgets everything when it ends."""
 
@@ -140,7 +175,7 @@ class _Watch:
         self._clock = context.clock
         self._root = trigger.path
         self._scan_every = trigger.scan_every
-        self._may_be_rarer = "scan_every" not in trigger.model_fields_set
+        self._method = trigger.method
         self._looker = trigger.looker()
         self._settling = Settling(trigger.settle)
         self._listener = Listener(trigger.path, recursive=trigger.recursive, wake=self._stir)
@@ -150,11 +185,12 @@ class _Watch:
         self._called = anyio.Event()  # the settler wants something walked
         self._room = anyio.Event()  # the settler is done with some files
         self._scan_wanted = False
-        self._reliable = False  # hints come, and the last scan found none missing
         self._folders: set[str] = set()
-        self._identity: tuple[int, int] | None = None
+        self._identity: FolderIdentity | None = None  # of the folder that is watched now
+        self._remembered: FolderIdentity | None = None  # of the one before, perhaps long ago
+        self._how = _How("")
         self._away: str | None = None  # why nothing can be noticed
-        self._deaf: str | None = None  # why no hints come
+        self._deaf: str | None = None  # why not all hints come, if it was told
         self._unreadable: set[str] = set()
         self._unhinted = 0  # files found since the last scan that a hint should have told of
 
@@ -173,29 +209,46 @@ class _Watch:
     # --- the scanner ---------------------------------------------------------------------
 
     async def _scan_forever(self) -> None:
+        self._remembered = FolderIdentity.from_text(await self._context.recall(FOLDER))
         while True:
             began = self._clock.monotonic()
             pause = await self._reconcile()
             ended = self._clock.monotonic()
             # Scanning takes at most half of the time, and a tenth where nothing called for it.
-            took = ended - began
-            soonest, latest = ended + took, ended + max(pause, 9 * took)
-            if self._reliable and self._may_be_rarer:
-                latest = max(latest, ended + min(999 * took, RAREST_SECONDS))
+            soonest, latest = ended + (ended - began), ended + pause
             while True:
                 self._called = anyio.Event()
                 await self._walk_hinted()
                 left = (soonest if self._scan_wanted else latest) - self._clock.monotonic()
-                if left <= 0:
+                if left <= 0 or await self._rest(left):
                     break
-                await first_of(self._called, self._clock, left)
+
+    async def _rest(self, seconds: float) -> bool:
+        """Wait until called, a while at most; say whether something calls for a scan."""
+        asked = min(seconds, LOOK_SECONDS)
+        now, monotonic = self._clock.now(), self._clock.monotonic()
+        await first_of(self._called, self._clock, asked)
+        passed = self._clock.monotonic() - monotonic
+        # Asleep, a machine's monotonic clock stands still, or it goes on and nobody is woken.
+        unseen = (self._clock.now() - now).total_seconds() - passed
+        if max(unseen, passed - asked) >= ASLEEP_SECONDS:
+            self._scan_wanted = True  # as if it had been asked for: what is found is no surprise
+            return True
+        if passed < asked or self._identity is None:
+            return False
+        try:
+            return await self._in_thread(self._looker.identity) != self._identity
+        except FolderAway:
+            return True
 
     async def _reconcile(self) -> float:
         """Look through the whole folder; give the seconds until the next time."""
         excused, self._scan_wanted = self._scan_wanted, False
         try:
             identity = await self._in_thread(self._looker.identity)
+            await self._wait_for_disk(identity)
         except FolderAway as away:
+            self._identity = None
             if self._away != str(away):
                 self._away = str(away)
                 self._context.waiting(self._away)
@@ -203,34 +256,111 @@ class _Watch:
         self._away = None
         # Listen before looking, so that no moment is left in which a file can slip in.
         excused |= not self._listener.listening or identity != self._identity
-        listening = await self._listen(identity)
-        self._reliable = listening and not self._unhinted
-        self._unhinted = 0
+        await self._listen(identity)
+        surprised, self._unhinted = self._unhinted > 0, 0
         self._folders.clear()
-        unreadable, groups = await self._walk("", hinted=excused or not listening)
+        began = self._clock.monotonic()
+        unreadable, groups = await self._walk("", hinted=excused or not self._how.complete)
         self._tell_unreadable(unreadable, of_all=True)
         await self._context.forget_gone(groups)
-        self._context.working(f"watching {self._root}")
-        return self._scan_every if self._reliable else min(self._scan_every, UNRELIABLE_SECONDS)
+        pause = self._pause(self._clock.monotonic() - began, surprised=surprised)
+        self._context.working(self._told(pause))
+        return pause
 
-    async def _listen(self, identity: tuple[int, int]) -> bool:
-        """See to it that hints come, from the folder that is there now. False if none do."""
-        from hydrusd.builtin.triggers._hints import HintsUnavailable
+    async def _wait_for_disk(self, identity: FolderIdentity) -> None:
+        """Raise ``FolderAway`` where only the empty place is left of what was watched before."""
+        before = self._remembered
+        if (
+            before is not None
+            and before.was_unmounted(identity)
+            and not await self._in_thread(lambda: os.listdir(self._root))  # noqa: PTH208
+        ):
+            raise FolderAway(
+                f"{before.mount} is not mounted, and {self._root} is empty: its files are away, "
+                "not deleted; mount it again, or put a file there to go on without it"
+            )
+        if before != identity:
+            self._remembered = identity
+            await self._context.emit([], remember={FOLDER: identity.to_text()})
 
-        if self._listener.listening and identity == self._identity:
-            return True
+    def _pause(self, took: float, *, surprised: bool) -> float:
+        """Say how long to wait for the next scan, after one that took so many seconds."""
+        if surprised or self._how.failed:
+            seconds = min(self._scan_every or UNRELIABLE_SECONDS, UNRELIABLE_SECONDS)
+        elif self._scan_every is not None:
+            seconds = self._scan_every
+        elif self._how.complete:
+            seconds = max(SCAN_SECONDS, min(999 * took, RAREST_SECONDS))
+        else:
+            seconds = UNRELIABLE_SECONDS
+        return max(seconds, 9 * took)
+
+    def _told(self, pause: float) -> str:
+        by = "by the system's hints, and by a scan" if self._how.listens else "by a scan"
+        return f"watching {self._root} {by} every {spoken(round(pause))}: {self._how.why}"
+
+    # --- how to watch --------------------------------------------------------------------
+
+    async def _listen(self, identity: FolderIdentity) -> None:
+        """See to it that hints come from the folder that is there now, if they are to come."""
+        how, now = self._how, self._clock.monotonic()
+        due = how.again_at is not None and how.again_at <= now
+        if identity == self._identity and not due and self._listener.listening == how.listens:
+            return
+        await self._listener.stop()
+        self._how = await self._choose(now)
+        self._identity = identity
+        if not self._how.failed:
+            self._deaf = None
+        elif self._deaf != self._how.why:
+            self._deaf = self._how.why
+            pause = spoken(self._pause(0.0, surprised=False))
+            self._context.warn(f"{self._deaf}; {self._root} is scanned every {pause} meanwhile")
+
+    async def _choose(self, now: float) -> _How:
+        from hydrusd.builtin.triggers._hints import Heard, HintsUnavailable
+
+        if self._method == "poll":
+            return _How("as `method: poll` says")
+        try:
+            mount = await self._in_thread(lambda: mount_of(self._root))
+        except OSError as error:
+            return _How(f"its file system cannot be told ({error.strerror})", again_at=now)
+        doubt = doubt_about(mount)
+        if doubt and self._method == "auto":
+            return _How(doubt)
         try:
             await self._listener.start()
         except HintsUnavailable as reason:
-            if self._deaf != str(reason):
-                self._deaf = str(reason)
-                self._context.warn(
-                    f"{reason}; until then {self._root} is scanned "
-                    f"every {min(self._scan_every, UNRELIABLE_SECONDS):g} seconds"
+            return _How(str(reason), failed=True, again_at=now)
+        if refused := self._listener.refused:
+            why = f"not from all folders: {refused}"
+            return _How(why, listens=True, failed=True, again_at=now + TEST_AGAIN_SECONDS)
+        if doubt:
+            return _How(f"as `method: native` says, though {doubt}", listens=True)
+        if self._method == "native":
+            return _How("as `method: native` says", listens=True, complete=True)
+        kind = mount.kind or "a local disk"
+        match await self._listener.hears():
+            case Heard.YES:
+                return _How(
+                    f"it is on {kind}, and a test showed that hints come",
+                    listens=True,
+                    complete=True,
                 )
-            return False
-        self._deaf, self._identity = None, identity
-        return True
+            case Heard.UNTRIED:
+                return _How(
+                    f"it is on {kind}, where nothing can be written to test it",
+                    listens=True,
+                    complete=True,
+                )
+            case Heard.NO:
+                await self._listener.stop()
+                return _How(
+                    f"the system did not tell of a change that was made to test it (on {kind})",
+                    failed=True,
+                    again_at=now + TEST_AGAIN_SECONDS,
+                )
 
     async def _walk_hinted(self) -> None:
         folders, self._folders = self._folders, set()
@@ -322,7 +452,7 @@ class _Watch:
         if not waited:
             return
         relatives = [path.relative_to(self._root).as_posix() for path in waited]
-        looks = await self._in_thread(lambda: self._looker.look_at(relatives))
+        looks = await self._in_thread(lambda: self._look_at(relatives))
         settled = self._settling.settle(waited, looks, self._clock.monotonic())
         self._room.set()
         new = await self._unseen([source for source, _ in settled])
@@ -331,6 +461,17 @@ class _Watch:
                 [Event(key, {"file": source.to_data()}) for key, source in new.items()]
             )
         self._unhinted += sum(not hinted and source.key in new for source, hinted in settled)
+
+    def _look_at(self, relatives: Sequence[str]) -> list[FileSource]:
+        """Look at files, and at the folder they are in: later it may be another one."""
+        found = self._looker.look_at(relatives)
+        try:
+            identity = self._looker.identity()
+        except FolderAway:
+            return []
+        for source in found:
+            source.root_identity = identity
+        return found
 
     # --- both ----------------------------------------------------------------------------
 

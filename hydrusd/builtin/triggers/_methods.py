@@ -1,0 +1,54 @@
+"""Whether the system's hints can be relied on in a folder, by what its file system is.
+
+Pure: what is known of file systems, and the words for it. The test whether hints come at
+all is made by the listener, because only a change that was really made can show it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from hydrusd.plugin import Mount
+
+Method = Literal["auto", "native", "poll"]
+
+SHARED_KINDS = frozenset(
+    # Others write there too, another machine or the host of this one, and nobody tells.
+    {
+        "9p", "afpfs", "afs", "beegfs", "ceph", "cifs", "coda", "davfs", "drvfs", "fakeowner",
+        "gfs2", "glusterfs", "gpfs", "grpcfuse", "hgfs", "lustre", "ncpfs", "nfs", "nfs4",
+        "ocfs2", "orangefs", "prl_fs", "pvfs2", "smb", "smb2", "smb3", "smbfs", "vboxsf",
+        "virtiofs", "vmhgfs", "webdav",
+    }
+)  # fmt: skip
+LOCAL_FUSE_KINDS = frozenset(
+    # Programs that only arrange what is on disks of this machine. FUSE is all that is known of
+    # others: most of those lead to a server or a cloud.
+    {
+        "apfs", "apfs-fuse", "bindfs", "cryfs", "encfs", "exfat", "exfat-fuse", "fuse-exfat",
+        "fuse-ext2", "fuse-overlayfs", "gocryptfs", "mergerfs", "mhddfs", "ntfs-3g", "securefs",
+        "shfs", "unionfs", "unionfs-fuse", "veracrypt",
+    }
+)  # fmt: skip
+
+
+def doubt_about(mount: Mount) -> str:
+    """Say why the system does not tell of all that changes on a file system; "" where it does."""
+    kind = mount.kind.lower()
+    name = f"{mount.kind}, {mount.source}" if mount.source not in {"", mount.kind} else mount.kind
+    if mount.local is False or kind in SHARED_KINDS:
+        return f"it is shared with other machines ({name}), and the system tells nothing of theirs"
+    if kind == "autofs":
+        return "it is mounted when somebody looks (autofs), and the system tells nothing until then"
+    if kind in {"fuse", "fuse3"} or (
+        kind.startswith("fuse.") and kind.removeprefix("fuse.") not in LOCAL_FUSE_KINDS
+    ):
+        return f"it is a file system of a program ({name}), which may change it untold"
+    return ""
+
+
+def spoken(seconds: float) -> str:
+    """Give a time as people say it."""
+    if seconds >= 120 and seconds % 60 == 0:
+        return f"{seconds / 60:g} minutes"
+    return f"{seconds:g} seconds"
