@@ -87,7 +87,7 @@ class Tally:
         """Give the digest of each part that has files."""
         if not self._leaves and not self._depth:
             # What almost every folder is: so small that no name need be looked at.
-            total = sum(_number(_written(n), s, m, i) for n, s, m, i in self._few)
+            total = sum([_number(_written(n), s, m, i) for n, s, m, i in self._few])
             return {1: _digest(total)} if self._few else {}
         self._spread()
         depth = _depth_for(self._count) if self._depth is None else self._depth

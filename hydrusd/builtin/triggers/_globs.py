@@ -69,7 +69,7 @@ class Globs:
     """
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        named, odd, placed, endings = [], [], [], []
+        named, odd, odd_texts, placed, endings = [], [], [], [], []
         self._all = False
         for pattern in patterns:
             text = _folded(pattern)
@@ -81,6 +81,7 @@ class Globs:
                     endings.append(ending[1].lower())
                 else:
                     odd.append(_part_regex(text))
+                    odd_texts.append(text)
             else:
                 self._all = True
         self._names = _any_of(named)
@@ -88,6 +89,9 @@ class Globs:
         # What a scan asks a million times: most patterns are endings, most names are ASCII.
         self._endings = tuple(endings)
         self._odd = _any_of(odd)
+        # Mostly their first letters show that the odd ones do not match.
+        begins = "".join(pattern[:1] for pattern in odd_texts)
+        self._begins = "" if set(begins) & set("*?[") else begins.lower() + begins.upper()
 
     def match(self, relative: str) -> bool:
         """Say whether a path below the watched folder, with ``/``, is matched."""
@@ -101,7 +105,11 @@ class Globs:
         if name.isascii():
             if lowered.endswith(self._endings):
                 return True
-            if self._odd is not None and self._odd.fullmatch(name):
+            if (
+                self._odd is not None
+                and (not self._begins or name[0] in self._begins)
+                and self._odd.fullmatch(name)
+            ):
                 return True
         elif self._names is not None and self._names.fullmatch(_folded(name)):
             return True
@@ -122,8 +130,11 @@ class Selection:
 
     def takes(self, relative: str) -> bool:
         """Say whether a file is wanted, given that the folder it is in is looked into."""
-        name = relative[relative.rfind("/") + 1 :]
-        if not self.hidden and name.startswith("."):
+        return self.takes_named(relative, relative[relative.rfind("/") + 1 :])
+
+    def takes_named(self, relative: str, name: str) -> bool:
+        """Do the same, given its name, too."""
+        if not self.hidden and name[0] == ".":
             return False
         lowered = name.lower()
         return not self._exclude.match_known(relative, name, lowered) and self._include.match_known(

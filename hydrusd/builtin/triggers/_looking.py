@@ -12,6 +12,7 @@ that something has changed, that part of it is listed once more.
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat as stat_module
 import sys
@@ -123,9 +124,7 @@ class Looker:
             found.listings.append(listing)
             try:
                 with os.scandir(listing.path) as entries:
-                    for entry in entries:
-                        found.entries += 1
-                        self._sort_in(entry, listing, found, folders)
+                    while self._sort_in(entries, listing, found, folders):
                         if found.entries >= SLICE_ENTRIES:
                             yield found
                             found = Slice(self.root, [self._listing(listing.folder)])
@@ -141,29 +140,43 @@ class Looker:
         return Listing(folder, str(self.root / folder))
 
     def _sort_in(
-        self, entry: os.DirEntry[str], listing: Listing, found: Slice, folders: list[str]
-    ) -> None:
-        relative = f"{listing.folder}/{entry.name}" if listing.folder else entry.name
-        try:
-            if entry.is_dir(follow_symlinks=False):
-                if (
-                    self.recursive
-                    and self.selection.enters(relative)
-                    and (sys.platform != "win32" or self._passable(entry.stat()))
-                ):
-                    folders.append(relative)
-            elif entry.is_file(follow_symlinks=False) and self.selection.takes(relative):
-                status = entry.stat(follow_symlinks=False)
-                if sys.platform != "win32":
-                    facts = entry.name, status.st_size, status.st_mtime_ns, status.st_ino or None
-                    listing.files.append(facts)
-                elif self._passable(status):
-                    # A listing there has no inodes, a stat has: see `_describe`.
-                    listing.files.append((entry.name, status.st_size, status.st_mtime_ns, None))
-        except FileNotFoundError:
-            return
-        except OSError:
-            found.unreadable.append(entry.path)
+        self,
+        entries: Iterator[os.DirEntry[str]],
+        listing: Listing,
+        found: Slice,
+        folders: list[str],
+    ) -> bool:
+        """Find the wanted files among the next entries of a folder, and the folders to go into.
+
+        False where there were no more entries, or none that fit into the slice.
+        """
+        # The innermost loop of every scan: what could be called here is written out.
+        before = found.entries
+        prefix = f"{listing.folder}/" if listing.folder else ""
+        takes, add = self.selection.takes_named, listing.files.append
+        for entry in itertools.islice(entries, SLICE_ENTRIES - before):
+            found.entries += 1
+            name = entry.name
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    if (
+                        self.recursive
+                        and self.selection.enters(prefix + name)
+                        and (sys.platform != "win32" or self._passable(entry.stat()))
+                    ):
+                        folders.append(prefix + name)
+                elif entry.is_file(follow_symlinks=False) and takes(prefix + name, name):
+                    status = entry.stat(follow_symlinks=False)
+                    if sys.platform != "win32":
+                        add((name, status.st_size, status.st_mtime_ns, status.st_ino or None))
+                    elif self._passable(status):
+                        # A listing there has no inodes, a stat has: see `_describe`.
+                        add((name, status.st_size, status.st_mtime_ns, None))
+            except FileNotFoundError:
+                continue
+            except OSError:
+                found.unreadable.append(entry.path)
+        return found.entries > before
 
     def survey(self, relative: str = "") -> Iterator[Survey]:
         """Do the same, but give whole folders, with what tells whether they are as they were."""
@@ -219,19 +232,15 @@ class Looker:
 
     def _again(self, listing: Listing, parts: set[int], depth: int) -> Iterator[list[FileFacts]]:
         """List some parts of a folder, in slices."""
-        found = Slice(self.root, [self._listing(listing.folder)])
         try:
             with os.scandir(listing.path) as entries:
-                for entry in entries:
-                    if part_of(entry.name, depth) in parts:
-                        self._sort_in(entry, found.listings[0], found, [])
-                    found.entries += 1
-                    if found.entries >= SLICE_ENTRIES:
-                        yield found.listings[0].files
-                        found = Slice(self.root, [self._listing(listing.folder)])
+                here = (entry for entry in entries if part_of(entry.name, depth) in parts)
+                again = self._listing(listing.folder)
+                while self._sort_in(here, again, Slice(self.root), []):
+                    yield again.files
+                    again = self._listing(listing.folder)
         except OSError:
             pass  # it was readable a moment ago, and the next scan will tell
-        yield found.listings[0].files
 
     def look_at(self, relatives: Iterable[str]) -> list[FileSource]:
         """Give those of some files, by their paths below the root, that are there and wanted."""
