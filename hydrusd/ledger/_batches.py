@@ -138,9 +138,7 @@ class ListQuery:
         filled = [*many, *[many[-1]] * (size - len(many))]
         given = {**asked.fixed, **values}
         given |= {f"{self._many}_{at}": one for at, one in enumerate(filled, 1)}
-        parameters: Any = (
-            tuple(given[name] for name in asked.order) if asked.positional else given
-        )
+        parameters: Any = tuple(given[name] for name in asked.order) if asked.positional else given
         result = connection.exec_driver_sql(asked.sql, parameters)
         cursor = result.cursor
         assert cursor is not None

@@ -96,9 +96,7 @@ class FileSource:
         file = data.get("file")
         if not isinstance(file, Mapping) or not file.keys() >= _FACTS:
             return None
-        return cls(
-            file["path"], _root(file["root"]), file["size"], file["mtime_ns"], file["inode"]
-        )
+        return cls(file["path"], _root(file["root"]), file["size"], file["mtime_ns"], file["inode"])
 
     @staticmethod
     def path_in(data: Data) -> str | None:
