@@ -74,7 +74,9 @@ async def test_a_rule_is_rebuilt_as_it_was(tmp_path, ledger):
     rebuilt = await book.at("a", former.revision, LedgerWriter(ledger))
     assert rebuilt.revision == former.revision != book.revisions["a"]
     assert [step.name for step in rebuilt.steps] == ["add_file", "add_tags"]
-    assert rebuilt.steps[1].action(lambda: rebuilt.context(FILE), {}).model_extra == {"my tags": ("a",)}
+    assert rebuilt.steps[1].action(lambda: rebuilt.context(FILE), {}).model_extra == {
+        "my tags": ("a",)
+    }
     assert rebuilt.trigger == former.trigger
     assert await book.at("a", former.revision, LedgerWriter(ledger)) is rebuilt
 
