@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from hydrusd.hydrus import FileChangedError
 from hydrusd.model import Data
-from hydrusd.opening import open_file
+from hydrusd.opening import open_file, system_path
 from hydrusd.plugin._mounts import FolderIdentity
 
 _FACTS = frozenset({"path", "root", "size", "mtime_ns", "inode"})
@@ -190,7 +190,7 @@ class FileSource:
     def state(self) -> SourceState:
         """Look at the disk and say what became of the file."""
         try:
-            status = os.stat(self.text) if self.linked else os.lstat(self.text)  # noqa: PTH116
+            status = os.stat(system_path(self.text), follow_symlinks=self.linked)  # noqa: PTH116
         except (FileNotFoundError, NotADirectoryError):
             # An unplugged disk takes its files along; they are not deleted, only away.
             return SourceState.ROOT_GONE if self._root_is_gone() else SourceState.GONE

@@ -30,6 +30,7 @@ from hydrusd.plugin import (
     Tally,
     depth_of,
     part_of,
+    system_path,
 )
 
 SLICE_ENTRIES = 4_000
@@ -126,7 +127,7 @@ class Looker:
             listing = self._listing(folders.pop())
             found.listings.append(listing)
             try:
-                with os.scandir(listing.path) as entries:
+                with os.scandir(system_path(listing.path)) as entries:
                     while self._sort_in(entries, listing, found, folders):
                         if found.entries >= SLICE_ENTRIES:
                             yield found
@@ -274,7 +275,7 @@ class Looker:
     def _again(self, listing: Listing, parts: set[int], depth: int) -> Iterator[list[FileFacts]]:
         """List some parts of a folder, in slices."""
         try:
-            with os.scandir(listing.path) as entries:
+            with os.scandir(system_path(listing.path)) as entries:
                 here = (entry for entry in entries if part_of(entry.name, depth) in parts)
                 again = self._listing(listing.folder)
                 while self._sort_in(here, again, Slice(self.root), []):
@@ -293,7 +294,7 @@ class Looker:
             if _folder_of(relative) in reached and self.selection.takes(relative):
                 path = self.root / relative
                 try:
-                    status = path.stat(follow_symlinks=self.follows)
+                    status = os.stat(system_path(str(path)), follow_symlinks=self.follows)  # noqa: PTH116
                 except OSError:
                     continue
                 if stat_module.S_ISREG(status.st_mode) and self._passable(status):
@@ -322,7 +323,7 @@ class Looker:
         try:
             if self.follows and folder.is_symlink() and self._loops(relative):
                 return False
-            status = folder.stat(follow_symlinks=self.follows)
+            status = os.stat(system_path(str(folder)), follow_symlinks=self.follows)  # noqa: PTH116
         except OSError:
             return False
         return (
