@@ -1,0 +1,61 @@
+"""P7: what a daemon takes that watches a large tree in which nothing happens.
+
+The tree is known, and the ledger vouches for it. Memory is that after the first scan. Time is
+what it takes between two scans, and that of one scan in five minutes: more there are not, and
+fewer where a scan takes long.
+
+    python benchmarks/idle.py [FILES] [SECONDS]
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from _measuring import KEY, Figure, folder, simulator
+from _trees import DaemonProcess, make_tree
+
+RULES = """\
+client: {{url: "{url}", access_key: {key}}}
+rules:
+  - name: large ones
+    on:
+      watch_folder: {{path: inbox}}
+    if: file.size > 1 * MB
+    do:
+      - add_file:
+"""
+SCAN_EVERY_SECONDS = 300.0
+MOST_MEGABYTES = 90.0
+MOST_SHARE = 0.002
+
+
+def main() -> None:
+    """Have the tree known, then look at the daemon for a while."""
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 60.0
+    with folder() as where, simulator() as url:
+        rules = RULES.format(url=url, key=KEY)
+        make_tree(where / "inbox", count)
+        with DaemonProcess(where, rules) as daemon:
+            daemon.wait_for("SELECT count(*) FROM not_matched", count)
+        with DaemonProcess(where, rules) as daemon:
+            daemon.said("watching")  # asked about each, and vouches by now
+        with DaemonProcess(where, rules) as daemon:
+            daemon.said("started with")
+            before = daemon.cpu_seconds()
+            daemon.said("watching")
+            scan = daemon.cpu_seconds() - before
+            time.sleep(5)
+            before = daemon.cpu_seconds()
+            time.sleep(seconds)
+            between = (daemon.cpu_seconds() - before) / seconds
+            memory = daemon.memory()
+    share = between + scan / SCAN_EVERY_SECONDS
+    print(f"{count:,} files: {memory:.0f} MB; a scan {scan:.2f} s, {between:.3%} between them")
+    Figure("P7 memory of an idle daemon", MOST_MEGABYTES, memory, "MB at most", 1).print()
+    Figure("P7 CPU of an idle daemon", MOST_SHARE * 100, share * 100, "% at most", 1).print()
+
+
+if __name__ == "__main__":
+    main()
