@@ -144,8 +144,7 @@ async def test_a_client_that_goes_away_meanwhile_costs_the_large_file_no_attempt
         await at.rest()
         assert at.attempts("film.png") == 0
         uploads.failure = None
-        await at.passes(5)
-        await at.wait(lambda: at.state("film.png") == "done")
+        await lane_goes_on(at, "film.png")
     assert uploads.ended == ["film.png"]
 
 
