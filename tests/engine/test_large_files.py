@@ -144,8 +144,7 @@ async def test_a_client_that_goes_away_meanwhile_costs_the_large_file_no_attempt
         await at.rest()
         assert at.attempts("film.png") == 0
         uploads.failure = None
-        await at.passes(5)
-        await at.wait(lambda: at.state("film.png") == "done")
+        await lane_goes_on(at, "film.png")
     assert uploads.ended == ["film.png"]
 
 
@@ -168,7 +167,7 @@ async def test_files_of_any_size_are_hashed_whole_and_in_their_order(tmp_path):
         path.write_bytes(content)
         sources.append(FileSource.of(path, tmp_path, path.stat()))
     expected = [hashlib.sha256(content).hexdigest() for content in contents]
-    assert await add_file._hash_sources(sources) == expected
+    assert await add_file.hash_sources(sources) == expected
 
 
 @pytest.mark.parametrize("now", [b"", b"short", b"exactly as long", b"longer than it was before"])
@@ -178,6 +177,6 @@ async def test_a_file_that_is_another_one_has_no_hash(tmp_path, now):
     source = FileSource.of(path, tmp_path, path.stat())
     path.write_bytes(now)
     os.utime(path, ns=(source.mtime_ns + 1000, source.mtime_ns + 1000))
-    [found] = await add_file._hash_sources([source])
+    [found] = await add_file.hash_sources([source])
     assert isinstance(found, Outcome)
     assert found.frees_event

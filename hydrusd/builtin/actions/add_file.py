@@ -68,7 +68,7 @@ class AddFile(SetAction):
     async def plan(cls, calls: Sequence[Call[AnyAction]]) -> Sequence[Foreseen]:
         """Hash, and look up what the client has and what it has deleted."""
         client = calls[0].client
-        looked = await _hash_sources([call.source for call in calls])
+        looked = await hash_sources([call.source for call in calls])
         hashes = [found for found in looked if isinstance(found, str)]
         known = await _known(client, hashes)
         deleted = await _deleted(client, [h for h in hashes if h not in known])
@@ -142,7 +142,7 @@ async def _import(calls: Sequence[Call[SetAction]]) -> None:
 async def _unknown(calls: Sequence[Call[SetAction]]) -> dict[Call[SetAction], str]:
     """Give those to be sent with their hashes; finish those that are known or cannot be sent."""
     hashes: dict[Call[SetAction], str] = {}
-    for call, found in zip(calls, await _hash_sources([c.source for c in calls]), strict=True):
+    for call, found in zip(calls, await hash_sources([c.source for c in calls]), strict=True):
         if isinstance(found, Outcome):
             call.finish(found)
         else:
@@ -154,7 +154,7 @@ async def _unknown(calls: Sequence[Call[SetAction]]) -> dict[Call[SetAction], st
     return {call: h for call, h in hashes.items() if call.outcome is None}
 
 
-async def _hash_sources(sources: Sequence[FileSource | None]) -> list[str | Outcome]:
+async def hash_sources(sources: Sequence[FileSource | None]) -> list[str | Outcome]:
     """Give the hash of each source, or why it cannot be sent. Streamed, off the loop."""
     found: dict[int, str | Outcome] = {}
     stop = threading.Event()
