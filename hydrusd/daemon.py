@@ -215,6 +215,15 @@ def check_rule(rule: RuleSpec) -> list[RuleFault]:
                     "put add_file before it, or use move_source to only move files",
                 )
             )
+        if action.disposes and getattr(rule.trigger_config, "leads_elsewhere", False):
+            faults.append(
+                RuleFault(
+                    ("do", position),
+                    f"{step.action} would dispose of files that are not in the watched folder: "
+                    f"{rule.trigger} follows symbolic links",
+                    f"leave out {step.action}, or `symlinks: follow`",
+                )
+            )
         imported = imported or (step.action if action.imports else "")
         disposed = disposed or (step.action if action.disposes else "")
     return faults

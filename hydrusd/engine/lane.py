@@ -15,7 +15,7 @@ import inspect
 import random
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import cast
 
@@ -108,11 +108,15 @@ class _Work:
 
 @dataclass(eq=False, slots=True)
 class _Set:
-    """Claimed jobs of one rule at one step. ``boot`` was read before their work began."""
+    """Claimed jobs of one rule at one step. ``boot`` was read before their work began.
+
+    ``passed`` is set when the lane need not wait for it any more.
+    """
 
     work: Sequence[_Work]
     rule: CompiledRule | None
     boot: str
+    passed: anyio.Event = field(default_factory=anyio.Event)
 
     @property
     def position(self) -> int:
@@ -124,6 +128,12 @@ class _Set:
         if self.rule is None or self.rule.steps[self.position].action_class.disposes:
             return False
         return all(w.result is not None and w.result.kind in _ORDINARY for w in self.work)
+
+    @property
+    def only_lingers(self) -> bool:
+        """Say whether all that is still under way takes long by itself."""
+        left = [work.call for work in self.work if work.result is None]
+        return bool(left) and all(call is not None and call.lingers for call in left)
 
 
 class Lane:
@@ -173,6 +183,7 @@ class Lane:
         self._raised: set[JobId] = set()
         self._claimed: list[Job] = []
         self._unstored: _Set | None = None
+        self._lingering: _Set | None = None
         self._refused: frozenset[str] = frozenset()
         self._boot = ""
         # What the time of day is at zero of the clock that never jumps.
@@ -197,16 +208,17 @@ class Lane:
         """Work until cancelled; claimed jobs go back then, at no cost."""
         try:
             await self._begin()
-            while True:
-                self._woken = anyio.Event()
-                await self._follow_clock()
-                await self._connect_if_due()
-                await self._unpark_rules()
-                worked = await self._work_a_set()
-                if self._parked is None:
-                    worked |= await self._settle(idle=not worked)
-                if not worked:
-                    await self._rest()
+            async with anyio.create_task_group() as tasks:
+                while True:
+                    self._woken = anyio.Event()
+                    await self._follow_clock()
+                    await self._connect_if_due()
+                    await self._unpark_rules()
+                    worked = await self._work_a_set(tasks)
+                    if self._parked is None:
+                        worked |= await self._settle(idle=not worked)
+                    if not worked:
+                        await self._rest()
         finally:
             with anyio.CancelScope(shield=True):
                 await self._store_unstored()
@@ -344,8 +356,12 @@ class Lane:
 
     # --- a set ---------------------------------------------------------------------------
 
-    async def _work_a_set(self) -> bool:
-        """Claim a set and take it through its step. False where nothing was ready."""
+    async def _work_a_set(self, tasks: TaskGroup) -> bool:
+        """Claim a set and take it through its step. False where nothing was ready.
+
+        Where only items that take long are left of it, it goes on beside the next sets: a film
+        of some gigabytes holds up no picture behind it. One set at a time may do so.
+        """
         jobs = await self._take()
         if not jobs:
             return False
@@ -378,25 +394,35 @@ class Lane:
         made: dict[str, AnyAction] = {}
         for item in work:
             self._prepare(item, rule, made)
+        tasks.start_soon(self._carry_out, current, step, name=f"a set of {step.name}")
+        await current.passed.wait()
+        return True
+
+    async def _carry_out(self, current: _Set, step: CompiledStep) -> None:
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._flush, current, name=f"checkpoints of {step.name}")
-                if len(jobs) == SET_SIZE or self._unstored is not None:
+                if len(current.work) == SET_SIZE or self._unstored is not None:
                     tasks.start_soon(self._meanwhile, name=f"beside {step.name}")
-                await self._run_step(step, [w.call for w in work if w.call is not None])
+                await self._run_step(step, [w.call for w in current.work if w.call is not None])
                 tasks.cancel_scope.cancel()
         except BaseException:
             # Also when the daemon stops in the middle: what was done by then is not forgotten.
             with anyio.CancelScope(shield=True):
                 await self._store(current)
             raise
-        if self._claimed and current.can_wait:
+        lingered = self._lingering is current
+        if self._claimed and current.can_wait and not lingered:
             self._unstored = current
         else:
             with anyio.CancelScope(shield=True):
                 await self._store(current)
-        _log_set(rule.name, step.name, work)
-        return True
+        assert current.rule is not None
+        _log_set(current.rule.name, step.name, current.work)
+        if lingered:
+            self._lingering = None
+            self.wake()
+        current.passed.set()
 
     async def _take(self) -> list[Job]:
         """Give the next set: the one claimed ahead, if it may still run, or another."""
@@ -528,6 +554,9 @@ class Lane:
                 if self._clock.monotonic() - renewed >= RENEW_SECONDS:
                     renewed = self._clock.monotonic()
                     await self._ledger(Ledger.renew, self._owner, self._clock.now())
+            if self._lingering is None and current.only_lingers:
+                self._lingering = current
+                current.passed.set()
 
     async def _store(self, done: _Set) -> None:
         rule, position = done.rule, done.position

@@ -40,7 +40,7 @@ from hydrusd.ledger._batches import Batch, ListQuery
 from hydrusd.ledger._known_files import KnownFiles, forget_files_of
 from hydrusd.ledger._mentioning import words_in_event, words_in_values
 from hydrusd.ledger._migrating import migrate
-from hydrusd.ledger._sqlite import insert_ignoring, insert_or_update, open_engine
+from hydrusd.ledger._sqlite import insert_ignoring, insert_or_update, open_engine, unhurried
 from hydrusd.ledger._tables import (
     DEAD,
     condition,
@@ -590,7 +590,11 @@ class Ledger(KnownFiles):
     # --- claiming and finishing ----------------------------------------------------------
 
     def claim(self, wanted: ClaimFilter, owner: str, limit: int, now: datetime) -> list[Job]:
-        """Lease up to ``limit`` due jobs of one rule, revision and step; the oldest first."""
+        """Lease up to ``limit`` due jobs of one rule, revision and step; the oldest first.
+
+        It does not wait for the disk: a lease that a power cut takes back was held by a daemon
+        that the same cut has ended, and would go back at no cost all the same.
+        """
         due = [
             job.c.lane == wanted.lane,
             job.c.state == JobState.READY,
@@ -601,7 +605,7 @@ class Ledger(KnownFiles):
             due.append(job.c.needs_client.is_(False))
         if wanted.blocked_rules:
             due.append(job.c.rule.not_in(wanted.blocked_rules))
-        with self._engine.begin() as connection:
+        with unhurried(self._engine).begin() as connection:
             first = connection.execute(
                 select(job.c.rule, job.c.revision, job.c.step)
                 .where(*due)
@@ -696,9 +700,11 @@ class Ledger(KnownFiles):
         items = {item.job_id: item for item in updates}
         words: dict[EventId, set[str]] = {}
         for each in steps:
-            if each.record.values and (item := items.get(each.job_id)):
-                new = words_in_values(each.record.values) - {item.file_hash}
-                words.setdefault(item.event_id, set()).update(new)
+            values = each.record.values
+            if ("hash" in values or "hashes" in values) and (item := items.get(each.job_id)):
+                new = words_in_values(values) - {item.file_hash}
+                if new:
+                    words.setdefault(item.event_id, set()).update(new)
         _mention(connection, words)
         runs = {
             item.run_id
@@ -802,21 +808,13 @@ class Ledger(KnownFiles):
         ended: list[JobId] = []
         with self._engine.begin() as connection:
             for chunk in _chunks(ids):
-                durable = and_(
-                    job.c.id.in_(chunk), job.c.state == JobState.SETTLING, job.c.boot == boot
-                )
-                over = and_(durable, job.c.ending.is_not(None))
-                now_over = [
-                    JobId(i) for i in connection.execute(select(job.c.id).where(over)).scalars()
-                ]
+                durable = {"many": chunk, "proved_boot": boot, "proved_at": now}
+                over = connection.execute(_END_DURABLE, durable).scalars()
+                now_over = sorted(JobId(i) for i in over)
                 ended += now_over
-                connection.execute(
-                    update(job).where(over).values(state=job.c.ending, finished_at=now, boot=None)
-                )
                 self._tell_of_endings(connection, now_over, now)
-                connection.execute(
-                    update(job).where(durable).values(state=JobState.READY, boot=None, run_at=now)
-                )
+                if len(now_over) < len(chunk):
+                    connection.execute(_GO_ON_DURABLE, durable)
         return ended
 
     def unsettled_elsewhere(self, lane: str, boot: str, limit: int, *, after: int = 0) -> list[Job]:
@@ -1130,6 +1128,24 @@ _FINISH = Batch(
         owner=null(),
         lease_until=null(),
     )
+)
+
+
+_DURABLE = (
+    job.c.id.in_(_MANY),
+    job.c.state == JobState.SETTLING,
+    job.c.boot == bindparam("proved_boot"),
+)
+_END_DURABLE = (
+    update(job)
+    .where(*_DURABLE, job.c.ending.is_not(None))
+    .values(state=job.c.ending, finished_at=bindparam("proved_at"), boot=None)
+    .returning(job.c.id)
+)
+_GO_ON_DURABLE = (
+    update(job)
+    .where(*_DURABLE)
+    .values(state=JobState.READY, boot=None, run_at=bindparam("proved_at"))
 )
 
 

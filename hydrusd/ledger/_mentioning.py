@@ -30,6 +30,8 @@ def words_in_event(data: Data) -> set[str]:
 
 def words_in_values(values: Data) -> set[str]:
     """Give the hashes of the client's files that an event or a step speaks of."""
+    if "hash" not in values and "hashes" not in values:
+        return set()
     named = values.get("hashes")
     listed: Iterable[object] = named if isinstance(named, list) else ()
     hashes = [h for h in (values.get("hash"), *listed) if isinstance(h, str)]

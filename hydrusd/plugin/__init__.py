@@ -64,6 +64,7 @@ from hydrusd.model import (
     finished_topic,
     fired_topic,
 )
+from hydrusd.opening import system_path
 from hydrusd.plugin._action import (
     Action,
     AnyAction,
@@ -173,4 +174,5 @@ __all__ = [
     "part_of",
     "redact",
     "source_outcome",
+    "system_path",
 ]

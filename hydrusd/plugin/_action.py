@@ -139,6 +139,11 @@ class Call(Generic[A_co]):
     steps: Sequence[StepRecord] = ()
     position: int = 0
     outcome: Outcome | None = field(default=None, init=False)
+    lingers: bool = field(default=False, init=False)
+
+    def linger(self) -> None:
+        """Say that this call takes far longer than most: sets behind it need not wait for it."""
+        self.lingers = True
 
     def finish(self, outcome: Outcome) -> None:
         """Say how this call ended. Once only."""

@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING
 
 from hydrusd.hydrus import FileChangedError
 from hydrusd.model import Data
-from hydrusd.opening import open_file
+from hydrusd.opening import open_file, system_path
 from hydrusd.plugin._mounts import FolderIdentity
 
 _FACTS = frozenset({"path", "root", "size", "mtime_ns", "inode"})
-_FOLDER = "root_identity"
+_FOLDER, _LINKED = "root_identity", "linked"
 # A link, a socket, a pipe, a device, a folder.
 _NO_FILE = frozenset({errno.ELOOP, errno.ENXIO, errno.EINVAL, errno.ENODEV, errno.EISDIR})
 _quoted = json.JSONEncoder().encode
@@ -51,7 +51,8 @@ class FileSource:
 
     ``size`` in bytes, ``mtime_ns`` in nanoseconds since 1970 (UTC). ``inode`` is None
     where the file system has none to offer. ``root`` is the watched folder, and
-    ``root_identity`` which folder that was; None where nobody looked. ``text`` is the
+    ``root_identity`` which folder that was; None where nobody looked. ``linked``: a symbolic
+    link leads to it, and what is described here is what it leads to. ``text`` is the
     path as text, as ``Path`` writes it; most of what happens to a file needs no more, and to
     make a ``Path`` for each took a tenth of the time of known files.
     """
@@ -62,6 +63,7 @@ class FileSource:
     mtime_ns: int
     inode: int | None
     root_identity: FolderIdentity | None
+    linked: bool
     text: str = field(init=False)
 
     def __init__(
@@ -72,6 +74,8 @@ class FileSource:
         mtime_ns: int,
         inode: int | None,
         root_identity: FolderIdentity | None = None,
+        *,
+        linked: bool = False,
     ) -> None:
         if isinstance(path, str):
             self.text = path
@@ -82,6 +86,7 @@ class FileSource:
         self.mtime_ns = mtime_ns
         self.inode = inode
         self.root_identity = root_identity
+        self.linked = linked
 
     if not TYPE_CHECKING:
 
@@ -123,6 +128,7 @@ class FileSource:
             file["mtime_ns"],
             file["inode"],
             FolderIdentity.from_text(file.get(_FOLDER)),
+            linked=bool(file.get(_LINKED)),
         )
 
     @staticmethod
@@ -157,7 +163,9 @@ class FileSource:
             "size": self.size,
             "mtime_ns": self.mtime_ns,
             "inode": self.inode,
-        } | ({_FOLDER: self.root_identity.to_text()} if self.root_identity else {})
+            **({_FOLDER: self.root_identity.to_text()} if self.root_identity else {}),
+            **({_LINKED: True} if self.linked else {}),
+        }
 
     @property
     def key(self) -> str:
@@ -182,12 +190,13 @@ class FileSource:
     def state(self) -> SourceState:
         """Look at the disk and say what became of the file."""
         try:
-            status = os.lstat(self.text)
+            status = os.stat(system_path(self.text), follow_symlinks=self.linked)  # noqa: PTH116
         except (FileNotFoundError, NotADirectoryError):
             # An unplugged disk takes its files along; they are not deleted, only away.
             return SourceState.ROOT_GONE if self._root_is_gone() else SourceState.GONE
         except OSError:
-            return SourceState.UNREADABLE if self.root.is_dir() else SourceState.ROOT_GONE
+            # A server that has gone answers for its whole share like this.
+            return SourceState.UNREADABLE if _is_folder(self.root) else SourceState.ROOT_GONE
         return SourceState.SAME if self.matches(status) else SourceState.CHANGED
 
     def _root_is_gone(self) -> bool:
@@ -206,11 +215,12 @@ class FileSource:
     def open(self) -> FileIO:
         """Open the file for reading, unbuffered, if it is still the one that was noticed.
 
-        Never waits for the other end of a pipe, never follows a link. Raises OSError, of
-        which FileChangedError where another file, or no file, is at the path by now.
+        Never waits for the other end of a pipe, never follows a link unless it was noticed by
+        one. Raises OSError, of which FileChangedError where another file, or no file, is at the
+        path by now.
         """
         try:
-            file, status = open_file(self.path, follow_link=False)
+            file, status = open_file(self.path, follow_link=self.linked)
         except OSError as error:
             if error.errno in _NO_FILE:
                 raise FileChangedError(f"{self.path} was replaced: {error.strerror}") from error
@@ -219,6 +229,13 @@ class FileSource:
             file.close()
             raise FileChangedError(f"{self.path} was replaced or written to")
         return file
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return stat_module.S_ISDIR(path.stat().st_mode)
+    except OSError:
+        return False
 
 
 @lru_cache(maxsize=1024)

@@ -153,6 +153,11 @@ class Trigger(BaseModel):
         del client
         return ()
 
+    @property
+    def leads_elsewhere(self) -> bool:
+        """Say whether it notices files that are not in its folder: no step may dispose of them."""
+        return False
+
     def overlooks(self, path: Path) -> str | None:
         """Say why a file at this path is not noticed: "" where it is.
 

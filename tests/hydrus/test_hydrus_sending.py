@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
+import sys
 from urllib.parse import unquote, unquote_plus
 
 import anyio
@@ -300,6 +303,39 @@ async def test_a_file_that_changes_on_the_way_is_not_imported(client_of, network
         with pytest.raises(FileChangedError, match="written to while it was being sent"):
             await client.add_file(path)
     assert not meddling.asked_for(ADD_FILE)
+
+
+@pytest.mark.parametrize("size", [0, 5, 600_000])
+async def test_what_is_not_what_was_hashed_is_never_sent_to_its_end(
+    client_of, network, reply, tmp_path, size
+):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"x" * size)
+    os.utime(path, ns=(10**18, 10**18))
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    network.says(ADD_FILE, reply(body={"status": 1, "hash": sha256, "note": ""}))
+    async with client_of(network) as client:
+        await client.connect()
+        assert (await client.add_file(path, sha256=sha256.upper())).hash == sha256
+        if not size:
+            return
+        with path.open("r+b") as file:  # another content of the same size and time
+            file.seek(size // 2)
+            file.write(b"y")
+        os.utime(path, ns=(10**18, 10**18))
+        asked = len(network.asked_for(ADD_FILE))
+        with pytest.raises(FileChangedError, match="no longer what was hashed"):
+            await client.add_file(path, sha256=sha256)
+        assert len(network.asked_for(ADD_FILE)) == asked
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such pipes")
+async def test_a_pipe_is_no_file_and_nobody_waits_for_it(client_of, network, tmp_path):
+    os.mkfifo(tmp_path / "a.bin")
+    async with client_of(network) as client:
+        await client.connect()
+        with anyio.fail_after(20), pytest.raises(OSError, match="no ordinary file"):
+            await client.add_file(tmp_path / "a.bin")
 
 
 async def test_a_file_that_cannot_be_read_is_the_callers_to_judge(client_of, network, tmp_path):

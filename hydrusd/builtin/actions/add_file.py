@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import threading
 from collections.abc import Sequence
@@ -36,6 +37,11 @@ UPLOAD_WIDTH = 2
 """A client imports one file at a time; the second request waits at its door, so that it
 never waits for us."""
 
+LARGE = 64 * 1024 * 1024
+"""From so many bytes on a file is hashed and sent beside the others, which take moments."""
+FILES_A_THREAD = 16
+"""For fewer files than this, another thread costs more than it brings."""
+
 _CHUNK = 1024 * 1024
 _LOOKS_ONLY_SINCE_API = 31  # before, asking about a hash makes the client remember it
 
@@ -62,7 +68,7 @@ class AddFile(SetAction):
     async def plan(cls, calls: Sequence[Call[AnyAction]]) -> Sequence[Foreseen]:
         """Hash, and look up what the client has and what it has deleted."""
         client = calls[0].client
-        looked = await _hash_sources([call.source for call in calls])
+        looked = await hash_sources([call.source for call in calls])
         hashes = [found for found in looked if isinstance(found, str)]
         known = await _known(client, hashes)
         deleted = await _deleted(client, [h for h in hashes if h not in known])
@@ -70,13 +76,39 @@ class AddFile(SetAction):
 
     @classmethod
     async def run_set(cls, calls: Sequence[Call[SetAction]]) -> None:
-        """Hash, look up, and send what the client does not have."""
-        hashes = await _hash_all(calls)
-        known = await _known(calls[0].client, list(hashes.values()))
-        for call, file_hash in hashes.items():
-            if file_hash in known:
-                call.finish(_there(call, file_hash, "already in Hydrus"))
-        await _upload_all({call: h for call, h in hashes.items() if call.outcome is None})
+        """Hash, look up, and send what the client does not have; large files beside the rest."""
+        large = [call for call in calls if call.source and call.source.size >= LARGE]
+        if not large:
+            await _import(calls)
+            return
+        for call in large:
+            call.linger()
+        failures: list[Exception] = []
+        hashing = anyio.CapacityLimiter(HASHING_WIDTH)
+        sending = anyio.Lock()
+
+        async def work(some: Sequence[Call[SetAction]]) -> None:
+            try:
+                await _import(some)
+            except Exception as error:  # noqa: BLE001 - raised again below
+                failures.append(error)
+
+        async def work_alone(call: Call[SetAction]) -> None:
+            try:
+                async with hashing:
+                    hashes = {} if failures else await _unknown([call])
+                async with sending:  # one at a time, or none of them would get there
+                    if not failures:
+                        await _upload_all(hashes)
+            except Exception as error:  # noqa: BLE001 - raised again below
+                failures.append(error)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(work, [call for call in calls if call not in set(large)])
+            for call in large:
+                tasks.start_soon(work_alone, call)
+        if failures:
+            raise failures[0]
 
     @classmethod
     async def lost(cls, calls: Sequence[Call[AnyAction]]) -> Sequence[Call[AnyAction]]:
@@ -103,38 +135,47 @@ def _foreseen(found: str | Outcome, known: set[str], deleted: set[str]) -> Fores
     return Foreseen("would import it", values={"hash": found, "status": "imported"})
 
 
-async def _hash_all(calls: Sequence[Call[SetAction]]) -> dict[Call[SetAction], str]:
-    """Hash the sources, finishing those that cannot be sent."""
+async def _import(calls: Sequence[Call[SetAction]]) -> None:
+    await _upload_all(await _unknown(calls))
+
+
+async def _unknown(calls: Sequence[Call[SetAction]]) -> dict[Call[SetAction], str]:
+    """Give those to be sent with their hashes; finish those that are known or cannot be sent."""
     hashes: dict[Call[SetAction], str] = {}
-    for call, found in zip(calls, await _hash_sources([c.source for c in calls]), strict=True):
+    for call, found in zip(calls, await hash_sources([c.source for c in calls]), strict=True):
         if isinstance(found, Outcome):
             call.finish(found)
         else:
             hashes[call] = found
-    return hashes
+    known = await _known(calls[0].client, list(hashes.values())) if hashes else set()
+    for call, file_hash in hashes.items():
+        if file_hash in known:
+            call.finish(_there(call, file_hash, "already in Hydrus"))
+    return {call: h for call, h in hashes.items() if call.outcome is None}
 
 
-async def _hash_sources(sources: Sequence[FileSource | None]) -> list[str | Outcome]:
+async def hash_sources(sources: Sequence[FileSource | None]) -> list[str | Outcome]:
     """Give the hash of each source, or why it cannot be sent. Streamed, off the loop."""
-    limiter = anyio.CapacityLimiter(HASHING_WIDTH)
-    found: dict[int, list[str | Outcome]] = {}
+    found: dict[int, str | Outcome] = {}
     stop = threading.Event()
+    turns = itertools.count()  # shared: no thread is idle while another has files left
 
-    async def work(start: int) -> None:
-        # Small slices: one hop to a thread for many files, yet no thread idle for long.
-        found[start] = await to_thread.run_sync(
-            lambda: [_hash(source, stop) for source in sources[start : start + 32]],
-            limiter=limiter,
-            abandon_on_cancel=True,
-        )
+    def work() -> None:
+        while (turn := next(turns)) < len(sources) and not stop.is_set():
+            found[turn] = _hash(sources[turn], stop)
 
+    async def hash_some() -> None:
+        await to_thread.run_sync(work, limiter=limiter, abandon_on_cancel=True)
+
+    width = min(HASHING_WIDTH, -(-len(sources) // FILES_A_THREAD))
+    limiter = anyio.CapacityLimiter(HASHING_WIDTH)
     try:
         async with anyio.create_task_group() as tasks:
-            for start in range(0, len(sources), 32):
-                tasks.start_soon(work, start)
+            for _ in range(width):
+                tasks.start_soon(hash_some)
     finally:
         stop.set()  # a shutdown does not wait for the hash of a long video
-    return [each for start in sorted(found) for each in found[start]]
+    return [found[turn] for turn in range(len(sources))]
 
 
 def _hash(source: FileSource | None, stop: threading.Event) -> str | Outcome:

@@ -13,17 +13,31 @@ from collections.abc import Iterable, Sequence
 
 TEMPORARY = (
     # downloads that are not complete
-    "*.part", "*.partial", "*.crdownload", "*.download", "*.opdownload", "*.!qb", "*.!ut",
-    "*.aria2", "*.ytdl", "*.fdmdownload", "*.filepart",
+    "*.part", "*.partial", "*.crdownload", "*.download", "*.opdownload", "*.!qb", "*.!ut", "*.!bt",
+    "*.bc!", "*.aria2", "*.aria2__temp", "*.lftp-pget-status", "*.st", "*.ytdl", "*.fdmdownload",
+    "*.dtapart", "*.filepart", "*.!sync", ".getxfer.*", ".com.google.chrome.*",
+    ".org.chromium.chromium.*", ".pending-*",
     # what editors, office programs and copying tools leave beside the real file
-    "*.tmp", "*.temp", "*~", ".~lock*", "~$*", "*.swo", "*.swp", "*.swx", ".goutputstream-*",
-    ".syncthing.*", ".nfs*", ".fuse_hidden*",
+    "*.tmp", "*.temp", "*~", ".~*", "~$*", "#*#", ".#*", "*.swo", "*.swp", "*.swx",
+    ".goutputstream-*", ".syncthing.*", "~syncthing~*", ".nfs*", ".fuse_hidden*", ".smbdelete*",
+    "__rar_*", "rar$*", "_unpack_*",
     # what our own actions write while they copy
     "*.hydrusd-part",
-    # what a system keeps for itself in any folder
-    "thumbs.db", "desktop.ini",
+    # what a system keeps for itself in any folder: what it knows of files, and what was deleted
+    "thumbs.db", "ehthumbs.db", "desktop.ini", "._*", ".ds_store", ".*.icloud", "@eadir",
+    ".@__thumb", "#recycle", "@recycle", "#snapshot", "$recycle.bin", "system volume information",
+    ".trash", ".trash-*", ".trashes", ".trashed-*", "lost+found",
 )  # fmt: skip
-"""Names that are never noticed: files that are still written, or that nobody means to keep."""
+"""Names that are never noticed: files that are still written, or that nobody means to keep.
+
+Folders of such a name are not looked into.
+"""
+
+COMPANIONS = (".aria2", ".st", ".lftp-pget-status")
+"""What a downloader adds to the name of a file for its notes on it: while these are there, the
+file has its final name and is not complete."""
+EMPTY_COMPANIONS = (".part", ".crdownload", ".partial")
+"""The same for a name that is only kept free meanwhile, by an empty file."""
 
 
 # A pattern that says only how a name ends, in letters whose case is beyond doubt.

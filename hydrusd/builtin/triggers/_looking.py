@@ -12,6 +12,7 @@ that something has changed, that part of it is listed once more.
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import stat as stat_module
@@ -20,7 +21,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from hydrusd.builtin.triggers._globs import Selection
+from hydrusd.builtin.triggers._globs import COMPANIONS, EMPTY_COMPANIONS, Selection
 from hydrusd.plugin import (
     FileFacts,
     FileGroup,
@@ -29,11 +30,13 @@ from hydrusd.plugin import (
     Tally,
     depth_of,
     part_of,
+    system_path,
 )
 
 SLICE_ENTRIES = 4_000
 MOST_HELD = 20_000
 """How many files of one folder are kept until all are listed; of larger ones none are."""
+_LEADS_NOWHERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 _WINDOWS_HIDDEN = 0x2
 _WINDOWS_JUNCTION = 0xA0000003
 
@@ -86,13 +89,14 @@ class Survey:
 class Looker:
     """Knows the watched folder and what of it is wanted.
 
-    Symbolic links and junctions are neither taken nor followed: what they lead to is
-    not in the folder, and disposing of it would surprise.
+    Symbolic links are neither taken nor followed unless ``follows``: what they lead to is
+    not in the folder, and disposing of it would surprise. Junctions never are.
     """
 
     root: Path
     selection: Selection
     recursive: bool
+    follows: bool = False
 
     def identity(self) -> FolderIdentity:
         """Give what tells this folder from another one put in its place.
@@ -123,7 +127,7 @@ class Looker:
             listing = self._listing(folders.pop())
             found.listings.append(listing)
             try:
-                with os.scandir(listing.path) as entries:
+                with os.scandir(system_path(listing.path)) as entries:
                     while self._sort_in(entries, listing, found, folders):
                         if found.entries >= SLICE_ENTRIES:
                             yield found
@@ -172,11 +176,49 @@ class Looker:
                     elif self._passable(status):
                         # A listing there has no inodes, a stat has: see `_describe`.
                         add((name, status.st_size, status.st_mtime_ns, None))
+                elif (
+                    self.follows
+                    and entry.is_symlink()
+                    and (facts := self._followed(entry, prefix + name, folders)) is not None
+                ):
+                    add(facts)
             except FileNotFoundError:
                 continue
             except OSError:
                 found.unreadable.append(entry.path)
         return found.entries > before
+
+    def _followed(
+        self, entry: os.DirEntry[str], relative: str, folders: list[str]
+    ) -> FileFacts | None:
+        """Give the file that a link leads to, or put the folder that it leads to with the others.
+
+        A link to nothing, or to itself, is passed over.
+        """
+        try:
+            status = entry.stat()
+        except OSError as error:
+            if error.errno in _LEADS_NOWHERE:
+                return None
+            raise
+        if stat_module.S_ISDIR(status.st_mode):
+            if self.recursive and self.selection.enters(relative) and not self._loops(relative):
+                folders.append(relative)
+        elif stat_module.S_ISREG(status.st_mode) and self.selection.takes(relative):
+            inode = None if sys.platform == "win32" else status.st_ino or None
+            return entry.name, status.st_size, status.st_mtime_ns, inode
+        return None
+
+    def _loops(self, relative: str) -> bool:
+        """Say whether a link leads to a folder that is looked into anyway, or around one.
+
+        That is: into the watched folder, or to a folder that was passed on the way to the link,
+        or above one.
+        """
+        target = (self.root / relative).resolve()
+        above = [self.root, *(self.root / p for p in PurePosixPath(relative).parents[:-1])]
+        passed = [folder.resolve() for folder in above]
+        return target.is_relative_to(passed[0]) or any(p.is_relative_to(target) for p in passed)
 
     def survey(self, relative: str = "") -> Iterator[Survey]:
         """Do the same, but give whole folders, with what tells whether they are as they were."""
@@ -236,7 +278,7 @@ class Looker:
     def _again(self, listing: Listing, parts: set[int], depth: int) -> Iterator[list[FileFacts]]:
         """List some parts of a folder, in slices."""
         try:
-            with os.scandir(listing.path) as entries:
+            with os.scandir(system_path(listing.path)) as entries:
                 here = (entry for entry in entries if part_of(entry.name, depth) in parts)
                 again = self._listing(listing.folder)
                 while self._sort_in(here, again, Slice(self.root), []):
@@ -255,12 +297,24 @@ class Looker:
             if _folder_of(relative) in reached and self.selection.takes(relative):
                 path = self.root / relative
                 try:
-                    status = path.stat(follow_symlinks=False)
+                    status = os.stat(system_path(str(path)), follow_symlinks=self.follows)  # noqa: PTH116
                 except OSError:
                     continue
                 if stat_module.S_ISREG(status.st_mode) and self._passable(status):
                     found.append(self._describe(path, status))
+        if self.follows:
+            real = self.root.resolve()
+            for source in found:
+                source.linked = source.path.resolve() != real / source.path.relative_to(self.root)
         return found
+
+    def unfinished(self, source: FileSource) -> str:
+        """Give the name of what says, beside a file, that it is not complete; "" without any."""
+        names = COMPANIONS if source.size else COMPANIONS + EMPTY_COMPANIONS
+        for ending in names:
+            if os.path.lexists(source.text + ending):
+                return source.path.name + ending
+        return ""
 
     def reaches(self, relative: str) -> bool:
         """Say whether a walk from the root would come to look into this folder."""
@@ -268,8 +322,11 @@ class Looker:
             return True
         if not self.recursive or not self.reaches(_folder_of(relative)):
             return False
+        folder = self.root / relative
         try:
-            status = (self.root / relative).stat(follow_symlinks=False)
+            if self.follows and folder.is_symlink() and self._loops(relative):
+                return False
+            status = os.stat(system_path(str(folder)), follow_symlinks=self.follows)  # noqa: PTH116
         except OSError:
             return False
         return (
@@ -291,10 +348,16 @@ class Looker:
             return why
         for part in (*above, relative):
             if (self.root / part).is_symlink():
-                return f"{part!r} is a symbolic link; these are neither taken nor followed"
+                if not self.follows:
+                    return f"{part!r} is a symbolic link, and `symlinks` is `skip`"
+                if (self.root / part).is_dir() and self._loops(part):
+                    return f"{part!r} is a symbolic link to a folder that is looked into anyway"
         # What is left are matters of the disk: attributes, junctions, what cannot be read.
-        if (self.root / relative).exists() and not self.look_at([relative]):
+        found = self.look_at([relative])
+        if (self.root / relative).exists() and not found:
             return "the system hides it, or it is no ordinary file"
+        if found and (beside := self.unfinished(found[0])):
+            return f"{beside!r} beside it says that it is not complete"
         return ""
 
     def _passable(self, status: os.stat_result) -> bool:

@@ -16,9 +16,10 @@ SHARED_KINDS = frozenset(
     # Others write there too, another machine or the host of this one, and nobody tells.
     {
         "9p", "afpfs", "afs", "beegfs", "ceph", "cifs", "coda", "davfs", "drvfs", "fakeowner",
-        "gfs2", "glusterfs", "gpfs", "grpcfuse", "hgfs", "lustre", "ncpfs", "nfs", "nfs4",
-        "ocfs2", "orangefs", "prl_fs", "pvfs2", "smb", "smb2", "smb3", "smbfs", "vboxsf",
-        "virtiofs", "vmhgfs", "webdav",
+        "gfs2", "glusterfs", "gpfs", "grpcfuse", "gvfsd-fuse", "hgfs", "kio-fuse", "lustre",
+        "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs", "osxfs", "prl_fs", "pvfs2", "rclone", "s3fs",
+        "smb", "smb2", "smb3", "smbfs", "sshfs", "vboxsf", "virtiofs", "vmhgfs", "vmhgfs-fuse",
+        "webdav",
     }
 )  # fmt: skip
 LOCAL_FUSE_KINDS = frozenset(
@@ -34,15 +35,14 @@ LOCAL_FUSE_KINDS = frozenset(
 
 def doubt_about(mount: Mount) -> str:
     """Say why the system does not tell of all that changes on a file system; "" where it does."""
-    kind = mount.kind.lower()
+    kind = mount.kind.lower().removeprefix("fuse.")
     name = f"{mount.kind}, {mount.source}" if mount.source not in {"", mount.kind} else mount.kind
     if mount.local is False or kind in SHARED_KINDS:
         return f"it is shared with other machines ({name}), and the system tells nothing of theirs"
     if kind == "autofs":
         return "it is mounted when somebody looks (autofs), and the system tells nothing until then"
-    if kind in {"fuse", "fuse3"} or (
-        kind.startswith("fuse.") and kind.removeprefix("fuse.") not in LOCAL_FUSE_KINDS
-    ):
+    of_a_program = mount.kind.lower() != kind or kind in {"fuse", "fuse3"}
+    if of_a_program and kind not in LOCAL_FUSE_KINDS:
         return f"it is a file system of a program ({name}), which may change it untold"
     return ""
 

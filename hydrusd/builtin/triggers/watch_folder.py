@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 import anyio
 from anyio import CapacityLimiter, to_thread
@@ -91,9 +91,11 @@ class WatchFolder(Trigger):
 
     An unplugged disk is waited for, also where it leaves an empty folder behind.
 
-    Never noticed: symbolic links and what they lead to, hidden files and folders (unless
-    `hidden`), and names of unfinished or passing files, such as `*.part`, `*.crdownload`,
-    `*.!qB`, `*.aria2`, `*.tmp`, `*~` or `.~lock*`.
+    Never noticed: symbolic links and what they lead to (unless `symlinks: follow`), hidden files
+    and folders (unless `hidden`), names of unfinished or passing files, such as `*.part`,
+    `*.crdownload`, `*.!qB`, `*.tmp`, `*~` or `.~lock*`, and what a system keeps for itself, such
+    as `@eaDir`, `#recycle` or `._*`. A file with `.aria2` (or the like) beside it waits until that
+    is gone.
 
     Patterns do not tell upper from lower case. One without `/` is matched with the name,
     in whatever folder; one with `/` with the path below `path`, where `**` stands for any
@@ -135,6 +137,17 @@ class WatchFolder(Trigger):
         description="Whether to take hidden files, too: a leading dot, or Windows' attribute.",
     )
 
+    symlinks: Literal["skip", "follow"] = Field(
+        default="skip",
+        description="What to do with symbolic links: pass them over, or take the files and go into "
+        "the folders that they lead to. No step may dispose of files then.",
+    )
+
+    @property
+    def leads_elsewhere(self) -> bool:
+        """Say whether it notices files that are not in its folder."""
+        return self.symlinks == "follow"
+
     def overlooks(self, path: Path) -> str | None:
         """Say why a file is not noticed."""
         # The folder may be named by another way than the file, through a link or with `..`.
@@ -146,7 +159,8 @@ class WatchFolder(Trigger):
     def looker(self) -> Looker:
         """Give what looks into the folder."""
         selection = Selection(self.include, self.exclude, hidden=self.hidden)
-        return Looker(self.path, selection, recursive=self.recursive)
+        follows = self.symlinks == "follow"
+        return Looker(self.path, selection, recursive=self.recursive, follows=follows)
 
     async def run(self, context: TriggerContext) -> None:
         """Notice files until cancelled."""
@@ -338,6 +352,8 @@ class _Watch:
             return _How(why, listens=True, failed=True, again_at=now + TEST_AGAIN_SECONDS)
         if doubt:
             return _How(f"as `method: native` says, though {doubt}", listens=True)
+        if self._looker.follows:
+            return _How("nothing is told of what symbolic links lead to", listens=True)
         if self._method == "native":
             return _How("as `method: native` says", listens=True, complete=True)
         kind = mount.kind or "a local disk"
@@ -452,8 +468,14 @@ class _Watch:
         if not waited:
             return
         relatives = [path.relative_to(self._root).as_posix() for path in waited]
-        looks = await self._in_thread(lambda: self._look_at(relatives))
-        settled = self._settling.settle(waited, looks, self._clock.monotonic())
+        looks, unfinished = await self._in_thread(lambda: self._look_at(relatives))
+        now = self._clock.monotonic()
+        settled = []
+        for source, hinted in self._settling.settle(waited, looks, now):
+            if source.text in unfinished:
+                self._settling.saw(source, now, hinted=hinted)  # no word will come of its end
+            else:
+                settled.append((source, hinted))
         self._room.set()
         new = await self._unseen([source for source, _ in settled])
         if new:
@@ -462,16 +484,19 @@ class _Watch:
             )
         self._unhinted += sum(not hinted and source.key in new for source, hinted in settled)
 
-    def _look_at(self, relatives: Sequence[str]) -> list[FileSource]:
-        """Look at files, and at the folder they are in: later it may be another one."""
+    def _look_at(self, relatives: Sequence[str]) -> tuple[list[FileSource], set[str]]:
+        """Look at files, and at the folder they are in: later it may be another one.
+
+        With them come the paths of those that something beside them calls incomplete.
+        """
         found = self._looker.look_at(relatives)
         try:
             identity = self._looker.identity()
         except FolderAway:
-            return []
+            return [], set()
         for source in found:
             source.root_identity = identity
-        return found
+        return found, {source.text for source in found if self._looker.unfinished(source)}
 
     # --- both ----------------------------------------------------------------------------
 
