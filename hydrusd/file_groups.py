@@ -12,8 +12,9 @@ Groups are made by halving: 1 is the whole folder, 2 and 3 its halves, 4 to 7 it
 In which half a file is depends on its name alone, so that whoever has a path can say which
 groups it has ever been in, and a new file in a folder of a million disturbs one group only.
 
-A digest is the sum of those of its files. So the order in which a folder is listed does
-not matter, and files need not be kept until all are there.
+The order in which a folder is listed does not matter. The digest of a part is the sum of those
+of its files, so these need not be kept until all are there; only of a folder that is one group,
+as almost all are, the files are put in order and digested in one go.
 """
 
 from __future__ import annotations
@@ -86,9 +87,7 @@ class Tally:
     def digests(self) -> dict[int, bytes]:
         """Give the digest of each part that has files."""
         if not self._leaves and not self._depth:
-            # What almost every folder is: so small that no name need be looked at.
-            total = sum([_number(_written(n), s, m, i) for n, s, m, i in self._few])
-            return {1: _digest(total)} if self._few else {}
+            return {1: _digest_of_few(self._few)} if self._few else {}
         self._spread()
         depth = _depth_for(self._count) if self._depth is None else self._depth
         sums: dict[int, int] = {}
@@ -110,6 +109,12 @@ def _number(name: bytes, size: int, mtime_ns: int, inode: int | None) -> int:
     # No name has a slash in it, so no two files give the same bytes.
     facts = blake2b(b"%b/%d/%d/%d" % (name, size, mtime_ns, inode or 0), digest_size=16)
     return int.from_bytes(facts.digest(), "little")
+
+
+def _digest_of_few(files: Iterable[FileFacts]) -> bytes:
+    # Half the price of a sum. No name has a slash or a zero in it, so no two lists give the same.
+    texts = sorted([f"{name}/{size}/{mtime_ns}/{inode}" for name, size, mtime_ns, inode in files])
+    return blake2b("\0".join(texts).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _digest(total: int) -> bytes:

@@ -228,7 +228,10 @@ class Looker:
             for listing in found.listings:
                 tally.add(listing.files)
                 count += len(listing.files)
-                files = files + listing.files if count <= MOST_HELD else []
+                if count > MOST_HELD:
+                    files = []
+                else:
+                    files = files + listing.files if files else listing.files
                 if not listing.last:
                     continue
                 if count:
