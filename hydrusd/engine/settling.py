@@ -158,7 +158,8 @@ class Settling:
                     rule = await self._rules.at(name, revision, self._ledger)
                 except HydrusdError:
                     # Can neither be proved nor done again: the lane makes dead letters of them.
-                    back |= {job.id: (job.step, True) for job in group}
+                    # From the first step on: at a later one all before it would count as proved.
+                    back |= {job.id: (0, True) for job in group}
                 else:
                     back |= await self._first_lost(rule, group)
             if not back:

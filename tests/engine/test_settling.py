@@ -509,3 +509,24 @@ async def test_what_is_lost_again_and_again_is_given_up(bench, monkeypatch):
     assert at.is_there("a.jpg")
     assert [entry.state.value for entry in at.told] == ["dead"]
     assert "restarted 2 times" in at.told[0].detail
+
+
+async def test_what_was_given_up_begins_again_and_keeps_its_source_until_then(bench, monkeypatch):
+    monkeypatch.setattr(settling, "MOST_LOSSES", 2)
+    at = bench(**PARTLY_ALLOWED)
+    async with at.running():
+        await at.rest()
+        await at.notice("a.jpg")
+        await at.rest()
+        for _ in range(2):
+            at.simulator.crash()
+            await at.passes(65)
+        assert at.state("a.jpg") == "dead"
+        assert at.simulator.files == {}
+        assert await at.retry() == 1
+        await at.passes(30)
+        # Nothing of it is in the client: it must not go on where it stood, at moving the source.
+        assert (at.state("a.jpg"), at.is_there("a.jpg")) == ("settling", True)
+        await at.passes(65)
+        assert (at.state("a.jpg"), at.is_moved("a.jpg")) == ("done", True)
+    assert at.simulator.tags(at.hash_of("a.jpg")) == {0: {"one", "two"}}
