@@ -527,6 +527,6 @@ async def test_what_was_given_up_begins_again_and_keeps_its_source_until_then(be
         await at.passes(30)
         # Nothing of it is in the client: it must not go on where it stood, at moving the source.
         assert (at.state("a.jpg"), at.is_there("a.jpg")) == ("settling", True)
-        await at.passes(65)
+        await at.passes(130)
         assert (at.state("a.jpg"), at.is_moved("a.jpg")) == ("done", True)
     assert at.simulator.tags(at.hash_of("a.jpg")) == {0: {"one", "two"}}
