@@ -168,6 +168,10 @@ class Round:
             self._kill(moment)
         if self._plan.dropped_while_running:
             dropping.join()
+        self._end(began)
+
+    def _end(self, began: float) -> None:
+        """Wait until all is done, and judge what it came to."""
         wait_until(self._over, "all disposed of", pause=0.1, seconds=ROUND_DEADLINE_SECONDS)
         self._report.working_seconds = time.monotonic() - began
         self._daemon.wait_until_started()
@@ -212,9 +216,13 @@ class Round:
         self._report.phases.append(phase)
         imported, trashed = len(set(self._client.acknowledged())), len(self._place.trashed())
         self._report.kills.append(f"while {phase} ({imported} in, {trashed} out; at {moment})")
+        self._bury(self._target)
+
+    def _bury(self, target: str) -> None:
+        """Hold what is gone from the disk against what was kept, and start anew what is dead."""
         # What is dead does not commit any more; what is alive was asked after the look.
         disposed = self._disposed()
-        if self._target == "daemon":
+        if target == "daemon":
             safe = set(self._client.state()["committed_files"])  # type: ignore[call-overload]
             whole = {r for r, h in self._hashes.items() if h in safe}
             self._judge.hold_against(disposed, whole, "the daemon was killed")
@@ -222,7 +230,7 @@ class Round:
             return
         self._judge.client_died(self._client.acknowledged(), disposed)
         self._client.start()
-        if self._target == "both":
+        if target == "both":
             self._daemon.start()
 
     def _disposed(self) -> list[str]:
