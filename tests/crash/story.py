@@ -68,28 +68,32 @@ class Plan:
         kills = chance.randint(1, most_kills)
         return cls(
             seed=seed,
-            moments=tuple(_moment(chance, usual_seconds, again=n > 0) for n in range(kills)),
+            moments=(
+                _moment(chance, usual_seconds),
+                # What was once reached is reached at once after a restart; then only time tells.
+                *(_soon(chance, usual_seconds / kills) for _ in range(kills - 1)),
+            ),
             dropped_while_running=chance.random() < 0.5,
             commit_seconds=1.5 if api_version < 95 else chance.choice((30, 30, 0.5)),
             api_version=api_version,
         )
 
 
-def _moment(chance: random.Random, usual_seconds: float, *, again: bool) -> Moment:
-    at_any_time = Moment("started", then_seconds=chance.uniform(0, usual_seconds))
+def _moment(chance: random.Random, usual_seconds: float) -> Moment:
     # Time alone would hit the short phases seldom, and on a busy machine not at all.
     marks = (
-        at_any_time,
+        _soon(chance, usual_seconds),
         Moment("noticed", then_seconds=chance.uniform(0, 0.1)),
         Moment("imported", chance.random()),
         Moment("imported", 1, chance.uniform(0, usual_seconds / 4)),
         Moment("settling", then_seconds=chance.uniform(0, 0.05)),
         Moment("disposed", chance.random()),
     )
-    # What was once reached is reached at once after a restart; then only time tells.
-    if again:
-        return Moment("started", then_seconds=chance.uniform(0, min(usual_seconds, 12)))
     return chance.choice(marks)
+
+
+def _soon(chance: random.Random, seconds: float) -> Moment:
+    return Moment("started", then_seconds=chance.uniform(0, min(seconds, 12)))
 
 
 @dataclass
