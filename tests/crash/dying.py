@@ -25,7 +25,10 @@ from typing import Any
 import httpx
 
 ORDER = Path("moment.json")
-PIDS = {"hydrusd": ("daemon", Path("daemon.pid")), "hydrusd.simulator": ("client", Path("client.pid"))}
+PIDS = {
+    "hydrusd": ("daemon", Path("daemon.pid")),
+    "hydrusd.simulator": ("client", Path("client.pid")),
+}
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # on Windows, SIGTERM gives no chance either
 FORCE_COMMIT = "/manage_database/force_commit"
 ADD_FILE = "/add_files/add_file"
@@ -106,6 +109,12 @@ class Watch:
             time.sleep(60)  # nothing more happens in this thread
 
 
+def put(owner: Any, name: str, value: object) -> None:
+    """Put something in the place of what a module or a class has under a name."""
+    assert hasattr(owner, name), f"{owner} has no {name} any more"
+    setattr(owner, name, value)
+
+
 def around(watch: Watch, boundary: str, function: Wrapped, *, before: bool = True) -> Wrapped:
     """Give the function with a moment before and one after it."""
     if inspect.iscoroutinefunction(function):
@@ -142,22 +151,24 @@ def prepare_daemon(watch: Watch) -> None:
 
     _prepare_transactions(watch)
     _prepare_wire(watch)
-    lane.FLUSH_SECONDS = 0.05  # or a set of a few files would be over before half of it is stored
-    lane.PROBE_SECONDS = (0.1,)  # only so that a death takes no longer than it must
-    lane.backoff_seconds = lambda *_: 0.1
-    Ledger.take_in = around(watch, "job stored", Ledger.take_in)  # type: ignore[method-assign]
-    Ledger.settle = around(watch, "proof stored", Ledger.settle)  # type: ignore[method-assign]
-    Ledger.resettle = around(watch, "loss noted", Ledger.resettle)  # type: ignore[method-assign]
+    # Or a set of a few files would be over before half of it is stored.
+    put(lane, "FLUSH_SECONDS", 0.05)
+    # Only so that a death takes no longer than it must.
+    put(lane, "PROBE_SECONDS", (0.1,))
+    put(lane, "backoff_seconds", lambda *_: 0.1)
+    put(Ledger, "take_in", around(watch, "job stored", Ledger.take_in))
+    put(Ledger, "settle", around(watch, "proof stored", Ledger.settle))
+    put(Ledger, "resettle", around(watch, "loss noted", Ledger.resettle))
     _prepare_checkpoint(watch)
     move = _placing.Move
-    move.run = around(watch, "source disposed of", move.run)  # type: ignore[method-assign]
+    put(move, "run", around(watch, "source disposed of", move.run))
     claim = _placing._claim
 
     def claimed(origin: Path, target: Path) -> None:
         claim(origin, target)
         watch.passes("source disposed of: within")
 
-    _placing._claim = claimed
+    put(_placing, "_claim", claimed)
 
 
 def _prepare_transactions(watch: Watch) -> None:
@@ -177,7 +188,7 @@ def _prepare_transactions(watch: Watch) -> None:
             watch.passes(moments[id(self)])
         return count
 
-    Batch.execute = executed  # type: ignore[method-assign]
+    put(Batch, "execute", executed)
 
 
 def _prepare_checkpoint(watch: Watch) -> None:
@@ -197,8 +208,8 @@ def _prepare_checkpoint(watch: Watch) -> None:
         if updates and under_way:
             watch.passes("batch half stored: after")
 
-    Ledger.claim = claimed  # type: ignore[method-assign]
-    Ledger.checkpoint = stored  # type: ignore[method-assign]
+    put(Ledger, "claim", claimed)
+    put(Ledger, "checkpoint", stored)
 
 
 def _prepare_wire(watch: Watch) -> None:
@@ -235,9 +246,9 @@ def _prepare_wire(watch: Watch) -> None:
             watch.passes("answer received: within")
         return await received(response, sink)
 
-    _http.Wire.send = sent  # type: ignore[method-assign]
-    _http.Wire._build = built  # type: ignore[method-assign]
-    _http._received = had_head
+    put(_http.Wire, "send", sent)
+    put(_http.Wire, "_build", built)
+    put(_http, "_received", had_head)
 
 
 class _Told(httpx.AsyncByteStream):
@@ -285,8 +296,8 @@ def prepare_client(watch: Watch) -> None:
             watch.passes(f"{which(scope)}: within")
         return made
 
-    Application.__call__ = called  # type: ignore[method-assign]
-    Application._answer = answered  # type: ignore[method-assign]
+    put(Application, "__call__", called)
+    put(Application, "_answer", answered)
     write = around(watch, "commit written", Disk.write)
 
     def written(self: Any, *args: Any) -> None:
@@ -296,7 +307,7 @@ def prepare_client(watch: Watch) -> None:
         finally:
             self._db = self._db.real
 
-    Disk.write = written  # type: ignore[method-assign]
+    put(Disk, "write", written)
 
 
 class _Halfway:
@@ -309,7 +320,7 @@ class _Halfway:
     def __enter__(self) -> Any:
         return self.real.__enter__()
 
-    def __exit__(self, *raised: Any) -> Any:
+    def __exit__(self, *raised: object) -> Any:
         return self.real.__exit__(*raised)
 
     def executemany(self, *args: Any) -> Any:

@@ -24,7 +24,7 @@ import shutil
 import sqlite3
 import threading
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 
 import anyio
@@ -85,6 +85,7 @@ MISHAPS = st.sampled_from(
         "cut before the work",
         "cut after the work",
         "the client dies before the work",
+        "the client has died and is there again before the work",
         "the client dies after the work",
         "the client dies after the work, and its answer comes yet",
         "the client takes it twice",
@@ -324,10 +325,8 @@ class World:
 
     async def _notice_unless_killed(self, names):
         LIFE.set(self.lane_life)
-        try:
+        with suppress(Killed):
             await self._notice(names)
-        except Killed:
-            pass
 
 
 class Wire(httpx.AsyncBaseTransport):
@@ -352,6 +351,8 @@ class Wire(httpx.AsyncBaseTransport):
             case "the client dies before the work":
                 world.client_dies()
                 raise httpx.ReadError("cut")
+            case "the client has died and is there again before the work":
+                world.client_dies()
             case "the client commits before the work":
                 world.simulator.commit()
             case "the daemon is killed before the work":

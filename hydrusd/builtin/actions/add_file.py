@@ -127,7 +127,8 @@ async def _refuse_wrong_sizes(calls: Sequence[Call[SetAction]]) -> None:
             Outcome.dead(
                 f"Hydrus has this file with {size} bytes, and it has {call.source.size}: its "
                 f"databases disagree, probably since it was killed. Have them checked (in "
-                f"Hydrus: database > check and repair), then retry; the source is left alone until then"
+                f"Hydrus: database > check and repair), then retry; until then the source is "
+                f"left alone"
             )
         )
 
