@@ -94,6 +94,16 @@ MISHAPS = st.sampled_from(
         "the daemon is killed after the work",
     ]
 )
+REQUESTS = st.sampled_from(
+    [
+        "",  # any
+        "/manage_database/force_commit",
+        "/client_info",  # where the boot is read
+        "/add_files/add_file",
+        "/add_tags/add_tags",
+        "/get_files/",
+    ]
+)
 BREAKS = st.sampled_from(["before", "after"])
 
 LIFE: contextvars.ContextVar[int] = contextvars.ContextVar("life")
@@ -109,9 +119,11 @@ class Countdown:
 
     what: str
     left: int
+    where: str = ""
 
-    def comes(self) -> bool:
-        self.left -= 1
+    def comes(self, where="") -> bool:
+        if where.startswith(self.where):
+            self.left -= 1
         return self.left == 0
 
 
@@ -343,7 +355,7 @@ class Wire(httpx.AsyncBaseTransport):
         if world.away:
             raise httpx.ConnectError("nobody is there")
         mishap = None
-        if world.mishap is not None and world.mishap.comes():
+        if world.mishap is not None and world.mishap.comes(request.extensions["target"].decode()):
             mishap, world.mishap = world.mishap.what, None
         match mishap:
             case "cut before the work":
@@ -441,9 +453,9 @@ class Story(RuleBasedStateMachine):
     def time_passes(self, seconds):
         self.call(self.world.passes, seconds)
 
-    @rule(what=MISHAPS, after=st.integers(1, 12))
-    def a_request_will_meet(self, what, after):
-        self.world.mishap = Countdown(what, after)
+    @rule(what=MISHAPS, where=REQUESTS, after=st.integers(1, 8))
+    def a_request_will_meet(self, what, where, after):
+        self.world.mishap = Countdown(what, (after + 1) // 2 if where else after, where)
 
     @rule(when=BREAKS, after=st.integers(1, 25))
     def a_statement_will_break_off(self, when, after):
