@@ -25,10 +25,7 @@ from typing import Any
 import httpx
 
 ORDER = Path("moment.json")
-PIDS = {
-    "hydrusd": ("daemon", Path("daemon.pid")),
-    "hydrusd.simulator": ("client", Path("client.pid")),
-}
+NAMES = {"hydrusd": "daemon", "hydrusd.simulator": "client"}
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # on Windows, SIGTERM gives no chance either
 FORCE_COMMIT = "/manage_database/force_commit"
 ADD_FILE = "/add_files/add_file"
@@ -101,9 +98,9 @@ class Watch:
             self._kill(order["victims"])
 
     def _kill(self, victims: list[str]) -> None:
-        for name, path in PIDS.values():
-            if name in victims and name != self._mine:
-                os.kill(int(path.read_text(encoding="ascii")), KILL)
+        for name in victims:
+            if name != self._mine:
+                os.kill(int(Path(f"{name}.pid").read_text(encoding="ascii")), KILL)
         if self._mine in victims:
             os.kill(os.getpid(), KILL)
             time.sleep(60)  # nothing more happens in this thread
@@ -334,8 +331,7 @@ class _Halfway:
 def main() -> None:
     """Run the module named first on the command line, with the moments in place."""
     module = sys.argv[1]
-    name, pid = PIDS[module]
-    pid.write_text(str(os.getpid()), encoding="ascii")
+    name = NAMES[module]
     prepare = prepare_daemon if name == "daemon" else prepare_client
     prepare(Watch(name))
     del sys.argv[1]

@@ -129,6 +129,7 @@ class Deaths(Round):
         began = time.monotonic()
         files = list(self._originals.items())
         for number, each in enumerate(self._deaths):
+            self._tell_pids()
             self._order(number, each)
             for relative, original in files[number * FILES_A_DEATH :][:FILES_A_DEATH]:
                 self._place.drop(relative, original)
@@ -138,6 +139,11 @@ class Deaths(Round):
             self._report.phases.append(each.moment)
             self._bury(each.target)
         self._end(began)
+
+    def _tell_pids(self) -> None:
+        """Let each know the other, before it can be told to kill it."""
+        for name, other in (("daemon", self._daemon), ("client", self._client)):
+            (self._place.folder / f"{name}.pid").write_text(str(other.running().pid))
 
     def _order(self, number: int, each: Death) -> None:
         order = {"number": number, "moment": each.moment, "n": each.n, "victims": each.victims}
@@ -150,12 +156,13 @@ class Deaths(Round):
         victims = [self._daemon if v == "daemon" else self._client for v in each.victims]
 
         def dead() -> bool:
-            if done.exists():
-                return all(victim.is_dead() for victim in victims)
-            # Nobody dies unasked: that would be told as what it is.
-            self._daemon.running()
-            self._client.running()
-            return False
+            if not done.exists():
+                ended = self._daemon.is_dead() or self._client.is_dead()
+                if not ended or done.exists():  # it came that very moment
+                    return False
+                self._daemon.running()  # nobody dies unasked: it is told as what it is
+                self._client.running()
+            return all(victim.is_dead() for victim in victims)
 
         wait_until(dead, f"death of {each}", seconds=DEATH_DEADLINE_SECONDS)
 

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 import pytest
+from bench import key_for
 
 from hydrusd.simulator import Fault, FaultKind
 
@@ -144,6 +145,24 @@ async def test_all_that_many_files_lost_is_looked_up_in_batches_and_done_again(b
     assert set(at.simulator.imports().values()) == {2}
     looks = {path: count for path, count in done.items() if path.startswith("/get_files/")}
     assert max(looks.values()) <= 2 * (len(DOINGS) + 2)  # a few for each step, none for each file
+
+
+async def test_a_key_that_may_not_look_has_everything_done_again(bench):
+    at = bench(**NEVER, access_keys=key_for(1, 2, 6))  # import, tags, commit; no search
+    async with at.running():
+        await at.rest()
+        at.simulator.inject(busy(FORCE_COMMIT))
+        await at.notice("a.jpg", "b.png")
+        await at.rest()
+        assert at.simulator.requests[ADD_FILE] == 2
+        at.simulator.commit()
+        at.simulator.crash()
+        await at.passes(5)
+        assert at.state("a.jpg") == at.state("b.png") == "done"
+        assert at.simulator.requests[ADD_FILE] == 4
+    assert set(at.simulator.imports().values()) == {1}
+    for name in ("a.jpg", "b.png"):
+        assert at.simulator.committed_tags(at.hash_of(name)) == {0: {"one", "two"}}
 
 
 # --- how often ----------------------------------------------------------------------------
