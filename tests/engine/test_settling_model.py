@@ -49,15 +49,18 @@ from hydrusd.hydrus import HydrusClient
 from hydrusd.ledger import Ledger, LedgerReader, LedgerWriter
 from hydrusd.model import Event, JobState
 from hydrusd.plugin import FileSource
-from hydrusd.simulator import DEFAULT_ACCESS_KEY, Simulator, SimulatorConfig
+from hydrusd.simulator import DEFAULT_ACCESS_KEY, Simulator, SimulatorConfig, _store
 from hydrusd.testing import paint
 
 URL = "http://127.0.0.1:45869"
-COMMIT_SECONDS = 30
-"""A client commits by itself so long after it was started, and again and again."""
+COMMIT_SECONDS = 59
+"""A client commits by itself so long after it was started, and again and again: just within …"""
 COMMIT_WAIT_SECONDS = 60
+PROMISE_SECONDS = 1.0
+"""From its answer to ``force_commit`` to the commit; of real time, and in effect: not before the
+next work for its database."""
 PATIENCE_SECONDS = 20
-FEWEST_LOSSES = 3
+FEWEST_LOSSES = 2
 """So that giving up, and being put back by a person, happen within one story."""
 
 RULES = f"""
@@ -90,6 +93,7 @@ MISHAPS = st.sampled_from(
         "the client dies after the work, and its answer comes yet",
         "the client takes it twice",
         "the client commits before the work",
+        "the client commits before the work",
         "the daemon is killed before the work",
         "the daemon is killed after the work",
     ]
@@ -105,6 +109,33 @@ REQUESTS = st.sampled_from(
     ]
 )
 BREAKS = st.sampled_from(["before", "after"])
+EVENTS = st.lists(
+    st.sampled_from(
+        [
+            "the client dies",
+            "the client dies in the wait",
+            "the client dies in the wait",
+            "the client is closed and opened",
+            "the client commits",
+            "the client goes",
+            "the client is back",
+            "the daemon is killed",
+            "a person retries",
+            "some time passes",
+            "a wait passes",
+            "a wait passes",
+        ]
+    ),
+    max_size=5,
+)
+WRONG = {
+    "mishap": st.none() | st.tuples(MISHAPS, st.integers(1, 4), REQUESTS),
+    "stroke": st.none() | st.none() | st.tuples(BREAKS, st.integers(1, 25)),
+    "blow": st.none() | st.none() | st.tuples(BREAKS, st.integers(1, 3)),
+    "then": EVENTS,
+}
+"""What a stretch of a story has: a request that meets a mishap, a statement and a move in which the
+daemon is killed, and what happens afterwards."""
 
 LIFE: contextvars.ContextVar[int] = contextvars.ContextVar("life")
 
@@ -443,53 +474,50 @@ class Story(RuleBasedStateMachine):
 
     # --- what can happen ------------------------------------------------------------------
 
-    @rule(count=st.integers(1, 3))
-    def files_come(self, count):
+    @rule(count=st.integers(1, 2), **WRONG)
+    def files_come(self, count, mishap, stroke, blow, then):
         names = [f"{len(self.world.dropped) + n}.png" for n in range(count)]
         self.world.dropped |= {name: sha256(paint(name)) for name in names}
+        self.go_wrong(mishap, stroke, blow)
         self.call(self.world.drop, names)
-
-    @rule(seconds=st.sampled_from([1, 5, 31, 62, 130]))
-    def time_passes(self, seconds):
-        self.call(self.world.passes, seconds)
-
-    @rule(what=MISHAPS, where=REQUESTS, after=st.integers(1, 8))
-    def a_request_will_meet(self, what, where, after):
-        self.world.mishap = Countdown(what, (after + 1) // 2 if where else after, where)
-
-    @rule(when=BREAKS, after=st.integers(1, 25))
-    def a_statement_will_break_off(self, when, after):
-        self.world.stroke = Countdown(when, after)
-
-    @rule(when=BREAKS, after=st.integers(1, 3))
-    def a_move_will_break_off(self, when, after):
-        self.world.blow = Countdown(when, after)
-
-    @rule()
-    def the_client_dies(self):
-        self.world.client_dies()
-
-    @rule()
-    def the_client_is_closed_and_opened(self):
-        self.world.client_closes()
-
-    @rule()
-    def the_client_commits(self):
-        self.world.simulator.commit()
-
-    @rule(away=st.booleans())
-    def the_client_goes_or_comes(self, away):
-        self.world.away = away
-
-    @rule()
-    def the_daemon_is_killed(self):
-        self.world.kill()
-        self.call(self.world.rest)
+        self.go_on(then)
 
     @precondition(lambda self: self.world.dropped)
-    @rule()
-    def a_person_puts_dead_letters_back(self):
-        self.call(retry, self.world)
+    @rule(**WRONG)
+    def meanwhile(self, mishap, stroke, blow, then):
+        self.go_wrong(mishap, stroke, blow)
+        self.go_on(then)
+
+    def go_wrong(self, mishap, stroke, blow):
+        world = self.world
+        world.mishap, world.stroke, world.blow = (
+            None if each is None else Countdown(*each) for each in (mishap, stroke, blow)
+        )
+
+    def go_on(self, then):
+        world = self.world
+        for event in then:
+            match event:
+                case "the client dies":
+                    world.client_dies()
+                case "the client dies in the wait":
+                    world.client_dies()
+                    self.call(world.passes, COMMIT_WAIT_SECONDS + 1)
+                case "the client is closed and opened":
+                    world.client_closes()
+                case "the client commits":
+                    world.simulator.commit()
+                case "the client goes" | "the client is back":
+                    world.away = event == "the client goes"
+                case "the daemon is killed":
+                    world.kill()
+                    self.call(world.rest)
+                case "a person retries":
+                    self.call(retry, world)
+                case "some time passes":
+                    self.call(world.passes, 20)
+                case "a wait passes":
+                    self.call(world.passes, COMMIT_WAIT_SECONDS + 1)
 
     # --- what always holds ----------------------------------------------------------------
 
@@ -580,6 +608,7 @@ def test_no_promise_breaks_whoever_dies(tmp_path, empty_ledger, monkeypatch):
 
     monkeypatch.setattr(_placing.Move, "run", guarded_move)
     monkeypatch.setattr(settling, "MOST_LOSSES", FEWEST_LOSSES)
+    monkeypatch.setattr(_store, "_PROMISE_SECONDS", PROMISE_SECONDS)
 
     def make_world(config):
         present[:] = [World(tmp_path, configuration, empty_ledger, config)]
@@ -617,5 +646,5 @@ class Tasks:
         return await self._group.__aexit__(*raised)
 
 
-EXAMPLES = 15
-STEPS = 25
+EXAMPLES = 25
+STEPS = 6
