@@ -1,14 +1,12 @@
 """Whoever dies at whichever boundary: nothing is lost, doubled or disposed of too early.
 
-Each moment once, its victim by turns; two rounds at a time, as most of one is waiting for
-processes to start. Each with each victim, and many times over, is
+Each moment once, its victim by turns. Each with each victim, and many times over, is
 ``python tests/crash/matrix.py --times 10``.
 """
 
 from __future__ import annotations
 
 import random
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from dying import CLIENT_MOMENTS, DAEMON_MOMENTS, LOSS_MOMENTS, VICTIMS
@@ -34,31 +32,14 @@ def planned(names):
     return [each for moment in moments for each in death(moment, VICTIM[moment], chance)]
 
 
-@pytest.fixture(scope="module")
-def rounds(request, tmp_path_factory, pictures):
-    """The rounds that were asked for, under way; each a future of its report."""
-    asked = [item.callspec.params["names"] for item in request.session.items if is_round(item)]
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        yield {
-            names: pool.submit(
-                play, tmp_path_factory.mktemp("round") / "p", pictures, planned(names)
-            )
-            for names in asked
-        }
-
-
-def is_round(item):
-    return getattr(item, "originalname", "") == "test_a_death_at_a_boundary_does_no_harm"
-
-
 def test_every_boundary_has_its_round():
     assert sorted(name for names in ROUNDS for name in names) == sorted(boundaries())
     assert {moment.partition(":")[0] for moment in OFTEN} <= set(boundaries())
 
 
 @pytest.mark.parametrize("names", ROUNDS, ids=" and ".join)
-def test_a_death_at_a_boundary_does_no_harm(names, rounds):
-    report = rounds[names].result()
+def test_a_death_at_a_boundary_does_no_harm(names, tmp_path, pictures):
+    report = play(tmp_path / "place", pictures, planned(names))
     assert report.verdict.faults == [], "\n".join(report.kills)
     assert report.kills == [str(each) for each in planned(names)]
     assert report.files == len(report.kills) * FILES_A_DEATH
