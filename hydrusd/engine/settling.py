@@ -31,6 +31,9 @@ from hydrusd.model import Job, JobId, OutcomeKind
 
 COMMIT_AT_LEAST_EVERY_SECONDS = 5.0
 COMMIT_AT_JOBS = 2000
+COMMIT_RESTS = 10
+"""A commit is followed by so many times as long without one, five seconds at most: files that
+trickle in one by one do not keep a client with a slow disk at nothing but committing."""
 LOOK_UP_JOBS = 256
 MOST_LOSSES = 10
 
@@ -68,6 +71,7 @@ class Settling:
         self._entered: deque[tuple[float, list[JobId]]] = deque()
         self.boot = ""
         self._said_waiting = False
+        self._no_commit_before = 0.0
 
     async def begin(self) -> None:
         """Take over what settled when the daemon last stopped."""
@@ -86,8 +90,11 @@ class Settling:
         """Say when to look again; None where nothing settles."""
         if not self._entered:
             return None
-        wait = 0.0 if self._client.can_force_commit else self._wait_seconds
-        return max(self._entered[0][0] + wait - self._clock.monotonic(), 0.0)
+        if self._client.can_force_commit:
+            due = self._no_commit_before
+        else:
+            due = self._entered[0][0] + self._wait_seconds
+        return max(due - self._clock.monotonic(), 0.0)
 
     async def settle(self, *, idle: bool) -> bool:
         """Prove what can be proved now; False where there was nothing to prove.
@@ -99,7 +106,7 @@ class Settling:
         if not ripe:
             return False
         if self._client.can_force_commit:
-            await self._client.force_commit()
+            await self._commit()
         elif self._client.can_look_up_files:
             # Its answer proves that no long task has kept the database from committing.
             await self._client.known_hashes([NO_FILE])
@@ -118,6 +125,13 @@ class Settling:
             log.info(f"settled {what}: Hydrus has committed them", jobs=settled, lane=self._lane)
         return True
 
+    async def _commit(self) -> None:
+        began = self._clock.monotonic()
+        await self._client.force_commit()
+        now = self._clock.monotonic()
+        rest = min((now - began) * COMMIT_RESTS, COMMIT_AT_LEAST_EVERY_SECONDS)
+        self._no_commit_before = now + rest
+
     def _ripe(self, *, idle: bool) -> list[tuple[float, list[JobId]]]:
         """Give the groups, oldest first, that the next look can prove durable."""
         if not self._entered:
@@ -126,6 +140,8 @@ class Settling:
         if not self._client.can_force_commit:
             self._say_waiting()
             return [group for group in self._entered if now - group[0] >= self._wait_seconds]
+        if now < self._no_commit_before:
+            return []
         waiting = sum(len(group) for _, group in self._entered)
         oldest = now - self._entered[0][0]
         due = idle or waiting >= COMMIT_AT_JOBS or oldest >= COMMIT_AT_LEAST_EVERY_SECONDS
@@ -158,7 +174,8 @@ class Settling:
                     rule = await self._rules.at(name, revision, self._ledger)
                 except HydrusdError:
                     # Can neither be proved nor done again: the lane makes dead letters of them.
-                    back |= {job.id: (job.step, True) for job in group}
+                    # From the first step on: at a later one all before it would count as proved.
+                    back |= {job.id: (0, True) for job in group}
                 else:
                     back |= await self._first_lost(rule, group)
             if not back:

@@ -859,15 +859,16 @@ class Ledger(KnownFiles):
                 )
 
     def give_up(self, ids: Sequence[JobId], detail: str, now: datetime) -> None:
-        """Make dead letters of settling jobs: what they do does not last."""
+        """Make dead letters of settling jobs: what they do does not last.
+
+        They keep the boot, unproved, so that ``retry`` has them begin again.
+        """
         with self._engine.begin() as connection:
             for chunk in _chunks(ids):
                 connection.execute(
                     update(job)
                     .where(job.c.id.in_(chunk), job.c.state == JobState.SETTLING)
-                    .values(
-                        state=JobState.DEAD, detail=detail, ending=None, boot=None, finished_at=now
-                    )
+                    .values(state=JobState.DEAD, detail=detail, ending=None, finished_at=now)
                 )
             self._tell_of_endings(connection, ids, now)
 

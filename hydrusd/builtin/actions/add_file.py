@@ -16,6 +16,7 @@ from anyio import to_thread
 from hydrusd.plugin import (
     AnyAction,
     Call,
+    Detail,
     FileChangedError,
     FileSource,
     Foreseen,
@@ -112,7 +113,7 @@ class AddFile(SetAction):
 
     @classmethod
     async def lost(cls, calls: Sequence[Call[AnyAction]]) -> Sequence[Call[AnyAction]]:
-        """Give those whose file the client does not have (any more)."""
+        """Give those whose file the client does not have (any more), or has with another size."""
         client = calls[0].client
         if not client.can_look_up_files:
             return calls
@@ -120,7 +121,44 @@ class AddFile(SetAction):
             known = await client.known_hashes([c.file_hash for c in calls if c.file_hash])
         except (PermissionMissing, VersionTooOld):
             return calls
-        return [call for call in calls if call.file_hash not in known]
+        wrong = await _wrong_sizes([call for call in calls if call.file_hash in known])
+        return [call for call in calls if call.file_hash not in known or call in wrong]
+
+
+async def _wrong_sizes(calls: Sequence[Call[AnyAction]]) -> dict[Call[AnyAction], int]:
+    """Give the calls whose file the client says to have with another size, and that size.
+
+    Hydrus keeps what it knows in several databases, one commit after the other: one that dies
+    in between can take what it knows of one file for another. The size gives that away, for
+    one request more in 256 files.
+    """
+    by_hash = {call.file_hash: call for call in calls if call.file_hash and call.source}
+    if not by_hash or not calls[0].client.can_search:
+        return {}
+    try:
+        rows = await calls[0].client.file_metadata(list(by_hash), detail=Detail.BASIC)
+    except (PermissionMissing, VersionTooOld):
+        return {}
+    sizes = {row.hash: row.size for row in rows if row.size is not None}
+    return {
+        call: sizes[call.file_hash]
+        for call in calls
+        if call.source and call.file_hash in sizes and sizes[call.file_hash] != call.source.size
+    }
+
+
+async def _refuse_wrong_sizes(calls: Sequence[Call[SetAction]]) -> None:
+    """Finish those that were begun before and whose file is another one in the client."""
+    for call, size in (await _wrong_sizes(calls)).items():
+        assert call.source is not None
+        call.finish(
+            Outcome.dead(
+                f"Hydrus has this file with {size} bytes, and it has {call.source.size}: its "
+                f"databases disagree, probably since it was killed. Have them checked (in "
+                f"Hydrus: database > check and repair), then retry; until then the source is "
+                f"left alone"
+            )
+        )
 
 
 def _foreseen(found: str | Outcome, known: set[str], deleted: set[str]) -> Foreseen:
@@ -147,8 +185,11 @@ async def _unknown(calls: Sequence[Call[SetAction]]) -> dict[Call[SetAction], st
             call.finish(found)
         else:
             hashes[call] = found
-    known = await _known(calls[0].client, list(hashes.values())) if hashes else set()
-    for call, file_hash in hashes.items():
+    again = [call for call in hashes if any(r.position == call.position for r in call.steps)]
+    await _refuse_wrong_sizes(again)
+    waiting = {call: h for call, h in hashes.items() if call.outcome is None}
+    known = await _known(calls[0].client, list(waiting.values())) if waiting else set()
+    for call, file_hash in waiting.items():
         if file_hash in known:
             call.finish(_there(call, file_hash, "already in Hydrus"))
     return {call: h for call, h in hashes.items() if call.outcome is None}
