@@ -239,6 +239,11 @@ def runs_show(run: int, everything: bool, state_dir: Path | None, as_json: bool)
     show_run(run, everything=everything, state_dir=state_dir, as_json=as_json)
 
 
+@cli.group(epilog=EXIT_CODES)
+def ledger() -> None:
+    """Look after the ledger itself: check it, back it up, mend it."""
+
+
 @cli.command(epilog=EXIT_CODES)
 @click.argument("rule")
 @click.option(
