@@ -286,12 +286,16 @@ class Daemon:
         async with anyio.create_task_group() as tasks:
 
             async def stop() -> None:
-                await self._stopped.wait()
-                log.info("stopping")
-                tasks.cancel_scope.cancel()
+                try:
+                    await self._stopped.wait()
+                    log.info("stopping")
+                    tasks.cancel_scope.cancel()
+                finally:
+                    writer.close()
 
             # From the first moment on: a busy client may not answer for minutes.
             tasks.start_soon(stop, name="stopping")
+            tasks.start_soon(writer.watch, name="health of the ledger")
             await self._look_first(clients, book)
             await writer(Ledger.listen, book.topics)
             await writer(

@@ -44,6 +44,7 @@ from hydrusd.errors import (
     HydrusdError,
     HydrusError,
     HydrusUnavailable,
+    LedgerError,
     PermissionMissing,
 )
 from hydrusd.hydrus import ClientInfo, HydrusClient
@@ -367,6 +368,8 @@ class Lane:
         work = [_Work(job, began_at) for job in jobs]
         try:
             rule = await self._rules.at(jobs[0].rule, jobs[0].revision, self._ledger)
+        except LedgerError:
+            raise  # says nothing of the rule
         except HydrusdError as error:
             reason = f"jobs that began under an older form of the rule cannot go on: {error}"
             for item in work:

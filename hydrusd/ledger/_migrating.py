@@ -44,6 +44,12 @@ def _refuse_newer(present: str | None) -> None:
         )
 
 
+def is_outdated(connection: Connection) -> bool:
+    """Say whether ``migrate`` would change tables that hold something."""
+    present = revision(connection)
+    return present in KNOWN and present != HEAD
+
+
 def migrate(connection: Connection) -> None:
     """Bring the tables up to date, inside the caller's transaction.
 
