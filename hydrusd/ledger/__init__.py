@@ -3,6 +3,7 @@
 The only room that knows SQL. Everything else asks it in words of the model.
 """
 
+from hydrusd.ledger._backups import Backup, Occasion, back_up, backups, export
 from hydrusd.ledger._explaining import (
     History,
     JobTrace,
@@ -41,6 +42,7 @@ from hydrusd.ledger._writer import LedgerWriter
 __all__ = [
     "FOR_GOOD",
     "RETRIED",
+    "Backup",
     "ClaimFilter",
     "DeadLetter",
     "History",
@@ -57,6 +59,7 @@ __all__ = [
     "NewJob",
     "NotMatched",
     "NotTaken",
+    "Occasion",
     "OpenJobs",
     "PassedOver",
     "PendingEvent",
@@ -66,5 +69,8 @@ __all__ = [
     "StepTrace",
     "StepUpdate",
     "Trace",
+    "back_up",
+    "backups",
+    "export",
     "waits_for",
 ]

@@ -128,7 +128,7 @@ def back_up(
         unfinished = made.path.with_name(made.path.name + _UNFINISHED)
         try:
             _copy(ledger, unfinished, still_wanted)
-            os.replace(unfinished, made.path)
+            unfinished.replace(made.path)
             sync_folder(folder)
         finally:
             for suffix in ("", "-journal", "-wal", "-shm"):
@@ -150,7 +150,7 @@ def export(ledger: Path, target: Path) -> None:
             raise LedgerError(f"{target} exists already; nothing was done")
         try:
             _copy(ledger, unfinished, lambda: None)
-            os.replace(unfinished, target)
+            unfinished.replace(target)
             sync_folder(target.parent)
         finally:
             unfinished.unlink(missing_ok=True)

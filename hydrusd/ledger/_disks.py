@@ -29,7 +29,7 @@ MOUNT_SECONDS = 5.0
 
 def network_mount(folder: Path) -> str | None:
     """Say on what network disk a folder lies; None where it lies on none, as far as is known."""
-    if sys.platform == "win32":
+    if os.name == "nt":
         return _on_windows(folder)
     try:
         mounts = _mounts()
