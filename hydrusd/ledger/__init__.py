@@ -37,6 +37,8 @@ from hydrusd.ledger._reading import (
     PassedOver,
     RuleCount,
 )
+from hydrusd.ledger._repairing import Health, LostJob, Repair, Repaired, examine
+from hydrusd.ledger._salvaging import Salvage
 from hydrusd.ledger._writer import LedgerWriter
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "Backup",
     "ClaimFilter",
     "DeadLetter",
+    "Health",
     "History",
     "Intake",
     "JobTrace",
@@ -55,6 +58,7 @@ __all__ = [
     "Ledger",
     "LedgerReader",
     "LedgerWriter",
+    "LostJob",
     "Memory",
     "NewJob",
     "NotMatched",
@@ -63,14 +67,18 @@ __all__ = [
     "OpenJobs",
     "PassedOver",
     "PendingEvent",
+    "Repair",
+    "Repaired",
     "RuleCount",
     "RunView",
+    "Salvage",
     "StepSummary",
     "StepTrace",
     "StepUpdate",
     "Trace",
     "back_up",
     "backups",
+    "examine",
     "export",
     "waits_for",
 ]

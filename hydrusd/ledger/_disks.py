@@ -8,6 +8,7 @@ in its own way where a folder lies; where it does not, nothing is claimed.
 from __future__ import annotations
 
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -53,7 +54,7 @@ def network_mount_among(mounts: Iterable[tuple[str, str]], real: str) -> str | N
 
 
 def _mounts() -> list[tuple[str, str]]:
-    if sys.platform == "linux":
+    if platform.system() == "Linux":
         table = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
         return mounts_of_linux(table)
     told = subprocess.run(
@@ -81,8 +82,7 @@ def mounts_as_printed(text: str) -> list[tuple[str, str]]:
 
 def _on_windows(folder: Path) -> str | None:
     """Ask Windows whose drive it is; a path that names a server is one of a network in any case."""
-    real = os.path.realpath(folder)
-    drive = os.path.splitdrive(real)[0]
+    drive = os.path.splitdrive(os.path.realpath(folder))[0]
     # \\?\ and \\.\ are other ways to write local paths; \\?\UNC\ is not.
     if re.match(r"\\\\(?![?.]\\)|\\\\\?\\UNC\\", drive, re.IGNORECASE):
         return f"a network disk ({drive})"

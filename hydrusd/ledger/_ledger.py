@@ -219,7 +219,7 @@ class Ledger:
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock = cls._take_lock(path) if exclusive else None
+            lock = cls.take_lock(path) if exclusive else None
         except (OSError, NotImplementedError) as error:  # the latter: a disk without file locks
             raise LedgerError(f"the ledger cannot be kept in {path.parent}: {error}") from error
         try:
@@ -251,7 +251,8 @@ class Ledger:
         return cls(engine, lock)
 
     @staticmethod
-    def _take_lock(path: Path) -> FileLock:
+    def take_lock(path: Path) -> FileLock:
+        """Keep every daemon away from a ledger. Raises LedgerLocked where one is at work."""
         # By default each thread has a lock of its own, and could not release this one.
         lock = FileLock(path.with_suffix(".lock"), thread_local=False)
         owner = path.with_suffix(".pid")
