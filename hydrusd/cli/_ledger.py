@@ -30,6 +30,7 @@ from hydrusd.ledger import (
     export,
 )
 
+PROBLEMS_SHOWN = 5
 LOST_SHOWN = 10
 _OCCASIONS = {
     Occasion.DAILY: "made by itself",
@@ -68,8 +69,10 @@ def _tell_health(console: Console, health: Health, kept: list[tuple[Backup, Heal
     line(console, "ledger ", str(health.path.absolute()))
     state = "damaged" if health.problems else f"sound, {_contents(health)}"
     console.print(f"  {size_in_words(health.size)}, {state}")
-    for problem in health.problems:
+    for problem in health.problems[:PROBLEMS_SHOWN]:
         indented(console, problem, 4)
+    if (more := len(health.problems) - PROBLEMS_SHOWN) > 0:
+        console.print(f"    … and {more} more at least")
     if not kept:
         console.print("no backups (the daemon makes the first a minute after it has started)")
         return
@@ -196,13 +199,21 @@ def _consequences(result: Repaired) -> Iterator[str]:
         )
     if result.going_on:
         yield f"  {_some(result.going_on, 'job')} that had not ended then will go on from there."
+    if result.beginning:
+        yield (
+            f"  {_some(result.beginning, 'job')} of which it is not known what their steps did "
+            f"will begin again."
+        )
     if result.asking:
         yield (
-            f"  {_some(result.asking, 'job')} that had not ended then will wait as dead letters, "
+            f"  {_some(result.asking, 'job')} that may have been done will wait as dead letters, "
             f"because doing them twice would show: decide with `hydrusd dead`."
         )
     if result.lost_jobs:
-        yield f"Gone: {_some(result.lost_jobs, 'job')} of which no event can be read:"
+        yield (
+            f"Gone: {_some(result.lost_jobs, 'job')} of which no event can be read; what was a "
+            f"file or a URL is noticed again:"
+        )
         for job in result.lost[:LOST_SHOWN]:
             yield f"  job {job.job_id} of rule {plain(job.rule)!r}, which was {job.state}"
         if result.lost_jobs > LOST_SHOWN:

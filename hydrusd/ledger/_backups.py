@@ -231,7 +231,9 @@ def problems_of(
             if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
                 still_wanted()
             return [str(error)]
-    return [] if found == [("ok",)] else [str(row[0]) for row in found]
+    # SQLite puts what it says of one table into one text.
+    told = [line for row in found for line in str(row[0]).splitlines()]
+    return [line for line in told if line != "ok" and not line.startswith("***")]
 
 
 @contextmanager

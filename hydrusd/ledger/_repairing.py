@@ -40,16 +40,21 @@ from hydrusd.ledger._backups import (
 from hydrusd.ledger._ledger import Ledger
 from hydrusd.ledger._mentioning import words_in_event, words_in_values
 from hydrusd.ledger._migrating import HEAD, KNOWN, migrate
-from hydrusd.ledger._salvaging import Salvage, Wreck, table_names, with_another_first_page
+from hydrusd.ledger._salvaging import Salvage, Wreck, table_names, with_first_page_of
 from hydrusd.ledger._sqlite import ledger_error, open_engine
 from hydrusd.ledger._tables import metadata
-from hydrusd.model import JobState
+from hydrusd.model import JobState, OutcomeKind
 
 UNKNOWN_SINCE = (
     "the ledger was repaired, and what became of this job after {made_at:%Y-%m-%d %H:%M} UTC is "
     "not known: it may have been done since"
 )
+UNKNOWN_STEPS = (
+    "the ledger was repaired, and what the steps of this job did is not known: begun again, it "
+    "would do a second time what was done"
+)
 MOST_LOST_TOLD = 1_000
+MOST_STEPS = 1_000
 PAGE = 1_000
 _SIDES = ("-wal", "-shm", "-journal")
 _NEWEST = "repair_newest"
@@ -87,7 +92,9 @@ class Repaired:
 
     ``tables`` tells what was read of the damaged ledger, ``rows`` what the new one has.
     ``from_backup`` counts the jobs that are known from the backup alone; of those that had not
-    ended ``going_on`` go on from where they were then, ``asking`` became dead letters.
+    ended ``going_on`` go on from where they were then. ``beginning`` counts jobs of which it is
+    not known what their steps did: they begin again. ``asking`` are those of both that became
+    dead letters instead.
     ``lost`` are jobs that are gone, the first thousand of ``lost_jobs``. ``unjudged`` counts
     events of which it is no longer known what the rules made of them.
     """
@@ -98,6 +105,7 @@ class Repaired:
     rows: dict[str, int] = field(default_factory=dict)
     from_backup: int = 0
     going_on: int = 0
+    beginning: int = 0
     asking: int = 0
     lost: list[LostJob] = field(default_factory=list)
     lost_jobs: int = 0
@@ -273,17 +281,15 @@ class Repair:
     def _open_wreck(self, result: Repaired) -> Wreck | None:
         if result.source is None:
             return None
-        try:
-            wreck = Wreck(result.source)
-        except (sqlite3.Error, LedgerError):
-            if result.backup is None:
-                return None
+        with suppress(sqlite3.Error, LedgerError, ValueError):
+            return _ledger_wreck(result.source)
+        others = [result.source, *([result.backup.path] if result.backup else [])]
+        for other in others:
             with suppress(sqlite3.Error, LedgerError, ValueError):
                 self._remove(self._wreck)
-                with_another_first_page(result.source, result.backup.path, self._wreck)
-                return Wreck(self._wreck)
-            return None
-        return wreck if wreck.columns("event") else None
+                with_first_page_of(other, result.source, self._wreck)
+                return _ledger_wreck(self._wreck)
+        return None
 
     def _lay_ground(self, backup: Backup | None, version: str | None) -> None:
         """Begin with the backup, or with nothing, in the tables that the damaged ledger has."""
@@ -323,6 +329,7 @@ class Repair:
                 left = self._ledger.with_name(self._ledger.name + suffix)
                 if left.exists():
                     left.replace(aside.with_name(aside.name + suffix))
+            aside.with_name(f"{aside.name}-shm").unlink(missing_ok=True)
             sync_folder(self._ledger.parent)
             self._repaired.replace(self._ledger)
             sync_folder(self._ledger.parent)
@@ -337,6 +344,15 @@ class Repair:
         """Leave everything as it was."""
         if self._ledger.exists():
             self._remove(self._repaired)
+
+
+def _ledger_wreck(path: Path) -> Wreck:
+    """Open a wreck. Raises sqlite3.Error, and ValueError where it is none of a ledger."""
+    wreck = Wreck(path)
+    if not wreck.columns("event"):
+        wreck.close()
+        raise ValueError(f"{path} has no tables of a ledger")
+    return wreck
 
 
 def _version_of(path: Path) -> str | None:
@@ -426,8 +442,11 @@ def _put_together(
     made.execute("DELETE FROM condition")
     _find_words(made)
     _count_signals(made)
+    doubts = _Doubts(made, now, careful)
+    _begin_again(made, result, doubts)
     if result.backup is not None:
-        _doubt(made, result, result.backup, now, careful)
+        _doubt(made, result, result.backup, doubts)
+    result.asking = doubts.asking
     made.execute(f"DROP TABLE IF EXISTS {_NEWEST}")
     result.unjudged = made.execute(
         "SELECT count(*) FROM event WHERE freed = 0 AND id NOT IN (SELECT event_id FROM job) "
@@ -495,33 +514,69 @@ def _count_signals(made: sqlite3.Connection) -> None:
     )
 
 
-def _doubt(
-    made: sqlite3.Connection, result: Repaired, backup: Backup, now: datetime, careful: Careful
-) -> None:
+class _Doubts:
+    """Makes dead letters of jobs that may have been done, where doing them twice would show."""
+
+    def __init__(self, made: sqlite3.Connection, now: datetime, careful: Careful) -> None:
+        self._made = made
+        self._careful = careful
+        self._moment = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        self.asking = 0
+
+    def ask(self, jobs: Sequence[tuple[int, Sequence[str]]], detail: str) -> list[int]:
+        """Do it for those of the jobs with such a step before them; give the others."""
+        doubtful = [i for i, actions in jobs if any(map(self._careful, actions))]
+        self._made.executemany(
+            "UPDATE job SET state = ?, detail = ?, finished_at = ?, ending = NULL, owner = NULL, "
+            "lease_until = NULL WHERE id = ?",
+            [(JobState.DEAD.value, detail, self._moment, i) for i in doubtful],
+        )
+        self.asking += len(doubtful)
+        asking = set(doubtful)
+        return [i for i, _ in jobs if i not in asking]
+
+
+_OPEN_JOBS = (
+    "SELECT job.id, job.step, definition FROM job "
+    "LEFT JOIN rule_revision r ON r.rule = job.rule AND r.revision = job.revision "
+    "WHERE job.finished_at IS NULL AND "
+)
+
+
+def _begin_again(made: sqlite3.Connection, result: Repaired, doubts: _Doubts) -> None:
+    """Have jobs begin again of which it is not known what each step before did.
+
+    What a step did is looked up after a restart of the client, before a source is disposed of:
+    what is not known to have been done would not be missed.
+    """
+    rows = made.execute(
+        f"{_OPEN_JOBS} job.step > 0 AND job.step > (SELECT count(*) FROM step WHERE "
+        "step.job_id = job.id AND step.position < job.step AND step.outcome = ?)",
+        [OutcomeKind.DONE.value],
+    ).fetchall()
+    made.executemany(
+        "UPDATE job SET step = 0, state = ?, attempt = 0, needs_client = 1, boot = NULL, "
+        "ending = NULL, owner = NULL, lease_until = NULL WHERE id = ?",
+        [(JobState.READY.value, i) for i, _, _ in rows],
+    )
+    jobs = [(i, _steps_of(definition)[:step]) for i, step, definition in rows]
+    result.beginning = len(doubts.ask(jobs, UNKNOWN_STEPS))
+
+
+def _doubt(made: sqlite3.Connection, result: Repaired, backup: Backup, doubts: _Doubts) -> None:
     """Decide what becomes of jobs that are known only as they were when the backup was made."""
     known = made.execute("SELECT 1 FROM sqlite_master WHERE name = ?", [_NEWEST]).fetchone()
     old = f"job.id NOT IN (SELECT id FROM {_NEWEST})" if known else "1"
     result.from_backup = made.execute(f"SELECT count(*) FROM job WHERE {old}").fetchone()[0]
-    open_jobs = made.execute(
-        "SELECT job.id, job.step, definition FROM job "
-        "LEFT JOIN rule_revision r ON r.rule = job.rule AND r.revision = job.revision "
-        f"WHERE job.finished_at IS NULL AND {old}"
-    ).fetchall()
-    asking = [i for i, step, text in open_jobs if any(map(careful, _steps_from(text, step)))]
-    result.asking, result.going_on = len(asking), len(open_jobs) - len(asking)
-    detail = UNKNOWN_SINCE.format(made_at=backup.made_at)
-    moment = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    made.executemany(
-        "UPDATE job SET state = ?, detail = ?, finished_at = ?, ending = NULL, owner = NULL, "
-        "lease_until = NULL WHERE id = ?",
-        [(JobState.DEAD.value, detail, moment, i) for i in asking],
-    )
+    rows = made.execute(f"{_OPEN_JOBS} {old}").fetchall()
+    jobs = [(i, _steps_of(definition)[step:]) for i, step, definition in rows]
+    result.going_on = len(doubts.ask(jobs, UNKNOWN_SINCE.format(made_at=backup.made_at)))
 
 
-def _steps_from(definition: str | None, step: int) -> list[str]:
-    """Give the names of the actions that a job has before it; "" for what cannot be told."""
+def _steps_of(definition: str | None) -> list[str]:
+    """Give the names of a rule's actions; many without a name where they are not known."""
     try:
         steps = json.loads(definition or "")["do"]
-        return [next(iter(s)) if isinstance(s, dict) else str(s) for s in steps[step:]]
+        return [next(iter(s)) if isinstance(s, dict) else str(s) for s in steps]
     except (ValueError, KeyError, TypeError, StopIteration):
-        return [""]
+        return [""] * MOST_STEPS

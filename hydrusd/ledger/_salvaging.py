@@ -187,20 +187,24 @@ class Wreck:
         return first
 
 
-def with_another_first_page(ledger: Path, backup: Path, target: Path) -> None:
-    """Copy a ledger whose first page is damaged, with the first page of its backup.
+def with_first_page_of(other: Path, ledger: Path, target: Path) -> None:
+    """Copy a ledger that SQLite does not even open, with a first page that it may like better.
 
-    That page says where the tables begin, which no daily work changes. Raises OSError, and
-    ValueError where the two do not go together.
+    That page says where the tables begin, which no daily work changes, so that of a backup will
+    do; and how many pages there are, which is counted anew: a file that was cut off still has
+    those before the cut. ``other`` may be the ledger itself. Raises OSError, and ValueError where
+    the two do not go together.
     """
-    with backup.open("rb") as opened:
+    with other.open("rb") as opened:
         header = opened.read(HEADER_BYTES)
+        if not header.startswith(b"SQLite format 3\0"):
+            raise ValueError(f"{other} has no first page")
         size = int.from_bytes(header[16:18], "big")
         size = 65536 if size == 1 else size
         page = bytearray(header + opened.read(size - HEADER_BYTES))
-    pages, rest = divmod(ledger.stat().st_size, size)
-    if rest or not pages or len(page) != size:
-        raise ValueError("the ledger and its backup have pages of different sizes")
+    pages = ledger.stat().st_size // size
+    if not pages or len(page) != size:
+        raise ValueError(f"{ledger} has no whole page")
     page[18:20] = b"\2\2"  # in WAL mode, as the ledger was
     page[28:32] = pages.to_bytes(4, "big")
     page[92:96] = page[24:28]  # so that the number of pages counts
@@ -210,6 +214,7 @@ def with_another_first_page(ledger: Path, backup: Path, target: Path) -> None:
         shutil.copyfile(log, target.with_name(f"{target.name}-wal"))
     with target.open("rb+") as copied:
         copied.write(page)
+        copied.truncate(pages * size)
 
 
 def table_names(path: Path) -> list[str]:
