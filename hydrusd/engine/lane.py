@@ -73,6 +73,9 @@ STEADY_SECONDS = 60.0
 """A connection that held for so long was a good one: the next outage is asked after at once."""
 CLOCK_TOLERANCE = timedelta(seconds=5)
 """A clock that is put back by less is being corrected, as clocks are."""
+SLEPT_SECONDS = 30.0
+"""A timer that rings so much too late, or a time of day that is so much later than it should be,
+means that the machine was suspended, the process stopped, or the clock set."""
 DEAD_TOLD = 10
 """How many dead letters of one set are named in the log; `hydrusd status` shows the others."""
 PROBE_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
@@ -178,6 +181,7 @@ class Lane:
         self._boot = ""
         # What the time of day is at zero of the clock that never jumps.
         self._ahead = clock.now() - timedelta(seconds=clock.monotonic())
+        self._slept = False
         self._settling = Settling(
             name,
             client,
@@ -216,14 +220,39 @@ class Lane:
     async def _follow_clock(self) -> None:
         """Move what is due later along with a clock that somebody put back.
 
-        Otherwise a clock that was a year ahead for an hour would delay retries by a year.
+        Otherwise a clock that was a year ahead for an hour would delay retries by a year. A clock
+        that is suddenly later is that of a machine which has slept.
         """
         now = self._clock.now()
         expected = self._ahead + timedelta(seconds=self._clock.monotonic())
         self._ahead += now - expected
+        if self._slept or now - expected > timedelta(seconds=SLEPT_SECONDS):
+            await self._wake_up()
         if expected - now > CLOCK_TOLERANCE:
             log.warning(f"the clock went back by {expected - now}", lane=self.name)
             await self._ledger(Ledger.bring_forward, self.name, expected - now, now)
+
+    async def _wake_up(self) -> None:
+        """Take nothing for granted after a sleep: connections are dead, the client may be another.
+
+        Connecting asks harmless questions, on which it costs nothing to find that out.
+        """
+        self._slept = False
+        await self._ledger(Ledger.renew, self._owner, self._clock.now())
+        if self._parked is None:
+            log.info("the machine slept, or its clock was set: connecting again", lane=self.name)
+            self._probes = 0
+            self._parked = _Parked("the machine slept", self._clock.monotonic())
+        else:
+            self._parked.until = self._clock.monotonic()
+
+    async def _sleep(self, seconds: float) -> None:
+        began = self._clock.monotonic()
+        await self._clock.sleep(seconds)
+        self._note_lateness(began, seconds)
+
+    def _note_lateness(self, began: float, seconds: float) -> None:
+        self._slept |= self._clock.monotonic() - began - seconds > SLEPT_SECONDS
 
     async def _begin(self) -> None:
         latest = await self._ledger(Ledger.latest_time)
@@ -266,8 +295,9 @@ class Lane:
             waits.append(self._parked.until - now)
         elif (settles := self._settling.due_in_seconds()) is not None:
             waits.append(settles)
-        seconds = max(min(waits), 0.01)
+        began, seconds = self._clock.monotonic(), max(min(waits), 0.01)
         await first_of(self._woken, self._clock, seconds, name=f"rest of lane {self.name}")
+        self._note_lateness(began, seconds)
 
     # --- parking -------------------------------------------------------------------------
 
@@ -524,7 +554,7 @@ class Lane:
         """Store outcomes while the rest of the set is still under way."""
         renewed = self._clock.monotonic()
         while True:
-            await self._clock.sleep(FLUSH_SECONDS)
+            await self._sleep(FLUSH_SECONDS)
             with anyio.CancelScope(shield=True):
                 await self._store(current)
                 if self._clock.monotonic() - renewed >= RENEW_SECONDS:

@@ -39,7 +39,7 @@ class LedgerWriter:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._limiter = anyio.CapacityLimiter(1)
-        self._full = False
+        self._waiting = 0
         self._closing = anyio.Event()
         self._damage: LedgerDamaged | None = None
         self._damaged = anyio.Event()
@@ -51,22 +51,38 @@ class LedgerWriter:
 
         Values that the database cannot hold are a LedgerError, like everything it says itself.
         """
+
+        def call() -> T:
+            return method(self._ledger, *args, **kwargs)
+
+        try:
+            return await self._run(call)
+        except LedgerFull as error:
+            if self._closing.is_set():
+                raise
+            if not self._waiting:
+                log.warning(f"everything waits: {error}. Nothing is lost; it goes on by itself")
+        # Others may read meanwhile, or find room for less: what counts is who waits.
+        self._waiting += 1
+        try:
+            result = await self._when_there_is_room(call)
+        finally:
+            self._waiting -= 1
+        if not self._waiting:
+            log.info("there is room for the ledger again; the work goes on")
+        return result
+
+    async def _when_there_is_room(self, call: Callable[[], T]) -> T:
         wait = FIRST_WAIT_SECONDS
         while True:
-            try:
-                result = await self._run(lambda: method(self._ledger, *args, **kwargs))
-            except LedgerFull as error:
-                if self._closing.is_set():
-                    raise
-                self._say_full(error)
-            else:
-                if self._full:
-                    self._full = False
-                    log.info("there is room for the ledger again; the work goes on")
-                return result
             # Real seconds: no clock of ours is asked how long a person needs to make room.
             with anyio.move_on_after(wait):
                 await self._closing.wait()
+            try:
+                return await self._run(call)
+            except LedgerFull:
+                if self._closing.is_set():
+                    raise
             wait = min(2 * wait, LONGEST_WAIT_SECONDS)
 
     async def _run(self, call: Callable[[], T]) -> T:
@@ -79,11 +95,6 @@ class LedgerWriter:
             raise
         except StatementError as error:
             raise LedgerError(f"the ledger cannot hold this: {error.orig}") from error
-
-    def _say_full(self, error: LedgerFull) -> None:
-        if not self._full:
-            self._full = True
-            log.error(f"everything waits: {error}. Nothing is lost, and it goes on by itself")
 
     def close(self) -> None:
         """Wait for no room any more: the daemon stops. Call it on the event loop."""
