@@ -14,7 +14,7 @@ from __future__ import annotations
 import inspect
 import random
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
@@ -43,9 +43,11 @@ from hydrusd.errors import (
     ExpressionError,
     HydrusdError,
     HydrusError,
+    HydrusFailed,
     HydrusUnavailable,
     LedgerError,
     PermissionMissing,
+    RequestRejected,
 )
 from hydrusd.hydrus import ClientInfo, HydrusClient
 from hydrusd.ledger import RETRIED, ClaimFilter, JobUpdate, Ledger, LedgerWriter, StepUpdate
@@ -510,7 +512,7 @@ class Lane:
             if issubclass(step.action_class, SetAction):
                 await step.action_class.run_set(cast("Sequence[Call[SetAction]]", calls))
             else:
-                await _one_by_one(cast("Sequence[Call[Action]]", calls), self._raised)
+                await _one_by_one(cast("Sequence[Call[Action]]", calls), self._raised, self._sick)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the table decides what it means
             await self._settle_failure(step, calls, error)
         else:
@@ -526,6 +528,7 @@ class Lane:
             return
         if not isinstance(error, HydrusdError):
             log.debug("action failed", step=step.name, exc_info=error)
+        error = await self._sick(error) or error
         verdict = judge_error(error, attempt=max(call.attempt for call in left))
         if verdict.splits and len(calls) > 1:
             # Also where one is left: what spoilt the set may have been finished before.
@@ -536,6 +539,20 @@ class Lane:
         for call in left:
             self._raised.add(call.job_id)
             call.finish(verdict.outcome)
+
+    async def _sick(self, error: BaseException) -> HydrusUnavailable | None:
+        """Say what is wrong with the client as a whole, where a failure may come from that.
+
+        No item is sentenced by what answers in the client's place: another program on its port,
+        a proxy, a client that fails at everything. It has to answer sensibly when it connects.
+        """
+        if not isinstance(error, HydrusFailed | RequestRejected) or error.status is None:
+            return None
+        try:
+            await self._client.connect()
+        except HydrusError as other:
+            return HydrusUnavailable(str(other))
+        return None
 
     def _require_permissions(self, step: CompiledStep) -> None:
         info = self._client.info
@@ -708,11 +725,15 @@ def _open(calls: Iterable[Call[AnyAction]]) -> list[Call[AnyAction]]:
     return [call for call in calls if call.outcome is None]
 
 
-async def _one_by_one(calls: Sequence[Call[Action]], raised: set[JobId]) -> None:
+async def _one_by_one(
+    calls: Sequence[Call[Action]],
+    raised: set[JobId],
+    sick: Callable[[BaseException], Awaitable[HydrusUnavailable | None]],
+) -> None:
     """Run an action that knows one item at a time, a few at once.
 
     What one item raises is that item's fate, and is noted in ``raised``; only what concerns
-    the client as a whole ends the set.
+    the client as a whole, as ``sick`` may tell of an error, ends the set.
     """
     limiter = anyio.CapacityLimiter(ONE_BY_ONE_WIDTH)
     general: list[HydrusError] = []
@@ -735,6 +756,10 @@ async def _one_by_one(calls: Sequence[Call[Action]], raised: set[JobId]) -> None
                     return
                 outcome = judge_error(error, attempt=call.attempt).outcome
             except (Exception, SystemExit) as error:
+                if (whole := await sick(error)) is not None:
+                    general.append(whole)
+                    tasks.cancel_scope.cancel()
+                    return
                 log.debug("action failed", exc_info=error)
                 raised.add(call.job_id)
                 outcome = judge_error(error, attempt=call.attempt).outcome
