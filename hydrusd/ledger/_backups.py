@@ -124,7 +124,7 @@ def back_up(
         folder.mkdir(exist_ok=True)
         for left in folder.glob(f"*{_UNFINISHED}*"):  # by a process that was killed
             left.unlink(missing_ok=True)
-        made = _free_name(folder, occasion, now)
+        made = _next(ledger, occasion, now)
         unfinished = made.path.with_name(made.path.name + _UNFINISHED)
         try:
             _copy(ledger, unfinished, still_wanted)
@@ -158,15 +158,13 @@ def export(ledger: Path, target: Path) -> None:
         raise LedgerError(f"no backup of the ledger can be made at {target}: {error}") from error
 
 
-def _free_name(folder: Path, occasion: Occasion, now: datetime) -> Backup:
+def _next(ledger: Path, occasion: Occasion, now: datetime) -> Backup:
     made_at = now.astimezone(UTC).replace(microsecond=0)
-    number = 0
-    while True:
-        again = f"-{number}" if number else ""
-        path = folder / f"ledger-{made_at.strftime(_TIME)}{again}-{occasion.value}.sqlite"
-        if not path.exists():
-            return Backup(made_at, number, path, occasion)
-        number += 1
+    # Behind all of the same second, though some of these may have been deleted again.
+    number = max((b.number + 1 for b in backups(ledger) if b.made_at == made_at), default=0)
+    again = f"-{number}" if number else ""
+    name = f"ledger-{made_at.strftime(_TIME)}{again}-{occasion.value}.sqlite"
+    return Backup(made_at, number, ledger.parent / FOLDER / name, occasion)
 
 
 def _delete_oldest(ledger: Path, occasion: Occasion, keep: int, made: Backup) -> None:

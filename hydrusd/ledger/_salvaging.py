@@ -260,11 +260,12 @@ def _reader(table: Table | None, name: str, column: str) -> Callable[[Any], Any]
                 raise TypeError("no number")
             return value
         text = value.decode() if isinstance(value, bytes) else value
+        if isinstance(kind, JSON):
+            json.loads(str(text))  # SQLite keeps one that is a number as a number
+            return text
         if known is not None and not isinstance(text, str):
             raise TypeError("no text")
-        if isinstance(kind, JSON):
-            json.loads(str(text))
-        elif isinstance(kind, Moment):
+        if isinstance(kind, Moment):
             if not _MOMENT.fullmatch(str(text)):
                 raise ValueError("no time")
             datetime.fromisoformat(str(text))
