@@ -7,6 +7,7 @@ in its own way where a folder lies; where it does not, nothing is claimed.
 
 from __future__ import annotations
 
+import ntpath
 import os
 import platform
 import re
@@ -81,14 +82,20 @@ def mounts_as_printed(text: str) -> list[tuple[str, str]]:
 
 
 def _on_windows(folder: Path) -> str | None:
-    """Ask Windows whose drive it is; a path that names a server is one of a network in any case."""
-    drive = os.path.splitdrive(os.path.realpath(folder))[0]
-    # \\?\ and \\.\ are other ways to write local paths; \\?\UNC\ is not.
-    if re.match(r"\\\\(?![?.]\\)|\\\\\?\\UNC\\", drive, re.IGNORECASE):
-        return f"a network disk ({drive})"
+    real = os.path.realpath(folder)
+    if server := server_named_in(real):
+        return f"a network disk ({server})"
     if sys.platform == "win32":
         import ctypes
 
+        drive = ntpath.splitdrive(real)[0]
         if ctypes.windll.kernel32.GetDriveTypeW(f"{drive}\\") == _REMOTE_DRIVE:
             return f"a network disk (drive {drive})"
     return None
+
+
+def server_named_in(real: str) -> str | None:
+    """Give the server and share that a real path of Windows begins with; None for a drive."""
+    # \\?\ and \\.\ are other ways to write local paths; \\?\UNC\ is not.
+    found = re.match(r"\\\\(?:\?\\UNC\\)?(?![?.]\\)([^\\]+\\[^\\]+)", real, re.IGNORECASE)
+    return f"\\\\{found[1]}" if found else None

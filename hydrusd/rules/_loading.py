@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StrictBool
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StrictBool, field_validator
 
 from hydrusd.errors import ConfigError, ExpressionError
 from hydrusd.rules import _yaml
@@ -60,8 +60,15 @@ class _Limits(BaseModel):
 class _Backups(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    every: Duration = Field(default=BackupsSpec().every_seconds, ge=3600)
+    every: Duration = BackupsSpec().every_seconds
     keep: int = Field(default=BackupsSpec().keep, ge=0, le=100)
+
+    @field_validator("every")
+    @classmethod
+    def _not_too_often(cls, value: float) -> float:
+        if value < 3600:
+            raise ValueError("it must be at least 1h")
+        return value
 
 
 class _Client(BaseModel):

@@ -62,13 +62,17 @@ async def test_work_waits_for_room_and_loses_nothing(bench):
 async def test_it_can_be_stopped_while_it_waits_and_goes_on_after_a_restart(bench):
     at = bench()
     names = [f"{n}.jpg" for n in range(30)]
-    with pytest.raises(ExceptionGroup) as caught:
+
+    async def live():
         async with at.running():
             await at.notice(*names)
             await at.wait(lambda: sum(at.simulator.imports().values()) > 3)
             await at._writer(pages)
             await at.wait(lambda: at._writer._waiting)
             at._writer.close()  # as the daemon does when it is asked to stop
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await live()
     assert caught.group_contains(LedgerFull)
     async with at.running():
         await at.rest()
