@@ -20,6 +20,7 @@ from anyio.abc import TaskGroup
 from hydrusd import builtin
 from hydrusd.clock import Clock, SystemClock
 from hydrusd.engine import (
+    BackingUp,
     CompiledRule,
     Intake,
     Lane,
@@ -295,12 +296,16 @@ class Daemon:
         async with anyio.create_task_group() as tasks:
 
             async def stop() -> None:
-                await self._stopped.wait()
-                log.info("stopping")
-                tasks.cancel_scope.cancel()
+                try:
+                    await self._stopped.wait()
+                    log.info("stopping")
+                    tasks.cancel_scope.cancel()
+                finally:
+                    writer.close()
 
             # From the first moment on: a busy client may not answer for minutes.
             tasks.start_soon(stop, name="stopping")
+            tasks.start_soon(writer.watch, name="health of the ledger")
             await self._look_first(clients, book)
             await writer(Ledger.listen, book.topics)
             await writer(
@@ -323,6 +328,7 @@ class Daemon:
             off_limits = OffLimits(self._state_dir)
             if book.topics:
                 tasks.start_soon(signals.run, name="signals")
+            self._back_up(writer, tasks)
             for source in book.sources():
                 wake, client = lanes[source.client].wake, clients[source.client]
                 intake = Intake(
@@ -333,6 +339,15 @@ class Daemon:
             rules = f"{count} rule{'s' if count != 1 else ''}"
             log.info(f"started with {rules}; ledger {path}", rules=count, ledger=path)
         log.info("stopped")
+
+    def _back_up(self, writer: LedgerWriter, tasks: TaskGroup) -> None:
+        """Have the ledger backed up now and then, unless the rules file says otherwise."""
+        path, spec = self._state_dir / LEDGER_FILE, self._configuration.rules.backups
+        if spec.keep:
+            backing_up = BackingUp(
+                path, writer, self._clock, every_seconds=spec.every_seconds, keep=spec.keep
+            )
+            tasks.start_soon(backing_up.run, name="backups")
 
     def _tell_progress(
         self, name: str, client: HydrusClient, writer: LedgerWriter, tasks: TaskGroup

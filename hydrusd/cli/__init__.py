@@ -239,6 +239,58 @@ def runs_show(run: int, everything: bool, state_dir: Path | None, as_json: bool)
     show_run(run, everything=everything, state_dir=state_dir, as_json=as_json)
 
 
+@cli.group(epilog=EXIT_CODES)
+def ledger() -> None:
+    """Look after the ledger itself: check it, back it up, mend it."""
+
+
+@ledger.command("check", epilog=EXIT_CODES)
+@STATE_DIR
+@JSON
+def ledger_check(state_dir: Path | None, as_json: bool) -> None:
+    """Look at every page of the ledger and of its backups, and say what is wrong.
+
+    Changes nothing; a daemon may run meanwhile.
+    """
+    from hydrusd.cli._ledger import check_ledger
+
+    check_ledger(state_dir, as_json=as_json)
+
+
+@ledger.command("backup", epilog=EXIT_CODES)
+@click.option(
+    "--to",
+    "target",
+    type=click.Path(path_type=Path),
+    help="Write it to this file. Default: beside those that are made every day.",
+)
+@STATE_DIR
+@JSON
+def ledger_backup(target: Path | None, state_dir: Path | None, as_json: bool) -> None:
+    """Make a backup of the ledger now; a daemon may run meanwhile.
+
+    The newest 5 that were asked for are kept beside the daily ones.
+    """
+    from hydrusd.cli._ledger import back_up_ledger
+
+    back_up_ledger(state_dir, target=target, as_json=as_json)
+
+
+@ledger.command("repair", epilog=EXIT_CODES)
+@click.option("--yes", is_flag=True, help="Ask nothing.")
+@STATE_DIR
+@JSON
+def ledger_repair(yes: bool, state_dir: Path | None, as_json: bool) -> None:
+    """Make a sound ledger of what can be read and of the newest backup.
+
+    Says first what would be missing, and asks. The damaged ledger is kept beside the new one.
+    The daemon must not run.
+    """
+    from hydrusd.cli._ledger import repair_ledger
+
+    repair_ledger(state_dir, yes=yes, as_json=as_json)
+
+
 @cli.command(epilog=EXIT_CODES)
 @click.argument("rule")
 @click.option(

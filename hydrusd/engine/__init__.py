@@ -1,5 +1,6 @@
 """The engine: intake, matching, lanes, settling, retrying."""
 
+from hydrusd.engine.backing_up import BackingUp
 from hydrusd.engine.compiling import CompiledRule, compile_rule
 from hydrusd.engine.intake import Intake
 from hydrusd.engine.lane import Lane
@@ -10,6 +11,7 @@ from hydrusd.engine.rulebook import RuleBook, Source
 from hydrusd.engine.signals import Signals
 
 __all__ = [
+    "BackingUp",
     "CompiledRule",
     "Intake",
     "Lane",

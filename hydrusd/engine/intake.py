@@ -21,7 +21,7 @@ from hydrusd.engine.matching import judge
 from hydrusd.engine.off_limits import OffLimits
 from hydrusd.engine.rulebook import Source
 from hydrusd.engine.signals import Signals
-from hydrusd.errors import HydrusdError, HydrusError
+from hydrusd.errors import HydrusdError, HydrusError, LedgerDamaged
 from hydrusd.hydrus import HydrusClient
 from hydrusd.ledger import (
     FOR_GOOD,
@@ -254,6 +254,8 @@ class Intake:
                 failure = "it ended by itself"
             except HydrusError as error:
                 failure, longest = str(error), LONGEST_RESTART_FOR_CLIENT_SECONDS
+            except LedgerDamaged:
+                raise  # no trigger's fault, and nothing that a second try would mend
             except HydrusdError as error:
                 failure = str(error)
             except (Exception, SystemExit) as error:  # the plugin boundary

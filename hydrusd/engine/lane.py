@@ -14,7 +14,7 @@ from __future__ import annotations
 import inspect
 import random
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import cast
@@ -43,8 +43,11 @@ from hydrusd.errors import (
     ExpressionError,
     HydrusdError,
     HydrusError,
+    HydrusFailed,
     HydrusUnavailable,
+    LedgerError,
     PermissionMissing,
+    RequestRejected,
 )
 from hydrusd.hydrus import ClientInfo, HydrusClient
 from hydrusd.ledger import RETRIED, ClaimFilter, JobUpdate, Ledger, LedgerWriter, StepUpdate
@@ -72,6 +75,9 @@ STEADY_SECONDS = 60.0
 """A connection that held for so long was a good one: the next outage is asked after at once."""
 CLOCK_TOLERANCE = timedelta(seconds=5)
 """A clock that is put back by less is being corrected, as clocks are."""
+SLEPT_SECONDS = 30.0
+"""A timer that rings so much too late, or a time of day that is so much later than it should be,
+means that the machine was suspended, the process stopped, or the clock set."""
 DEAD_TOLD = 10
 """How many dead letters of one set are named in the log; `hydrusd status` shows the others."""
 PROBE_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
@@ -188,6 +194,7 @@ class Lane:
         self._boot = ""
         # What the time of day is at zero of the clock that never jumps.
         self._ahead = clock.now() - timedelta(seconds=clock.monotonic())
+        self._slept = False
         self._settling = Settling(
             name,
             client,
@@ -227,14 +234,39 @@ class Lane:
     async def _follow_clock(self) -> None:
         """Move what is due later along with a clock that somebody put back.
 
-        Otherwise a clock that was a year ahead for an hour would delay retries by a year.
+        Otherwise a clock that was a year ahead for an hour would delay retries by a year. A clock
+        that is suddenly later is that of a machine which has slept.
         """
         now = self._clock.now()
         expected = self._ahead + timedelta(seconds=self._clock.monotonic())
         self._ahead += now - expected
+        if self._slept or now - expected > timedelta(seconds=SLEPT_SECONDS):
+            await self._wake_up()
         if expected - now > CLOCK_TOLERANCE:
             log.warning(f"the clock went back by {expected - now}", lane=self.name)
             await self._ledger(Ledger.bring_forward, self.name, expected - now, now)
+
+    async def _wake_up(self) -> None:
+        """Take nothing for granted after a sleep: connections are dead, the client may be another.
+
+        Connecting asks harmless questions, on which it costs nothing to find that out.
+        """
+        self._slept = False
+        await self._ledger(Ledger.renew, self._owner, self._clock.now())
+        if self._parked is None:
+            log.info("the machine slept, or its clock was set: connecting again", lane=self.name)
+            self._probes = 0
+            self._parked = _Parked("the machine slept", self._clock.monotonic())
+        else:
+            self._parked.until = self._clock.monotonic()
+
+    async def _sleep(self, seconds: float) -> None:
+        began = self._clock.monotonic()
+        await self._clock.sleep(seconds)
+        self._note_lateness(began, seconds)
+
+    def _note_lateness(self, began: float, seconds: float) -> None:
+        self._slept |= self._clock.monotonic() - began - seconds > SLEPT_SECONDS
 
     async def _begin(self) -> None:
         latest = await self._ledger(Ledger.latest_time)
@@ -277,8 +309,9 @@ class Lane:
             waits.append(self._parked.until - now)
         elif (settles := self._settling.due_in_seconds()) is not None:
             waits.append(settles)
-        seconds = max(min(waits), 0.01)
+        began, seconds = self._clock.monotonic(), max(min(waits), 0.01)
         await first_of(self._woken, self._clock, seconds, name=f"rest of lane {self.name}")
+        self._note_lateness(began, seconds)
 
     # --- parking -------------------------------------------------------------------------
 
@@ -383,6 +416,8 @@ class Lane:
         work = [_Work(job, began_at) for job in jobs]
         try:
             rule = await self._rules.at(jobs[0].rule, jobs[0].revision, self._ledger)
+        except LedgerError:
+            raise  # says nothing of the rule
         except HydrusdError as error:
             reason = f"jobs that began under an older form of the rule cannot go on: {error}"
             for item in work:
@@ -504,7 +539,7 @@ class Lane:
             if issubclass(step.action_class, SetAction):
                 await step.action_class.run_set(cast("Sequence[Call[SetAction]]", calls))
             else:
-                await _one_by_one(cast("Sequence[Call[Action]]", calls), self._raised)
+                await _one_by_one(cast("Sequence[Call[Action]]", calls), self._raised, self._sick)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the table decides what it means
             await self._settle_failure(step, calls, error)
         else:
@@ -520,6 +555,7 @@ class Lane:
             return
         if not isinstance(error, HydrusdError):
             log.debug("action failed", step=step.name, exc_info=error)
+        error = await self._sick(error) or error
         verdict = judge_error(error, attempt=max(call.attempt for call in left))
         if verdict.splits and len(calls) > 1:
             # Also where one is left: what spoilt the set may have been finished before.
@@ -530,6 +566,20 @@ class Lane:
         for call in left:
             self._raised.add(call.job_id)
             call.finish(verdict.outcome)
+
+    async def _sick(self, error: BaseException) -> HydrusUnavailable | None:
+        """Say what is wrong with the client as a whole, where a failure may come from that.
+
+        No item is sentenced by what answers in the client's place: another program on its port,
+        a proxy, a client that fails at everything. It has to answer sensibly when it connects.
+        """
+        if not isinstance(error, HydrusFailed | RequestRejected) or error.status is None:
+            return None
+        try:
+            await self._client.connect()
+        except HydrusError as other:
+            return HydrusUnavailable(str(other))
+        return None
 
     def _require_permissions(self, step: CompiledStep) -> None:
         info = self._client.info
@@ -548,7 +598,7 @@ class Lane:
         """Store outcomes while the rest of the set is still under way."""
         renewed = self._clock.monotonic()
         while True:
-            await self._clock.sleep(FLUSH_SECONDS)
+            await self._sleep(FLUSH_SECONDS)
             with anyio.CancelScope(shield=True):
                 await self._store(current)
                 if self._clock.monotonic() - renewed >= RENEW_SECONDS:
@@ -705,11 +755,15 @@ def _open(calls: Iterable[Call[AnyAction]]) -> list[Call[AnyAction]]:
     return [call for call in calls if call.outcome is None]
 
 
-async def _one_by_one(calls: Sequence[Call[Action]], raised: set[JobId]) -> None:
+async def _one_by_one(
+    calls: Sequence[Call[Action]],
+    raised: set[JobId],
+    sick: Callable[[BaseException], Awaitable[HydrusUnavailable | None]],
+) -> None:
     """Run an action that knows one item at a time, a few at once.
 
     What one item raises is that item's fate, and is noted in ``raised``; only what concerns
-    the client as a whole ends the set.
+    the client as a whole, as ``sick`` may tell of an error, ends the set.
     """
     limiter = anyio.CapacityLimiter(ONE_BY_ONE_WIDTH)
     general: list[HydrusError] = []
@@ -732,6 +786,10 @@ async def _one_by_one(calls: Sequence[Call[Action]], raised: set[JobId]) -> None
                     return
                 outcome = judge_error(error, attempt=call.attempt).outcome
             except (Exception, SystemExit) as error:
+                if (whole := await sick(error)) is not None:
+                    general.append(whole)
+                    tasks.cancel_scope.cancel()
+                    return
                 log.debug("action failed", exc_info=error)
                 raised.add(call.job_id)
                 outcome = judge_error(error, attempt=call.attempt).outcome

@@ -24,7 +24,7 @@ import structlog
 from hydrusd.clock import Clock
 from hydrusd.engine.compiling import CompiledRule
 from hydrusd.engine.rulebook import RuleBook
-from hydrusd.errors import AccessDenied, HydrusdError, HydrusUnavailable
+from hydrusd.errors import AccessDenied, HydrusdError, HydrusUnavailable, LedgerError
 from hydrusd.hydrus import HydrusClient
 from hydrusd.ledger import Ledger, LedgerWriter
 from hydrusd.model import Job, JobId, OutcomeKind
@@ -172,6 +172,8 @@ class Settling:
                     continue
                 try:
                     rule = await self._rules.at(name, revision, self._ledger)
+                except LedgerError:
+                    raise
                 except HydrusdError:
                     # Can neither be proved nor done again: the lane makes dead letters of them.
                     # From the first step on: at a later one all before it would count as proved.

@@ -3,6 +3,7 @@
 The only room that knows SQL. Everything else asks it in words of the model.
 """
 
+from hydrusd.ledger._backups import Backup, Occasion, back_up, backups, export
 from hydrusd.ledger._explaining import (
     History,
     JobTrace,
@@ -36,13 +37,17 @@ from hydrusd.ledger._reading import (
     PassedOver,
     RuleCount,
 )
+from hydrusd.ledger._repairing import Health, LostJob, Repair, Repaired, examine
+from hydrusd.ledger._salvaging import Salvage
 from hydrusd.ledger._writer import LedgerWriter
 
 __all__ = [
     "FOR_GOOD",
     "RETRIED",
+    "Backup",
     "ClaimFilter",
     "DeadLetter",
+    "Health",
     "History",
     "Intake",
     "JobTrace",
@@ -53,18 +58,27 @@ __all__ = [
     "Ledger",
     "LedgerReader",
     "LedgerWriter",
+    "LostJob",
     "Memory",
     "NewJob",
     "NotMatched",
     "NotTaken",
+    "Occasion",
     "OpenJobs",
     "PassedOver",
     "PendingEvent",
+    "Repair",
+    "Repaired",
     "RuleCount",
     "RunView",
+    "Salvage",
     "StepSummary",
     "StepTrace",
     "StepUpdate",
     "Trace",
+    "back_up",
+    "backups",
+    "examine",
+    "export",
     "waits_for",
 ]

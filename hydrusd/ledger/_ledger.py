@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,11 +36,20 @@ from sqlalchemy import (
 )
 
 from hydrusd.errors import LedgerError, LedgerLocked
+from hydrusd.ledger._backups import Occasion, back_up, problems_of, refuse_what_is_left
 from hydrusd.ledger._batches import Batch, ListQuery
+from hydrusd.ledger._disks import network_mount
 from hydrusd.ledger._known_files import KnownFiles, forget_files_of
 from hydrusd.ledger._mentioning import words_in_event, words_in_values
-from hydrusd.ledger._migrating import migrate
-from hydrusd.ledger._sqlite import insert_ignoring, insert_or_update, open_engine, unhurried
+from hydrusd.ledger._migrating import is_outdated, migrate
+from hydrusd.ledger._sqlite import (
+    damage,
+    has_been_left_open,
+    insert_ignoring,
+    insert_or_update,
+    open_engine,
+    unhurried,
+)
 from hydrusd.ledger._tables import (
     DEAD,
     condition,
@@ -207,17 +216,33 @@ class Ledger(KnownFiles):
 
         ``exclusive`` is for the daemon: two on one ledger would work against each other,
         so the second gets LedgerLocked with the pid of the first. Commands that only
-        mark jobs (``retry``) open it beside a running daemon. Raises LedgerError where the
-        file is not a ledger, is from a newer version or lies on an unsuitable disk.
+        mark jobs (``retry``) open it beside a running daemon. Before older tables are changed
+        a backup is made. Raises LedgerError where the file is not a ledger, is from a newer
+        version or lies on an unsuitable disk; LedgerDamaged where it can no longer be used,
+        or has vanished while its backups are there.
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock = cls._take_lock(path) if exclusive else None
+            lock = cls.take_lock(path) if exclusive else None
         except (OSError, NotImplementedError) as error:  # the latter: a disk without file locks
             raise LedgerError(f"the ledger cannot be kept in {path.parent}: {error}") from error
         try:
+            if problem := network_mount(path.parent):
+                raise LedgerError(
+                    f"the ledger cannot be kept in {path.parent}: it lies on {problem}, where "
+                    f"SQLite can lose or damage it. Choose a folder on a disk of this machine "
+                    f"with --state-dir"
+                )
+            refuse_what_is_left(path)
+            unclean = exclusive and has_been_left_open(path)
             engine = open_engine(path, writes=True)
             try:
+                if unclean and (problems := problems_of(path, quick=True)):
+                    raise damage(path, problems[0])
+                with engine.connect() as connection:
+                    outdated = is_outdated(connection)
+                if outdated:
+                    back_up(path, Occasion.UPGRADE, datetime.now(UTC))
                 with engine.begin() as connection:
                     migrate(connection)
             except BaseException:
@@ -230,7 +255,8 @@ class Ledger(KnownFiles):
         return cls(engine, lock)
 
     @staticmethod
-    def _take_lock(path: Path) -> FileLock:
+    def take_lock(path: Path) -> FileLock:
+        """Keep every daemon away from a ledger. Raises LedgerLocked where one is at work."""
         # By default each thread has a lock of its own, and could not release this one.
         lock = FileLock(path.with_suffix(".lock"), thread_local=False)
         owner = path.with_suffix(".pid")

@@ -76,6 +76,9 @@ class AnyAction(BaseModel):
     """True where the source is no longer there afterwards: runs only when all is durable."""
     destroys: ClassVar[bool] = False
     """True where the source may be lost for good afterwards: wants an importing step before it."""
+    repeat_shows: ClassVar[bool] = False
+    """True where somebody would notice that it was done twice (a message, a command, a counter):
+    where hydrusd can no longer tell whether it was, a person is asked."""
     needs_allowing: ClassVar[bool] = False
     """True where the rules file has to name the action under ``allow``."""
 

@@ -18,6 +18,7 @@ from hydrusd.rules._loading import (
 from hydrusd.rules._secrets import Rendered, Secret
 from hydrusd.rules._specs import (
     ONLY_CLIENT,
+    BackupsSpec,
     ClientSpec,
     LimitsSpec,
     Position,
@@ -31,6 +32,7 @@ from hydrusd.rules._units import Duration, FilePath, FolderPath, Size
 
 __all__ = [
     "ONLY_CLIENT",
+    "BackupsSpec",
     "ClientSpec",
     "Duration",
     "FilePath",

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StrictBool
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StrictBool, field_validator
 
 from hydrusd.errors import ConfigError, ExpressionError
 from hydrusd.rules import _yaml
@@ -23,6 +23,7 @@ from hydrusd.rules._problems import Problems, nearest
 from hydrusd.rules._secrets import SecretError, access_key
 from hydrusd.rules._specs import (
     ONLY_CLIENT,
+    BackupsSpec,
     ClientSpec,
     LimitsSpec,
     Position,
@@ -35,7 +36,7 @@ from hydrusd.rules._units import Duration, FilePath, FolderPath, resolve_path
 from hydrusd.rules._wording import validate
 from hydrusd.rules._yaml import Document, Path as DataPath
 
-_TOP = ("client", "clients", "plugins", "allow", "rules")
+_TOP = ("client", "clients", "plugins", "allow", "backups", "rules")
 _RULE = ("name", "client", "on", "if", "do", "limits", "enabled")
 _CLIENT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _URL_HINT = "as in http://127.0.0.1:45869"
@@ -54,6 +55,20 @@ class _Limits(BaseModel):
 
     per_hour: int = Field(default=LimitsSpec().per_hour, ge=1)
     failures: int = Field(default=LimitsSpec().failures, ge=1)
+
+
+class _Backups(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    every: Duration = BackupsSpec().every_seconds
+    keep: int = Field(default=BackupsSpec().keep, ge=0, le=100)
+
+    @field_validator("every")
+    @classmethod
+    def _not_too_often(cls, value: float) -> float:
+        if value < 3600:
+            raise ValueError("it must be at least 1h")
+        return value
 
 
 class _Client(BaseModel):
@@ -262,10 +277,12 @@ class _Reading:
         self._clients = self._all_clients(data, environ, resolve_secrets=resolve_secrets)
         folders = self._plugin_folders(data)
         self._allow = self._allowed(data)
+        backups = self._backups(data)
         rules = self._rules(data)
         if self._problems:
             return None
-        return RuleSet(self._clients, rules, folders, Path(self._problems.file), self._allow)
+        file = Path(self._problems.file)
+        return RuleSet(self._clients, rules, folders, file, self._allow, backups)
 
     def clients_only(
         self, environ: Mapping[str, str], *, resolve_secrets: bool
@@ -442,6 +459,18 @@ class _Reading:
                 hint = self._problems.suggest(str(name), guarded, kind="actions")
                 self._problem_at(path, "this is no action that needs to be allowed", hint)
         return frozenset(name for name in names if isinstance(name, str))
+
+    def _backups(self, data: dict[str, Any]) -> BackupsSpec:
+        """Say how often the ledger is backed up, and how many backups are kept."""
+        raw, at = data.get("backups"), ("backups",)
+        if raw is None:
+            return BackupsSpec()
+        if not isinstance(raw, dict):
+            hint = "as in: backups: {every: 1d, keep: 3}"
+            self._problem_at(at, "'backups' must be a mapping", hint)
+            return BackupsSpec()
+        read, _ = self._validated(_Backups, raw, at)
+        return BackupsSpec(read.every, read.keep) if isinstance(read, _Backups) else BackupsSpec()
 
     # -- the rules ----------------------------------------------------------------
 

@@ -88,6 +88,14 @@ class ClientSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class BackupsSpec:
+    """How often the ledger is backed up, and how many of these are kept; 0: it is not."""
+
+    every_seconds: float = 24 * 3600.0
+    keep: int = 3
+
+
+@dataclass(frozen=True, slots=True)
 class RuleSet:
     """A whole rules file. ``allow`` names the actions that run only where a user says so."""
 
@@ -96,6 +104,7 @@ class RuleSet:
     plugin_folders: tuple[Path, ...]
     file: Path
     allow: frozenset[str] = frozenset()
+    backups: BackupsSpec = BackupsSpec()
 
 
 @dataclass(frozen=True, slots=True)

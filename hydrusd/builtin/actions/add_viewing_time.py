@@ -64,6 +64,7 @@ class AddViewingTime(SetAction):
 
     action: ClassVar[str] = "add_viewing_time"
     permissions: ClassVar[frozenset[Permission]] = frozenset({Permission.EDIT_TIMES})
+    repeat_shows: ClassVar[bool] = True
 
     views: Views = Field(default=1, description="how often it was viewed")
     time: ViewTime = Field(description="how long it was viewed, as `90s` or `1h30m`")

@@ -22,6 +22,7 @@ class Fire(Action):
     action: ClassVar[str] = "fire"
     needs_client: ClassVar[bool] = False
     changes_client: ClassVar[bool] = False
+    repeat_shows: ClassVar[bool] = True
 
     rule: str = Field(description="the name of the rule to fire")
     values: dict[str, JsonValue] = Field(default={}, description="what it is fired with")

@@ -46,6 +46,7 @@ class HttpRequest(Outside):
     """
 
     action: ClassVar[str] = "http_request"
+    repeat_shows: ClassVar[bool] = True
 
     url: Text = Field(
         description='Where to; may hold templates. A secret address as `{secret: "${env:NAME}"}`.'

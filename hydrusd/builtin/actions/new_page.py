@@ -64,6 +64,7 @@ class NewPage(SetAction):
     action: ClassVar[str] = "new_page"
     permissions: ClassVar[frozenset[Permission]] = frozenset({Permission.MANAGE_PAGES})
     changes_client: ClassVar[bool] = False
+    repeat_shows: ClassVar[bool] = True
 
     name: str = Field(min_length=1, description="What the page is called.")
     kind: Kind = Field(

@@ -54,6 +54,7 @@ class Notify(Outside):
     """
 
     action: ClassVar[str] = "notify"
+    repeat_shows: ClassVar[bool] = True
 
     to: Annotated[
         list[PlainSecret],

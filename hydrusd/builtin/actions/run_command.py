@@ -48,6 +48,7 @@ class RunCommand(Outside):
 
     action: ClassVar[str] = "run_command"
     needs_allowing: ClassVar[bool] = True
+    repeat_shows: ClassVar[bool] = True
 
     command: Annotated[list[str], Field(min_length=1)] = Field(
         description="The program and its arguments; the arguments may hold templates."
