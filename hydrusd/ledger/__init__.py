@@ -7,6 +7,7 @@ from hydrusd.ledger._explaining import (
     History,
     JobTrace,
     NotTaken,
+    PrunedJob,
     RunView,
     StepSummary,
     StepTrace,
@@ -27,6 +28,7 @@ from hydrusd.ledger._ledger import (
     PendingEvent,
     StepUpdate,
 )
+from hydrusd.ledger._pruning import Cursor, Listener, Pruned, Retention
 from hydrusd.ledger._reading import (
     DeadLetter,
     JobView,
@@ -42,6 +44,7 @@ __all__ = [
     "FOR_GOOD",
     "RETRIED",
     "ClaimFilter",
+    "Cursor",
     "DeadLetter",
     "History",
     "Intake",
@@ -53,6 +56,7 @@ __all__ = [
     "Ledger",
     "LedgerReader",
     "LedgerWriter",
+    "Listener",
     "Memory",
     "NewJob",
     "NotMatched",
@@ -60,6 +64,9 @@ __all__ = [
     "OpenJobs",
     "PassedOver",
     "PendingEvent",
+    "Pruned",
+    "PrunedJob",
+    "Retention",
     "RuleCount",
     "RunView",
     "StepSummary",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -37,14 +38,18 @@ from hydrusd.errors import LedgerError, LedgerLocked
 from hydrusd.ledger._batches import Batch
 from hydrusd.ledger._mentioning import words_in_event, words_in_values
 from hydrusd.ledger._migrating import migrate
-from hydrusd.ledger._sqlite import insert_ignoring, insert_or_update, open_engine
+from hydrusd.ledger._pruning import Pruning
+from hydrusd.ledger._sqlite import insert_ignoring, insert_or_add, insert_or_update, open_engine
 from hydrusd.ledger._tables import (
     DEAD,
+    begun,
     condition,
+    ended,
     event,
     job,
     mention,
     not_matched,
+    pruned_job,
     rule_revision,
     run,
     signal,
@@ -187,7 +192,7 @@ def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
         yield items[start : start + CHUNK]
 
 
-class Ledger:
+class Ledger(Pruning):
     """The writing side. Calls block on the disk: use it through ``LedgerWriter``."""
 
     def __init__(self, engine: Engine, lock: FileLock | None) -> None:
@@ -303,6 +308,11 @@ class Ledger:
                 made = select(job.c.event_id, job.c.rule).where(job.c.event_id.in_(judged))
                 for event_id, rule in connection.execute(made):
                     judged[event_id] += rule in rules
+                had = select(pruned_job.c.event_id, pruned_job.c.rule).where(
+                    pruned_job.c.event_id.in_(judged)
+                )
+                for event_id, rule in connection.execute(had):
+                    judged[event_id] += rule in rules
                 passed = select(
                     not_matched.c.event_id, not_matched.c.rule, not_matched.c.revision
                 ).where(not_matched.c.event_id.in_(judged))
@@ -336,6 +346,7 @@ class Ledger:
         # Over all chunks: what is noticed twice in one call still makes one job.
         had: set[tuple[EventId, str]] = set()
         judged: set[EventId] = set()
+        told: dict[EventId, Data] = {}
         with self._engine.begin() as connection:
             for chunk in _chunks(pending):
                 keys = [item.event.key for item in chunk]
@@ -365,12 +376,24 @@ class Ledger:
                             new_jobs.append(row | {"file_hash": _hash_in(item.event.data)})
                         else:
                             passed.append(_passed_row(event_id, verdict, now))
+                        if item.event.key not in fresh:
+                            told[event_id] = item.event.data
+            self._make_whole(connection, told)
             self._store_verdicts(connection, trigger, new_jobs, passed, judged, now)
             if memory is not None:
                 self._remember(connection, trigger, memory)
             dead = [(row["event_id"], row["rule"]) for row in new_jobs if row["finished_at"]]
             self._tell_of_stillborn(connection, dead, now)
         return Intake(intake_events, len(new_jobs))
+
+    @staticmethod
+    def _make_whole(connection: Connection, told: Mapping[EventId, Data]) -> None:
+        """Give known events their data back where it was pruned: a rule wants it anew."""
+        if not told:
+            return
+        rows = [{"event": event_id, "told": data} for event_id, data in told.items()]
+        if _WHOLE.execute(connection, rows):
+            _mention(connection, {i: words_in_event(data) for i, data in told.items()})
 
     @staticmethod
     def _dealt_with(
@@ -384,8 +407,9 @@ class Ledger:
         passed = select(not_matched.c.event_id, not_matched.c.rule).where(
             not_matched.c.event_id.in_(ids), not_matched.c.revision == FOR_GOOD
         )
-        both = (*connection.execute(made), *connection.execute(passed))
-        return {(EventId(i), rule) for i, rule in both}
+        had = select(pruned_job.c.event_id, pruned_job.c.rule).where(pruned_job.c.event_id.in_(ids))
+        found = (connection.execute(statement) for statement in (made, passed, had))
+        return {(EventId(i), rule) for rows in found for i, rule in rows}
 
     @staticmethod
     def _remember(connection: Connection, trigger: str, memory: Memory) -> None:
@@ -572,6 +596,7 @@ class Ledger:
                             finished_at=now,
                         )
                     )
+                    _count_ended(connection, [item.id])
                     self._tell_of_endings(connection, [item.id], now)
                     continue
                 if isinstance(verdict, NotMatched):
@@ -657,7 +682,11 @@ class Ledger:
         with self._engine.begin() as connection:
             connection.execute(
                 update(job)
-                .where(job.c.owner == owner, job.c.state == JobState.RUNNING)
+                .where(
+                    job.c.owner == owner,
+                    job.c.state == JobState.RUNNING,
+                    job.c.finished_at.is_(None),
+                )
                 .values(lease_until=now + LEASE)
             )
 
@@ -667,8 +696,12 @@ class Ledger:
         updates: Sequence[JobUpdate],
         steps: Sequence[StepUpdate],
         now: datetime,
+        *,
+        began: Mapping[str, int] | None = None,
     ) -> None:
         """Store how steps ended and where their jobs go next: all of it, or nothing.
+
+        ``began`` says how many jobs of a rule had their first step now.
 
         Raises LedgerError where a lease was lost: somebody else has the job now, and what
         this owner knows of it no longer counts.
@@ -684,6 +717,8 @@ class Ledger:
                 )
             insert_or_update(connection, step, [_step_row(item, now) for item in steps])
             eventful = self._note_what_happened(connection, updates, steps)
+            _count_begun(connection, began or {}, now)
+            _count_ended(connection, [u.job_id for u in updates if u.state in _COUNTED])
             _post(connection, [post for item in updates for post in item.signals], now)
             self._tell_of_endings(
                 connection, [u.job_id for u in updates if u.state in _ENDINGS], now
@@ -729,7 +764,7 @@ class Ledger:
 
         Costs no attempt: that a daemon died says nothing about the job.
         """
-        mine = [job.c.state == JobState.RUNNING]
+        mine = [job.c.state == JobState.RUNNING, job.c.finished_at.is_(None)]
         if owner is not None:
             mine.append(job.c.owner == owner)
         if ids is not None:
@@ -816,6 +851,7 @@ class Ledger:
                 connection.execute(
                     update(job).where(over).values(state=job.c.ending, finished_at=now, boot=None)
                 )
+                _count_ended(connection, now_over)
                 self._tell_of_endings(connection, now_over, now)
                 connection.execute(
                     update(job).where(durable).values(state=JobState.READY, boot=None, run_at=now)
@@ -936,8 +972,11 @@ class Ledger:
                     detail=literal(DROPPED, Text).concat(job.c.detail),
                     finished_at=now,
                 )
+                .returning(job.c.rule)
             )
-            return dropped.rowcount
+            counts = Counter(dropped.scalars())
+            _add_ended(connection, {(name, JobState.SKIPPED): n for name, n in counts.items()})
+            return counts.total()
 
     def set_condition(self, kind: str, name: str, state: str, reason: str, now: datetime) -> None:
         """Note what a lane, a rule or a trigger is in, and since when, for ``status`` to show.
@@ -963,6 +1002,12 @@ class Ledger:
         """Forget what a daemon that no longer runs was waiting for."""
         with self._engine.begin() as connection:
             connection.execute(delete(condition))
+
+    def begun_since(self, since: datetime) -> list[tuple[str, datetime, int]]:
+        """Give rule, minute and number of the jobs that began since a time, the oldest first."""
+        statement = select(begun).where(begun.c.minute >= since).order_by(begun.c.minute)
+        with self._engine.connect() as connection:
+            return [(row.rule, row.minute, row.jobs) for row in connection.execute(statement)]
 
     def open_rules(self) -> set[tuple[str, str]]:
         """Give the lane and rule of all jobs that have not ended, each pair once."""
@@ -1083,6 +1128,12 @@ _RUNNING_STEPS = _STEPS.join(job, job.c.id == step.c.job_id).where(*_MINE)
 
 _EVENTS = Batch(insert(event), ("trigger", "key", "data", "noticed_at"))
 
+_WHOLE = Batch(
+    update(event)
+    .where(event.c.id == bindparam("event"), event.c.pruned_at.is_not(None))
+    .values(data=bindparam("told", type_=event.c.data.type), pruned_at=None)
+)
+
 _NO_LONGER_PASSED = Batch(
     delete(not_matched).where(
         not_matched.c.event_id == bindparam("event"), not_matched.c.rule == bindparam("name")
@@ -1117,6 +1168,8 @@ _FINISH = Batch(
 
 
 _ENDINGS = frozenset({JobState.DONE, JobState.SKIPPED, JobState.DEAD})
+_COUNTED = frozenset({JobState.DONE, JobState.SKIPPED})
+"""Endings that are only counted: too many to be counted when somebody asks."""
 
 
 def _dead(ids: Sequence[int], rule: str | None) -> list[ColumnElement[bool]]:
@@ -1127,6 +1180,31 @@ def _dead(ids: Sequence[int], rule: str | None) -> list[ColumnElement[bool]]:
     if rule is not None:
         chosen.append(job.c.rule == rule)
     return chosen
+
+
+def _count_ended(connection: Connection, ids: Sequence[JobId]) -> None:
+    """Count these jobs under their rule, those that ended for good."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for chunk in _chunks(ids):
+        statement = (
+            select(job.c.rule, job.c.state, func.count())
+            .where(job.c.id.in_(chunk), job.c.state.in_(_COUNTED))
+            .group_by(job.c.rule, job.c.state)
+        )
+        for rule, state, jobs in connection.execute(statement):
+            counts[rule, state] += jobs
+    _add_ended(connection, counts)
+
+
+def _add_ended(connection: Connection, counts: Mapping[tuple[str, str], int]) -> None:
+    rows = [{"rule": rule, "state": state, "jobs": n} for (rule, state), n in counts.items()]
+    insert_or_add(connection, ended, rows, "jobs")
+
+
+def _count_begun(connection: Connection, began: Mapping[str, int], now: datetime) -> None:
+    minute = now.replace(second=0, microsecond=0)
+    rows = [{"rule": rule, "minute": minute, "jobs": jobs} for rule, jobs in began.items() if jobs]
+    insert_or_add(connection, begun, rows, "jobs")
 
 
 def _mention(connection: Connection, words: Mapping[EventId, Iterable[str]]) -> None:

@@ -91,6 +91,14 @@ def insert_or_update(connection: Connection, table: Table, rows: list[dict[str, 
         _insert_or_update(table, tuple(rows[0])).execute(connection, rows)
 
 
+def insert_or_add(
+    connection: Connection, table: Table, rows: list[dict[str, Any]], column: str
+) -> None:
+    """Insert rows, or add their ``column`` to that of the row with the same primary key."""
+    if rows:
+        _insert_or_add(table, tuple(rows[0]), column).execute(connection, rows)
+
+
 @cache
 def _insert_ignoring(table: Table, names: tuple[str, ...]) -> Batch:
     return Batch(sqlite_insert(table).on_conflict_do_nothing(), names)
@@ -102,3 +110,11 @@ def _insert_or_update(table: Table, names: tuple[str, ...]) -> Batch:
     keys = [column.name for column in table.primary_key]
     changed = {name: statement.excluded[name] for name in names if name not in keys}
     return Batch(statement.on_conflict_do_update(index_elements=keys, set_=changed), names)
+
+
+@cache
+def _insert_or_add(table: Table, names: tuple[str, ...], column: str) -> Batch:
+    statement = sqlite_insert(table)
+    keys = [key.name for key in table.primary_key]
+    added = {column: table.c[column] + statement.excluded[column]}
+    return Batch(statement.on_conflict_do_update(index_elements=keys, set_=added), names)
