@@ -26,13 +26,14 @@ from hydrusd.engine import (
     MadeFiles,
     OffLimits,
     Progress,
+    Pruner,
     RuleBook,
     Signals,
 )
 from hydrusd.errors import ConfigError, HydrusdError, HydrusError, Problem
 from hydrusd.expressions import Expressions
 from hydrusd.hydrus import ClientInfo, HydrusClient
-from hydrusd.ledger import Ledger, LedgerReader, LedgerWriter
+from hydrusd.ledger import Ledger, LedgerReader, LedgerWriter, Listener
 from hydrusd.model import FinishedJob
 from hydrusd.plugin import AnyAction, Fault, Trigger
 from hydrusd.plugin.host import PluginHost
@@ -313,6 +314,7 @@ class Daemon:
             off_limits = OffLimits(self._state_dir)
             if book.topics:
                 tasks.start_soon(signals.run, name="signals")
+            tasks.start_soon(self._pruner(book, writer).run, name="pruning")
             for source in book.sources():
                 wake, client = lanes[source.client].wake, clients[source.client]
                 intake = Intake(
@@ -323,6 +325,14 @@ class Daemon:
             rules = f"{count} rule{'s' if count != 1 else ''}"
             log.info(f"started with {rules}; ledger {path}", rules=count, ledger=path)
         log.info("stopped")
+
+    def _pruner(self, book: RuleBook, writer: LedgerWriter) -> Pruner:
+        listeners = [
+            Listener(source.name, source.identity, source.topics)
+            for source in book.sources()
+            if source.topics
+        ]
+        return Pruner(writer, self._clock, self._configuration.rules.history, listeners)
 
     def _tell_progress(
         self, name: str, client: HydrusClient, writer: LedgerWriter, tasks: TaskGroup

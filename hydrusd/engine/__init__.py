@@ -6,6 +6,7 @@ from hydrusd.engine.lane import Lane
 from hydrusd.engine.made_files import MadeFiles
 from hydrusd.engine.off_limits import OffLimits
 from hydrusd.engine.progress import Progress
+from hydrusd.engine.pruning import Pruner, retention
 from hydrusd.engine.rulebook import RuleBook, Source
 from hydrusd.engine.signals import Signals
 
@@ -16,8 +17,10 @@ __all__ = [
     "MadeFiles",
     "OffLimits",
     "Progress",
+    "Pruner",
     "RuleBook",
     "Signals",
     "Source",
     "compile_rule",
+    "retention",
 ]

@@ -799,7 +799,9 @@ class Ledger(Pruning):
 
     def latest_time(self) -> datetime | None:
         """Give the time at which the newest job was made; None where there is none."""
-        newest = select(job.c.created_at).order_by(job.c.id.desc()).limit(1)
+        newest = select(job.c.created_at).where(
+            job.c.id == select(func.max(job.c.id)).scalar_subquery()
+        )
         with self._engine.connect() as connection:
             return connection.execute(newest).scalar()
 

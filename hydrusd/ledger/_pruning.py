@@ -28,7 +28,7 @@ from sqlalchemy import (
     update,
 )
 
-from hydrusd.ledger._sqlite import insert_ignoring
+from hydrusd.ledger._sqlite import compact, insert_ignoring, room
 from hydrusd.ledger._tables import (
     begun,
     event,
@@ -188,6 +188,18 @@ class Pruning:
                 connection.execute(delete(signal).where(signal.c.id.in_(gone)))
         is_end = len(rows) < RUNS_BATCH or not old
         return None if is_end else rows[-1].id, len(gone)
+
+    def room(self) -> tuple[int, int]:
+        """Say how many bytes the file has, and how many of them are free for what comes."""
+        with self._engine.begin() as connection:
+            return room(connection)
+
+    def compact(self) -> None:
+        """Write the file anew without what is free in it, for which twice the room is needed.
+
+        Nobody else may have the ledger open. Raises LedgerError where it cannot be done.
+        """
+        compact(self._engine)
 
     def forget_begun(self, before: datetime) -> None:
         """Forget how many jobs began before a time."""
