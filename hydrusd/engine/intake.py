@@ -30,6 +30,7 @@ from hydrusd.ledger import (
     NewJob,
     NotMatched,
     PendingEvent,
+    RunSoFar,
 )
 from hydrusd.model import Event
 from hydrusd.plugin import FileSource, Signal
@@ -38,6 +39,10 @@ FIRST_RESTART_SECONDS = 5.0
 LONGEST_RESTART_SECONDS = 300.0
 LONGEST_RESTART_FOR_CLIENT_SECONDS = 30.0
 """A client that is back should not be waited for much longer."""
+RUN_GAP_SECONDS = 10.0
+"""What a trigger hands over in portions is one run as long as they come so close together…"""
+LONGEST_RUN_SECONDS = 3600.0
+"""… and for so long: what never pauses is no single run."""
 SIGNAL = "signal"
 """The name under which a trigger remembers the last signal that it has dealt with."""
 SIGNALS_AT_ONCE = 256
@@ -67,6 +72,8 @@ class Intake:
         self._ledger = ledger
         self._clock = clock
         self._wake = wake
+        self._runs: dict[str, RunSoFar] = {}
+        self._emitted_at = self._firing_since = clock.monotonic()
         self._state = ""
         self._reports: list[tuple[str, str]] = []
         self._reported = anyio.Event()
@@ -166,8 +173,23 @@ class Intake:
         await self._store_reports()
         memory = None if remember is None else Memory(self._source.identity, remember)
         taken = await self._ledger(
-            Ledger.take_in, self._source.name, pending, self._clock.now(), memory
+            Ledger.take_in,
+            self._source.name,
+            pending,
+            self._clock.now(),
+            memory,
+            runs=self._present_runs(),
         )
+        self._runs.update(taken.runs)
+        for rule, present in taken.runs.items():
+            if present.surplus:
+                log.warning(
+                    f"rule {rule!r}: {_some(present.surplus, 'job')} of {present.jobs:,} in one "
+                    f"run {'are' if present.surplus != 1 else 'is'} beyond its limit of "
+                    f"{present.limit:,} and {'wait' if present.surplus != 1 else 'waits'} for a "
+                    f"person (see `hydrusd dead`)",
+                    rule=rule,
+                )
         if taken.jobs:
             log.info(
                 f"{self.name}: noticed {_some(taken.events, 'event')}, {_some(taken.jobs, 'job')}",
@@ -179,6 +201,22 @@ class Intake:
             for rule, failure in failed.items():
                 log.warning(f"rule {rule!r} gave up at once: {failure}", rule=rule)
             self._wake()
+
+    def _present_runs(self) -> Mapping[str, RunSoFar]:
+        """Give the runs that new jobs belong to: those of the portion before, where it is near."""
+        now = self._clock.monotonic()
+        goes_on = (
+            self._source.trigger.in_portions
+            and now - self._emitted_at <= RUN_GAP_SECONDS
+            and now - self._firing_since <= LONGEST_RUN_SECONDS
+        )
+        if not goes_on:
+            self._firing_since = now
+            self._runs = {
+                rule.name: RunSoFar(rule.spec.limits.per_run) for rule in self._source.rules
+            }
+        self._emitted_at = now
+        return self._runs
 
     async def unseen(self, keys: Sequence[str]) -> set[str]:
         """Give those of the keys that a rule listening here has not had yet."""

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from hydrusd.clock import Clock
+from hydrusd.engine.limits import HOUR_SECONDS
 from hydrusd.ledger import Ledger, LedgerWriter, Listener, Pruned, Retention
 from hydrusd.rules import HistorySpec
 
@@ -69,6 +70,7 @@ class Pruner:
         """Prune once, from the oldest on; say what went."""
         now = self._clock.now()
         limits = retention(self._history, now)
+        await self._ledger(Ledger.forget_begun, now - timedelta(seconds=2 * HOUR_SECONDS))
         total = Pruned()
         cursor, is_first = None, True
         while is_first or cursor is not None:

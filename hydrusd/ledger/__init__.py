@@ -26,6 +26,7 @@ from hydrusd.ledger._ledger import (
     NewJob,
     NotMatched,
     PendingEvent,
+    RunSoFar,
     StepUpdate,
 )
 from hydrusd.ledger._pruning import Cursor, Listener, Pruned, Retention
@@ -68,6 +69,7 @@ __all__ = [
     "PrunedJob",
     "Retention",
     "RuleCount",
+    "RunSoFar",
     "RunView",
     "StepSummary",
     "StepTrace",

@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -75,6 +76,11 @@ CHUNK = 500
 LEASE = timedelta(minutes=10)
 
 DROPPED = "dropped by a person: "
+
+TOO_MANY = (
+    "its run has more than {limit:,} jobs, which is the limit of the rule (limits: per_run says "
+    "how many)"
+)
 
 RUNS_KEPT = 10_000
 """How many runs are known to be marked; the mark of any other is set once more."""
@@ -142,11 +148,26 @@ class KeptSignal:
 
 
 @dataclass(frozen=True, slots=True)
+class RunSoFar:
+    """The run that an intake makes for a rule, or goes on with.
+
+    ``limit`` is how many jobs it may have; those beyond it, ``surplus`` of them in the last
+    intake, are dead letters from the start.
+    """
+
+    limit: int
+    run_id: int | None = None
+    jobs: int = 0
+    surplus: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Intake:
-    """What an intake stored."""
+    """What an intake stored. ``runs`` are those that it made or went on with, by rule."""
 
     events: int
     jobs: int
+    runs: Mapping[str, RunSoFar] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,8 +355,12 @@ class Ledger(Pruning):
         pending: Sequence[PendingEvent],
         now: datetime,
         memory: Memory | None = None,
+        *,
+        runs: Mapping[str, RunSoFar] | None = None,
     ) -> Intake:
         """Store events, a job for each match and a reason for each other verdict.
+
+        ``runs`` are the runs that the new jobs of these rules belong to; others get a new one.
 
         Known events and rules that already have their job are left as they are. What the
         trigger wants to remember is stored along with them, or not at all.
@@ -379,12 +404,13 @@ class Ledger(Pruning):
                         if item.event.key not in fresh:
                             told[event_id] = item.event.data
             self._make_whole(connection, told)
-            self._store_verdicts(connection, trigger, new_jobs, passed, judged, now)
+            present = _into_runs(connection, trigger, new_jobs, runs or {}, now)
+            self._store_verdicts(connection, new_jobs, passed, judged)
             if memory is not None:
                 self._remember(connection, trigger, memory)
             dead = [(row["event_id"], row["rule"]) for row in new_jobs if row["finished_at"]]
             self._tell_of_stillborn(connection, dead, now)
-        return Intake(intake_events, len(new_jobs))
+        return Intake(intake_events, len(new_jobs), present)
 
     @staticmethod
     def _make_whole(connection: Connection, told: Mapping[EventId, Data]) -> None:
@@ -519,22 +545,10 @@ class Ledger(Pruning):
     @staticmethod
     def _store_verdicts(
         connection: Connection,
-        trigger: str,
         new_jobs: list[dict[str, Any]],
         passed: list[dict[str, Any]],
         judged: set[EventId],
-        now: datetime,
     ) -> None:
-        runs: dict[str, int] = {}
-        for row in new_jobs:
-            if row["rule"] not in runs:
-                made = connection.execute(
-                    insert(run)
-                    .values(rule=row["rule"], trigger=trigger, started_at=now, eventful=False)
-                    .returning(run.c.id)
-                )
-                runs[row["rule"]] = made.scalar_one()
-            row["run_id"] = runs[row["rule"]]
         _note_eventful(connection, {row["run_id"] for row in new_jobs if row["finished_at"]})
         if new_jobs:
             _NEW_JOBS.execute(connection, new_jobs)
@@ -1257,6 +1271,36 @@ def _hash_in(data: Data) -> str | None:
     """Give the file of the client that an event is about, where it names one."""
     named = data.get("hash")
     return named if isinstance(named, str) and _HASH.fullmatch(named) else None
+
+
+def _into_runs(
+    connection: Connection,
+    trigger: str,
+    new_jobs: list[dict[str, Any]],
+    given: Mapping[str, RunSoFar],
+    now: datetime,
+) -> dict[str, RunSoFar]:
+    """Give each new job its run, and an end to those that are too many for it."""
+    runs: dict[str, RunSoFar] = {}
+    for row in new_jobs:
+        rule = row["rule"]
+        if rule not in runs:
+            runs[rule] = replace(given.get(rule, RunSoFar(sys.maxsize)), surplus=0)
+        present = runs[rule]
+        if present.run_id is None:
+            made = connection.execute(
+                insert(run)
+                .values(rule=rule, trigger=trigger, started_at=now, eventful=False)
+                .returning(run.c.id)
+            )
+            present = replace(present, run_id=made.scalar_one())
+        row["run_id"] = present.run_id
+        if present.jobs >= present.limit and not row["finished_at"]:
+            detail = TOO_MANY.format(limit=present.limit)
+            row |= {"state": JobState.DEAD, "detail": detail, "finished_at": now}
+            present = replace(present, surplus=present.surplus + 1)
+        runs[rule] = replace(present, jobs=present.jobs + 1)
+    return runs
 
 
 def _job_row(event_id: EventId, verdict: NewJob, now: datetime) -> dict[str, Any]:
