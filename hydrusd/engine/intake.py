@@ -6,6 +6,7 @@ before it the trigger has to notice again, after it the job will be done.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeGuard
@@ -73,7 +74,7 @@ class Intake:
         self._clock = clock
         self._wake = wake
         self._runs: dict[str, RunSoFar] = {}
-        self._emitted_at = self._firing_since = clock.monotonic()
+        self._emitted_at = self._firing_since = -math.inf
         self._state = ""
         self._reports: list[tuple[str, str]] = []
         self._reported = anyio.Event()
