@@ -29,6 +29,7 @@ from hydrusd.engine import (
     Pruner,
     RuleBook,
     Signals,
+    Stores,
 )
 from hydrusd.errors import ConfigError, HydrusdError, HydrusError, Problem
 from hydrusd.expressions import Expressions
@@ -303,22 +304,25 @@ class Daemon:
             await writer(Ledger.clear_conditions)
             await self._take_over(clients, writer)
             made = MadeFiles()
+            stores = Stores(OffLimits(self._state_dir), writer)
             lanes = {
-                name: self._lane(name, each, book, writer, made) for name, each in clients.items()
+                name: self._lane(name, each, book, writer, made, stores)
+                for name, each in clients.items()
             }
+            for name in clients:
+                await stores.recall(name)
             for lane in lanes.values():
                 tasks.start_soon(lane.run, name=f"lane {lane.name}")
             for name, client in clients.items():
                 self._tell_progress(name, client, writer, tasks)
             signals = Signals(writer, self._clock)
-            off_limits = OffLimits(self._state_dir)
             if book.topics:
                 tasks.start_soon(signals.run, name="signals")
             tasks.start_soon(self._pruner(book, writer).run, name="pruning")
             for source in book.sources():
                 wake, client = lanes[source.client].wake, clients[source.client]
                 intake = Intake(
-                    source, writer, self._clock, wake, client, signals, off_limits, made
+                    source, writer, self._clock, wake, client, signals, stores.off_limits, made
                 )
                 tasks.start_soon(intake.run, name=f"trigger {intake.name}")
             path, count = str(self._state_dir / LEDGER_FILE), len(list(book))
@@ -358,7 +362,9 @@ class Daemon:
         book: RuleBook,
         writer: LedgerWriter,
         made: MadeFiles,
+        stores: Stores,
     ) -> Lane:
+        path_map = self._configuration.rules.clients[name].path_map
         return Lane(
             name,
             client,
@@ -369,6 +375,7 @@ class Daemon:
             observe=self._observe if self._is_observed else None,
             on_connected=lambda info: reasons_to_park(book, name, client, info),
             made=made,
+            look=lambda: stores.look(name, client, path_map),
         )
 
     async def _take_over(self, clients: Mapping[str, HydrusClient], writer: LedgerWriter) -> None:

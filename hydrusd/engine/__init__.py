@@ -9,6 +9,7 @@ from hydrusd.engine.progress import Progress
 from hydrusd.engine.pruning import Pruner, retention
 from hydrusd.engine.rulebook import RuleBook, Source
 from hydrusd.engine.signals import Signals
+from hydrusd.engine.stores import Stores
 
 __all__ = [
     "CompiledRule",
@@ -21,6 +22,7 @@ __all__ = [
     "RuleBook",
     "Signals",
     "Source",
+    "Stores",
     "compile_rule",
     "retention",
 ]

@@ -14,7 +14,7 @@ from __future__ import annotations
 import inspect
 import random
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
@@ -156,8 +156,9 @@ class Lane:
         on_connected: Callable[[ClientInfo], dict[str, str]] | None = None,
         chance: random.Random | None = None,
         made: MadeFiles | None = None,
+        look: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """Make a lane.
+        """Make a lane. ``look`` is called each time when the client is there again.
 
         ``observe`` is told of each finished job. ``on_connected`` may give reasons, by rule,
         why a rule cannot run on the client as it is now: these are parked.
@@ -169,6 +170,7 @@ class Lane:
         self._clock = clock
         self._observe = observe
         self._on_connected = on_connected
+        self._look = look
         self._made = made if made is not None else MadeFiles()
         self._chance = chance or random.Random()  # noqa: S311 - jitter, not a secret
         self._owner = uuid.uuid4().hex
@@ -335,6 +337,8 @@ class Lane:
             )
         await self._condition("client", self.name, "connected", detail)
         self._settling.connected()
+        if self._look is not None:
+            await self._look()
         if self._on_connected is not None:
             reasons = self._on_connected(info)
             for rule in self._refused - reasons.keys():
