@@ -119,7 +119,11 @@ def _find(history: History, asked: str) -> Found:
     # As it is written and as the links in it lead: a rule may name its folder in either way.
     path = Path(os.path.abspath(Path(asked).expanduser()))  # noqa: PTH100 - follows no links
     for form in dict.fromkeys((path, path.resolve())):
-        if events := history.about_key(FileSource.key_start(form), limit):
+        # What was noticed there, and what wrote the file, if that was a rule's doing.
+        events = history.about_key(FileSource.key_start(form), limit)
+        events += history.about_word(os.path.normcase(form), limit)
+        if events:
+            events = sorted({each.event_id: each for each in events}.values(), key=_number)
             return _found("path", str(form), events)
     events = history.about_word(path.name, MOST_OF_A_NAME) if path.name else []
     if same := [trace for trace in events if _is_at(trace, path)]:
@@ -130,6 +134,10 @@ def _find(history: History, asked: str) -> Found:
         raise HydrusdError("\n  ".join([f"files called {path.name} were noticed here:", *shown]))
     found = _found("path", str(path), events)
     return dataclasses.replace(found, by_name=bool(events))
+
+
+def _number(trace: Trace) -> int:
+    return trace.event_id
 
 
 def _is_at(trace: Trace, path: Path) -> bool:

@@ -33,7 +33,7 @@ from hydrusd.ledger import (
     PendingEvent,
     RunSoFar,
 )
-from hydrusd.model import Event
+from hydrusd.model import Event, chain_of
 from hydrusd.plugin import FileSource, Signal
 
 FIRST_RESTART_SECONDS = 5.0
@@ -100,25 +100,39 @@ class Intake:
     ) -> None:
         """Store events with the verdict of each listening rule; wake the lane."""
         refused = await self._off_limits_among(events)
+        led_to = await self._led_to(events)
         pending = [
             PendingEvent(event, self._refusals(refused[event.key]))
             if event.key in refused
-            else self._judged(event)
+            else self._judged(event, led_to.get(event.key, ()))
             for event in events
         ]
         await self._take_in(pending, remember)
 
-    def _judged(self, event: Event) -> PendingEvent:
+    async def _led_to(self, events: Sequence[Event]) -> dict[str, Sequence[str]]:
+        """Give by the keys of events about files that rules here have made: which rules."""
+        paths = {e.key: str(s.path) for e in events if (s := FileSource.from_data(e.data))}
+        chains: dict[str, Sequence[str]] = {
+            key: chain for key, path in paths.items() if (chain := self._made.chain(path))
+        }
+        # Made in a former life of the daemon, maybe just before it ended.
+        if others := {path: key for key, path in paths.items() if key not in chains}:
+            earlier = await self._ledger(Ledger.makers, list(others))
+            chains |= {others[path]: chain for path, chain in earlier.items()}
+        return chains
+
+    def _judged(self, event: Event, made_by: Sequence[str]) -> PendingEvent:
         """Have the rules judge an event; a rule that led to it does not get it."""
-        source = FileSource.from_data(event.data)
-        chain = self._made.chain(str(source.path)) if source else ()
-        if chain:
-            event = replace(event, data={**event.data, "chain": list(chain)})
+        if made_by:
+            event = replace(event, data={**event.data, "chain": list(made_by)})
+        chain = chain_of(event.data)
         verdicts: list[NewJob | NotMatched] = []
         for rule in self._source.rules:
             if rule.name in chain:
                 circle = " → ".join([*chain, rule.name])
-                self.warn(f"a circle of rules ends at {source.path if source else ''}: {circle}")
+                source = FileSource.from_data(event.data)
+                place = f"at {source.path}" if source else "here"
+                self.warn(f"a circle of rules ends {place}: {circle}")
                 reason = f"it would run in a circle: {circle}"
                 verdicts.append(NotMatched(rule.name, FOR_GOOD, reason))
             else:

@@ -29,6 +29,7 @@ from hydrusd.ledger._ledger import (
     RunSoFar,
     StepUpdate,
 )
+from hydrusd.ledger._mentioning import made_paths
 from hydrusd.ledger._pruning import Cursor, Listener, Pruned, Retention
 from hydrusd.ledger._reading import (
     DeadLetter,
@@ -75,5 +76,6 @@ __all__ = [
     "StepTrace",
     "StepUpdate",
     "Trace",
+    "made_paths",
     "waits_for",
 ]

@@ -37,7 +37,7 @@ from sqlalchemy import (
 
 from hydrusd.errors import LedgerError, LedgerLocked
 from hydrusd.ledger._batches import Batch
-from hydrusd.ledger._mentioning import words_in_event, words_in_values
+from hydrusd.ledger._mentioning import made_paths, storable, words_in_event, words_in_step
 from hydrusd.ledger._migrating import migrate
 from hydrusd.ledger._pruning import Pruning
 from hydrusd.ledger._sqlite import insert_ignoring, insert_or_add, insert_or_update, open_engine
@@ -67,6 +67,7 @@ from hydrusd.model import (
     JobState,
     OutcomeKind,
     StepRecord,
+    chain_of,
     finished_topic,
 )
 
@@ -341,6 +342,28 @@ class Ledger(Pruning):
                     judged[event_id] += rule in rules and revision in {rules[rule], FOR_GOOD}
                 unseen.difference_update(key for key, i in ids.items() if judged[i] >= wanted)
         return unseen
+
+    def makers(self, paths: Sequence[str]) -> dict[str, list[str]]:
+        """Give those of these files that a job here wrote, with the rules that led to it.
+
+        The last of the rules is that of the job.
+        """
+        wanted = {storable(os.path.normcase(path)): path for path in paths}
+        found: dict[str, list[str]] = {}
+        with self._engine.connect() as connection:
+            for chunk in _chunks(list(wanted)):
+                statement = (
+                    select(mention.c.word, job.c.rule, event.c.data, step.c["values"])
+                    .join(event, event.c.id == mention.c.event_id)
+                    .join(job, job.c.event_id == mention.c.event_id)
+                    .join(step, step.c.job_id == job.c.id)
+                    .where(mention.c.word.in_(chunk), step.c.outcome == OutcomeKind.DONE)
+                    .order_by(job.c.id)
+                )
+                for word, rule, data, values in connection.execute(statement):
+                    if word in set(map(storable, made_paths(values))):
+                        found[wanted[word]] = [*chain_of(data), rule]
+        return found
 
     @staticmethod
     def _event_ids(connection: Connection, trigger: str, keys: Sequence[str]) -> dict[str, EventId]:
@@ -750,7 +773,7 @@ class Ledger(Pruning):
         words: dict[EventId, set[str]] = {}
         for each in steps:
             if each.record.values and (item := items.get(each.job_id)):
-                new = words_in_values(each.record.values) - {item.file_hash}
+                new = words_in_step(each.record.values) - {item.file_hash}
                 words.setdefault(item.event_id, set()).update(new)
         _mention(connection, words)
         runs = {

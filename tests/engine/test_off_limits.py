@@ -161,3 +161,20 @@ rules:
     made.drop("a/a.png", paint("a.png"))
     made.run(until=lambda p: any("there → back → there" in o.reason for o in p.passed_over))
     assert sorted(job.rule for job in made.jobs) == ["back", "there"]
+
+
+THERE = "{name: there, on: {watch_folder: {path: a, settle: 100ms}}, do: [{copy_source: {to: b}}]}"
+BACK = """{name: back, on: {watch_folder: {path: b, settle: 100ms}}, do: [{copy_source: {to: a,
+      name: "copy {{ file.name }}"}}]}"""
+
+
+def test_a_circle_is_seen_by_a_daemon_that_was_started_since(project):
+    """What former lives of the daemon wrote is known from the ledger."""
+    made = project({"rules.yaml": f"rules: [{THERE}]"})
+    (made.folder / "b").mkdir()
+    made.drop("a/a.png", paint("a.png")).run(jobs=1)
+    made.write({"rules.yaml": f"rules: [{BACK}]"}).run(jobs=2)
+    made.write({"rules.yaml": f"rules: [{THERE}]"})
+    made.run(until=lambda p: any("there → back → there" in o.reason for o in p.passed_over))
+    assert [job.rule for job in made.jobs] == ["there", "back"]
+    assert sorted(f.name for f in (made.folder / "a").iterdir()) == ["a.png", "copy a.png"]
