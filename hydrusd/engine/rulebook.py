@@ -58,7 +58,7 @@ class RuleBook:
     """The rules of one daemon."""
 
     def __init__(self, rules: RuleSet, vocabulary: Vocabulary, expressions: Expressions) -> None:
-        folder = rules.file.parent
+        folder = rules.file.parent.absolute()
         self._compile: Callable[[RuleSpec], CompiledRule] = lambda spec: compile_rule(
             spec, expressions, folder
         )

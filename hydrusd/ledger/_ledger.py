@@ -79,7 +79,7 @@ LEASE = timedelta(minutes=10)
 DROPPED = "dropped by a person: "
 
 TOO_MANY = (
-    "its run has more than {limit:,} jobs, which is the limit of the rule (limits: per_run says "
+    "one run of its rule may have {limit:,} jobs, and this is beyond them (limits: per_run says "
     "how many)"
 )
 

@@ -59,7 +59,10 @@ class LaneStatus:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A job that gave up, as far as a person needs it to decide."""
+    """A job that gave up, as far as a person needs it to decide.
+
+    ``action`` is that of the step which gave up; empty where it came to none.
+    """
 
     job_id: JobId
     rule: str
@@ -219,7 +222,7 @@ class LedgerReader:
             statement = statement.where(job.c.rule == rule)
         with self._engine.connect() as connection:
             return [
-                DeadLetter(JobId(i), rule, action or "if", detail, data, attempts, ended)
+                DeadLetter(JobId(i), rule, action or "", detail, data, attempts, ended)
                 for i, rule, action, detail, data, attempts, ended in connection.execute(statement)
             ]
 
