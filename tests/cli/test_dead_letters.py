@@ -36,7 +36,11 @@ rules:
           env: {{TOKEN: {{secret: "${{file:token.txt}}"}}}}
   - name: web
     on: {{watch_folder: {{path: inbox, include: ["w*.png"], settle: 100ms}}}}
-    do: [http_request: {{url: "{{url}}/nothing?page=2&token=hunter2", method: POST, json: {{n: 1}}}}]
+    do:
+      - http_request:
+          url: "{{url}}/nothing?page=2&token=hunter2"
+          method: POST
+          json: {{n: 1}}
   - name: many
     on: {{watch_folder: {{path: inbox, include: ["m*.png"], settle: 100ms}}}}
     limits: {{per_run: 1}}
@@ -122,6 +126,8 @@ def test_folders_start_at_the_rules_file_also_where_that_is_named_from_where_one
     )
     made = Project(Path("here"), {"rules.yaml": rules})
     try:
-        made.drop("inbox/a.txt", b"x").run(jobs=1).assert_success()
+        made.drop("inbox/a.txt", b"x", noticed=False)
+        made.run(until=lambda p: any(job.state in {"done", "dead"} for job in p.jobs))
+        made.assert_success()
     finally:
         made.close()
