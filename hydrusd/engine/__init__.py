@@ -7,8 +7,10 @@ from hydrusd.engine.lane import Lane
 from hydrusd.engine.made_files import MadeFiles
 from hydrusd.engine.off_limits import OffLimits
 from hydrusd.engine.progress import Progress
+from hydrusd.engine.pruning import Pruner, retention
 from hydrusd.engine.rulebook import RuleBook, Source
 from hydrusd.engine.signals import Signals
+from hydrusd.engine.stores import Stores
 
 __all__ = [
     "BackingUp",
@@ -18,8 +20,11 @@ __all__ = [
     "MadeFiles",
     "OffLimits",
     "Progress",
+    "Pruner",
     "RuleBook",
     "Signals",
     "Source",
+    "Stores",
     "compile_rule",
+    "retention",
 ]

@@ -8,6 +8,7 @@ from hydrusd.ledger._explaining import (
     History,
     JobTrace,
     NotTaken,
+    PrunedJob,
     RunView,
     StepSummary,
     StepTrace,
@@ -26,8 +27,11 @@ from hydrusd.ledger._ledger import (
     NewJob,
     NotMatched,
     PendingEvent,
+    RunSoFar,
     StepUpdate,
 )
+from hydrusd.ledger._mentioning import made_paths
+from hydrusd.ledger._pruning import Cursor, Listener, Pruned, Retention
 from hydrusd.ledger._reading import (
     DeadLetter,
     JobView,
@@ -46,6 +50,7 @@ __all__ = [
     "RETRIED",
     "Backup",
     "ClaimFilter",
+    "Cursor",
     "DeadLetter",
     "Health",
     "History",
@@ -58,6 +63,7 @@ __all__ = [
     "Ledger",
     "LedgerReader",
     "LedgerWriter",
+    "Listener",
     "LostJob",
     "Memory",
     "NewJob",
@@ -67,9 +73,13 @@ __all__ = [
     "OpenJobs",
     "PassedOver",
     "PendingEvent",
+    "Pruned",
+    "PrunedJob",
     "Repair",
     "Repaired",
+    "Retention",
     "RuleCount",
+    "RunSoFar",
     "RunView",
     "Salvage",
     "StepSummary",
@@ -80,5 +90,6 @@ __all__ = [
     "backups",
     "examine",
     "export",
+    "made_paths",
     "waits_for",
 ]

@@ -54,6 +54,8 @@ from hydrusd.hydrus import (
     clean_tag,
 )
 from hydrusd.model import (
+    CHAIN_HEADER,
+    CHAIN_VARIABLE,
     Data,
     Event,
     FinishedJob,
@@ -84,6 +86,8 @@ from hydrusd.redaction import redact
 from hydrusd.rules import Duration, FilePath, FolderPath, Secret, Size
 
 __all__ = [
+    "CHAIN_HEADER",
+    "CHAIN_VARIABLE",
     "Action",
     "AnswerLost",
     "AnyAction",

@@ -25,6 +25,7 @@ from hydrusd.rules._specs import (
     ONLY_CLIENT,
     BackupsSpec,
     ClientSpec,
+    HistorySpec,
     LimitsSpec,
     Position,
     RuleSet,
@@ -32,11 +33,11 @@ from hydrusd.rules._specs import (
     StepSpec,
     Vocabulary,
 )
-from hydrusd.rules._units import Duration, FilePath, FolderPath, resolve_path
+from hydrusd.rules._units import Age, Duration, FilePath, FolderPath, resolve_path
 from hydrusd.rules._wording import validate
 from hydrusd.rules._yaml import Document, Path as DataPath
 
-_TOP = ("client", "clients", "plugins", "allow", "backups", "rules")
+_TOP = ("client", "clients", "plugins", "allow", "backups", "history", "rules")
 _RULE = ("name", "client", "on", "if", "do", "limits", "enabled")
 _CLIENT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _URL_HINT = "as in http://127.0.0.1:45869"
@@ -54,6 +55,7 @@ class _Limits(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     per_hour: int = Field(default=LimitsSpec().per_hour, ge=1)
+    per_run: int = Field(default=LimitsSpec().per_run, ge=1)
     failures: int = Field(default=LimitsSpec().failures, ge=1)
 
 
@@ -69,6 +71,13 @@ class _Backups(BaseModel):
         if value < 3600:
             raise ValueError("it must be at least 1h")
         return value
+
+
+class _History(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    keep: Age = HistorySpec().keep
+    keep_dull: Age = HistorySpec().keep_dull
 
 
 class _Client(BaseModel):
@@ -278,11 +287,12 @@ class _Reading:
         folders = self._plugin_folders(data)
         self._allow = self._allowed(data)
         backups = self._backups(data)
+        history = self._history(data)
         rules = self._rules(data)
         if self._problems:
             return None
         file = Path(self._problems.file)
-        return RuleSet(self._clients, rules, folders, file, self._allow, backups)
+        return RuleSet(self._clients, rules, folders, file, self._allow, backups, history)
 
     def clients_only(
         self, environ: Mapping[str, str], *, resolve_secrets: bool
@@ -472,6 +482,18 @@ class _Reading:
         read, _ = self._validated(_Backups, raw, at)
         return BackupsSpec(read.every, read.keep) if isinstance(read, _Backups) else BackupsSpec()
 
+    def _history(self, data: dict[str, Any]) -> HistorySpec:
+        """Read how long what has ended is kept."""
+        if "history" not in data:
+            return HistorySpec()
+        if not isinstance(data["history"], dict):
+            self._problem_at(
+                ("history",), "'history' must be a mapping", "as in: history: {keep: 180d}"
+            )
+            return HistorySpec()
+        read, _ = self._validated(_History, data["history"], ("history",))
+        return HistorySpec(**read.model_dump()) if read is not None else HistorySpec()
+
     # -- the rules ----------------------------------------------------------------
 
     def _rules(self, data: dict[str, Any]) -> tuple[RuleSpec, ...]:
@@ -558,7 +580,8 @@ class _Reading:
         if "limits" not in raw:
             return LimitsSpec()
         if not isinstance(raw["limits"], dict):
-            self._problem_at(at, "'limits' must be a mapping", "it knows: 'per_hour', 'failures'")
+            hint = "it knows: 'per_hour', 'per_run', 'failures'"
+            self._problem_at(at, "'limits' must be a mapping", hint)
             return LimitsSpec()
         read, _ = self._validated(_Limits, raw["limits"], at)
         return LimitsSpec(**read.model_dump()) if read is not None else LimitsSpec()
