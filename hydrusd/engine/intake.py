@@ -30,6 +30,8 @@ from hydrusd.ledger import (
     NewJob,
     NotMatched,
     PendingEvent,
+    PutBack,
+    put_back,
 )
 from hydrusd.model import Event
 from hydrusd.plugin import FileSource, Signal
@@ -92,16 +94,28 @@ class Intake:
     ) -> None:
         """Store events with the verdict of each listening rule; wake the lane."""
         refused = await self._off_limits_among(events)
+        back = await self._put_back_among(events)
         pending = [
             PendingEvent(event, self._refusals(refused[event.key]))
             if event.key in refused
-            else self._judged(event)
+            else self._judged(event, back.get(event.key))
             for event in events
         ]
         await self._take_in(pending, remember)
 
-    def _judged(self, event: Event) -> PendingEvent:
-        """Have the rules judge an event; a rule that led to it does not get it."""
+    async def _put_back_among(self, events: Sequence[Event]) -> dict[str, PutBack]:
+        """Give the keys of events about files that were put where they are to undo something."""
+        sources = {e.key: s for e in events if (s := FileSource.from_data(e.data))}
+        if not sources:
+            return {}
+        files = {k: (s.key_start(s.path), s.size, s.mtime_ns) for k, s in sources.items()}
+        return await self._ledger(put_back, self._source.name, files)
+
+    def _judged(self, event: Event, back: PutBack | None = None) -> PendingEvent:
+        """Have the rules judge an event; a rule that led to it does not get it.
+
+        Nor does a rule get what was put back to undo its work, before it is rewritten.
+        """
         source = FileSource.from_data(event.data)
         chain = self._made.chain(str(source.path)) if source else ()
         if chain:
@@ -113,6 +127,9 @@ class Intake:
                 self.warn(f"a circle of rules ends at {source.path if source else ''}: {circle}")
                 reason = f"it would run in a circle: {circle}"
                 verdicts.append(NotMatched(rule.name, FOR_GOOD, reason))
+            elif back and (rule.name != back.rule or rule.revision == back.revision):
+                reason = f"job {back.job_id} has put it back, to undo what was done"
+                verdicts.append(NotMatched(rule.name, rule.revision, reason))
             else:
                 verdicts.append(judge(rule, event.data))
         return PendingEvent(event, verdicts)

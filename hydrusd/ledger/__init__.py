@@ -36,6 +36,16 @@ from hydrusd.ledger._reading import (
     PassedOver,
     RuleCount,
 )
+from hydrusd.ledger._undoing import (
+    NewUndo,
+    PutBack,
+    UndoHistory,
+    UndoJob,
+    enqueue_undo,
+    keep_steps,
+    put_back,
+    take_up_undo,
+)
 from hydrusd.ledger._writer import LedgerWriter
 
 __all__ = [
@@ -55,16 +65,24 @@ __all__ = [
     "LedgerWriter",
     "Memory",
     "NewJob",
+    "NewUndo",
     "NotMatched",
     "NotTaken",
     "OpenJobs",
     "PassedOver",
     "PendingEvent",
+    "PutBack",
     "RuleCount",
     "RunView",
     "StepSummary",
     "StepTrace",
     "StepUpdate",
     "Trace",
+    "UndoHistory",
+    "UndoJob",
+    "enqueue_undo",
+    "keep_steps",
+    "put_back",
+    "take_up_undo",
     "waits_for",
 ]

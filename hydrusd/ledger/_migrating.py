@@ -12,10 +12,10 @@ from sqlalchemy import Connection, inspect, text
 
 from hydrusd.errors import LedgerError
 
-HEAD = "0003"
+HEAD = "0005"
 """The newest migration; a test holds it against the versions folder."""
 
-KNOWN = ("0001", "0002", "0003")
+KNOWN = ("0001", "0002", "0003", "0005")
 
 
 def revision(connection: Connection) -> str | None:

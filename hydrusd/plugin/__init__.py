@@ -56,6 +56,7 @@ from hydrusd.model import (
     StepRecord,
     finished_topic,
     fired_topic,
+    tells,
 )
 from hydrusd.plugin._action import (
     Action,
@@ -64,6 +65,8 @@ from hydrusd.plugin._action import (
     Fault,
     Foreseen,
     SetAction,
+    Undo,
+    keep_receipts,
     source_outcome,
 )
 from hydrusd.plugin._cookies import CookieAction, FoundCookies, cookie_expiry
@@ -138,6 +141,7 @@ __all__ = [
     "TimeKind",
     "Trigger",
     "TriggerContext",
+    "Undo",
     "UrlFile",
     "UrlInfo",
     "UrlType",
@@ -154,6 +158,8 @@ __all__ = [
     "first_of",
     "header_text",
     "hookimpl",
+    "keep_receipts",
     "redact",
     "source_outcome",
+    "tells",
 ]

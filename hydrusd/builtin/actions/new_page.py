@@ -62,6 +62,7 @@ class NewPage(SetAction):
     """
 
     action: ClassVar[str] = "new_page"
+    no_undo: ClassVar[str] = "Hydrus' API cannot close a page: close it in Hydrus"
     permissions: ClassVar[frozenset[Permission]] = frozenset({Permission.MANAGE_PAGES})
     changes_client: ClassVar[bool] = False
 

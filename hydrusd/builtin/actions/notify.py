@@ -54,6 +54,7 @@ class Notify(Outside):
     """
 
     action: ClassVar[str] = "notify"
+    no_undo: ClassVar[str] = "what was told cannot be untold"
 
     to: Annotated[
         list[PlainSecret],

@@ -47,6 +47,7 @@ class RunCommand(Outside):
     """
 
     action: ClassVar[str] = "run_command"
+    no_undo: ClassVar[str] = "only who wrote the command knows how it is undone"
     needs_allowing: ClassVar[bool] = True
 
     command: Annotated[list[str], Field(min_length=1)] = Field(
