@@ -91,15 +91,22 @@ class UndoRule:
         self, position: int, taken: Mapping[str, Any], call: Call[Any]
     ) -> Call[AnyAction]:
         """Give a call its action: the receipt that is to be taken back."""
-        others = tuple(
-            StepRecord(o["position"], o["action"], OutcomeKind.DONE, "", o["values"], o["receipt"])
-            for o in reversed(taken["steps"])
-        )
+        taken_back = [_record(each) for each in taken["steps"]]
+        others = [*taken_back, *(_record(each) for each in taken["left"])]
         mine = taken["steps"][position]
         call.action = self.steps[position].action_class.model_construct(
-            receipt=mine["receipt"], values=mine["values"], others=others
+            receipt=mine["receipt"],
+            values=mine["values"],
+            others=tuple(sorted(others, key=lambda record: record.position)),
+            before=tuple(taken_back[:position]),
         )
         return call
+
+
+def _record(kept: Mapping[str, Any]) -> StepRecord:
+    return StepRecord(
+        kept["position"], kept["action"], OutcomeKind.DONE, "", kept["values"], kept["receipt"]
+    )
 
 
 class _Nothing(AnyAction):
@@ -157,6 +164,15 @@ class PlannedStep:
     why_not: str = ""
     foreseen: Foreseen | None = None
 
+    def to_data(self) -> dict[str, Any]:
+        """Give what the event keeps of it."""
+        return {
+            "position": self.position,
+            "action": self.name,
+            "receipt": self.receipt,
+            "values": self.values,
+        }
+
     @property
     def is_to_do(self) -> bool:
         """Say whether something is to be taken back, as far as is known."""
@@ -201,19 +217,9 @@ class PlannedUndo:
                 "job": self.job.job_id,
                 "run": self.job.run_id,
                 "origin": origin or {"rule": self.job.rule, "revision": self.job.revision},
-                "steps": [
-                    {
-                        "position": step.position,
-                        "action": step.name,
-                        "receipt": step.receipt,
-                        "values": step.values,
-                    }
-                    for step in self.undone
-                ],
+                "steps": [step.to_data() for step in self.undone],
                 "left": [
-                    {"action": step.name, "why": step.why_not}
-                    for step in self.steps
-                    if step.why_not
+                    {**step.to_data(), "why": step.why_not} for step in self.steps if step.why_not
                 ],
             },
         }

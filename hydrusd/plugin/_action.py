@@ -185,7 +185,8 @@ class Undo(SetAction):
     """What an action is asked to take back: one step of a job that is over.
 
     The engine makes a class of these for each action. ``receipt`` and ``values`` are those of
-    the step; ``others`` are all steps of its job, in their order.
+    the step; ``others`` are all steps of its job that have changed something, in their order,
+    and ``before`` those of them that are taken back before this one.
     """
 
     undoes: ClassVar[type[AnyAction]]
@@ -193,6 +194,7 @@ class Undo(SetAction):
     receipt: dict[str, Any]
     values: dict[str, Any]
     others: tuple[StepRecord, ...] = ()
+    before: tuple[StepRecord, ...] = ()
 
     @classmethod
     async def run_set(cls, calls: Sequence[Call[SetAction]]) -> None:

@@ -58,6 +58,7 @@ class Move:
     on_collision: OnCollision = "rename"
     gone_will_do: bool = False  # that the source is away is all that is wanted
     keeps: bool = False  # the source stays: a copy, not a move
+    into_watched: bool = False  # back to where it was noticed
     _digest: str | None = None
     _copied: bool = False
 
@@ -93,6 +94,8 @@ class Move:
         bad_on_windows = sys.platform == "win32" and ":" in self.name
         if self.name in {"", ".", ".."} or Path(self.name).name != self.name or bad_on_windows:
             raise PermanentError(f"{self.name!r} cannot be the name of a file")
+        if self.into_watched:
+            return
         if self.folder.resolve().is_relative_to(self.source.root.resolve()):
             raise PermanentError(
                 f"{self.folder} is in the watched folder {self.source.root}, where the file would "
@@ -266,7 +269,8 @@ class Move:
         """Remove the source, now that the file is at its target for good; or leave a copy's."""
         _sync_folder(target.parent)
         if self.keeps:
-            receipt = {"copied": str(target) if new else None}
+            receipt: dict[str, object] = {"copied": str(target) if new else None}
+            receipt |= {"sha256": self._digest} if new else {}
             return Outcome.done(f"{how} {target}", values={"path": str(target)}, receipt=receipt)
         match self.source.state():
             case SourceState.SAME:
@@ -277,12 +281,14 @@ class Move:
                 stop = source_outcome(state, self.source)
                 assert stop is not None
                 return stop
-        return self._moved(target, how)
+        return self._moved(target, how, new=new)
 
-    def _moved(self, target: Path, how: str) -> Outcome:
+    def _moved(self, target: Path, how: str, *, new: bool = True) -> Outcome:
+        # What was there before is not ours to take away again.
+        found = {} if new else {"there_already": True}
         return Outcome.done(
             f"{how} {target}",
-            receipt={"from": str(self.source.path), "to": str(target)},
+            receipt={"from": str(self.source.path), "to": str(target), **found},
             frees_event=True,
         )
 
