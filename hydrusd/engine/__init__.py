@@ -8,6 +8,7 @@ from hydrusd.engine.off_limits import OffLimits
 from hydrusd.engine.progress import Progress
 from hydrusd.engine.rulebook import RuleBook, Source
 from hydrusd.engine.signals import Signals
+from hydrusd.engine.undoing import PlannedStep, PlannedUndo, foresee_undo, plan_undo
 
 __all__ = [
     "CompiledRule",
@@ -15,9 +16,13 @@ __all__ = [
     "Lane",
     "MadeFiles",
     "OffLimits",
+    "PlannedStep",
+    "PlannedUndo",
     "Progress",
     "RuleBook",
     "Signals",
     "Source",
     "compile_rule",
+    "foresee_undo",
+    "plan_undo",
 ]

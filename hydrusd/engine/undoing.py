@@ -15,7 +15,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache
 from typing import Any, cast
 
 from hydrusd.clock import Clock
@@ -132,6 +132,11 @@ def _undo_class(step: str, actions: Actions) -> type[Undo]:
     action = actions.get(name)
     if action is None or not issubclass(action, AnyAction):
         raise HydrusdError(f"there is no action {name!r} here: its plugin is missing")
+    return _class_for(step, action)
+
+
+@cache
+def _class_for(step: str, action: type[AnyAction]) -> type[Undo]:
     needs_client, permissions = action.undo_needs_client, action.undo_permissions
     facts = {
         "__module__": __name__,
@@ -201,7 +206,7 @@ class PlannedUndo:
         """Say whether anything is to be taken back, as far as is known."""
         return not self.why_not and any(step.is_to_do for step in self.steps)
 
-    @cached_property
+    @property
     def definition(self) -> str:
         """The steps as the rule that is to work them."""
         return json.dumps([undoing_of(step.name) for step in self.undone])
@@ -303,9 +308,18 @@ def _taken_back(undos: Sequence[UndoJob], undo_jobs: Mapping[int, JobTrace]) -> 
 
 
 async def foresee_undo(
-    planned: Iterable[PlannedUndo], client: HydrusClient, clock: Clock, actions: Actions
-) -> None:
-    """Look at what is there now, and note what would be taken back of it."""
+    planned: Iterable[PlannedUndo],
+    client: HydrusClient,
+    clock: Clock,
+    actions: Actions,
+    *,
+    away: str = "",
+) -> list[str]:
+    """Look at what is there now, and note what would be taken back of it.
+
+    ``away`` says why the client cannot be asked. Gives the reasons where nobody could look.
+    """
+    unseen = [away] if away else []
     groups: dict[tuple[int, str], list[tuple[PlannedStep, UndoRule, int, PlannedUndo]]] = {}
     for each in planned:
         if not each.undone:
@@ -317,9 +331,16 @@ async def foresee_undo(
         for start in range(0, len(group), SET_SIZE):
             some = group[start : start + SET_SIZE]
             kind = some[0][1].steps[some[0][2]].action_class
+            if away and kind.needs_client:
+                continue
             calls = [_looking(rule, at, each, client, clock) for _, rule, at, each in some]
-            for (step, *_), seen in zip(some, await kind.plan(calls), strict=True):
-                step.foreseen = seen
+            try:
+                looked = await kind.plan(calls)
+                for (step, *_), seen in zip(some, looked, strict=True):
+                    step.foreseen = seen
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - the plugin boundary
+                unseen.append(f"{kind.action}: {str(error) or type(error).__name__}")
+    return unseen
 
 
 def _looking(

@@ -1,0 +1,18 @@
+"""A project whose runs can be taken back by the command, and what is there before and after."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path[:0] = [str(Path(__file__).parents[1] / folder) for folder in ("cli", "crash")]
+
+from undoing import Undoing
+
+
+@pytest.fixture
+def undoing(project):
+    """Make a project from the text of its rules."""
+    return lambda rules: Undoing(project({"rules.yaml": rules}))
