@@ -133,6 +133,8 @@ def _show(
         verb = "is" if still_open == 1 else "are"
         indented(console, f"{_some(still_open, 'job')} {verb} still at work, and left out", 2)
     _summarise(console, jobs)
+    if any(each.is_to_do for each in jobs):
+        console.print("What would be done, in this order:")
     shown = jobs if everything else jobs[:JOBS_SHOWN]
     for each in shown:
         _tell(console, each)
@@ -148,25 +150,26 @@ def _summarise(console: Console, jobs: Sequence[PlannedUndo]) -> None:
     """Say for each step how many are taken back, left alone, or beyond taking back."""
     counts: dict[str, Counter[str]] = {}
     for each in jobs:
-        for step in each.steps:
+        for step in each.steps if not each.why_not else ():
             counts.setdefault(step.name, Counter())[_fate(each, step)] += 1
     for name, fates in counts.items():
         told = ", ".join(f"{count} {fate}" for fate, count in fates.items())
         indented(console, f"{name}: {told}", 2)
-    if nothing := sum(not each.steps for each in jobs):
+    if nothing := sum(bool(each.why_not) for each in jobs):
         indented(console, f"nothing to take back: {_some(nothing, 'job')}", 2)
 
 
 def _fate(planned: PlannedUndo, step: PlannedStep) -> str:
-    if planned.why_not or step.why_not:
+    if step.why_not or planned.why_not:
         return "not taken back"
     return "to take back" if step.is_to_do else "left alone"
 
 
 def _tell(console: Console, planned: PlannedUndo) -> None:
     line(console, f"job {planned.job.job_id}: ", subject(planned.job.data))
-    if planned.why_not and (not planned.steps or len(planned.steps) > 1):
+    if planned.why_not:
         indented(console, planned.why_not, 4)
+        return
     for step in planned.steps:
         if step.why_not:
             indented(console, f"{step.name}: not taken back: {step.why_not}", 4)

@@ -270,8 +270,12 @@ def plan_undo(
     if not planned.steps:
         planned.why_not = "it has changed nothing"
     elif not planned.undone:
-        planned.why_not = planned.steps[0].why_not if len(planned.steps) == 1 else ""
-        planned.why_not = planned.why_not or "nothing of what it did can be taken back"
+        by = next(iter(taken.values()), None)
+        planned.why_not = (
+            "nothing of what it did can be taken back"
+            if by is None
+            else f"job {by} has taken back what can be (to have it again, undo job {by})"
+        )
     return planned
 
 
@@ -279,7 +283,7 @@ def _refusal(step: StepTrace, taken: Mapping[int, int], actions: Actions) -> str
     """Say why a step is not to be taken back, nothing where it is; None where it did nothing."""
     if step.position in taken:
         by = taken[step.position]
-        return f"job {by} has taken it back; to have it again and back once more, undo job {by}"
+        return f"job {by} has taken it back (to have it again, undo job {by})"
     done = step.outcome is OutcomeKind.DONE
     if step.receipt is not None and not tells(step.receipt):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 
@@ -9,10 +10,9 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).parents[1] / folder) for folder in ("cli", "crash")]
 
-from undoing import Undoing
-
 
 @pytest.fixture
 def undoing(project):
     """Make a project from the text of its rules."""
-    return lambda rules: Undoing(project({"rules.yaml": rules}))
+    made = importlib.import_module("undoing").Undoing
+    return lambda rules: made(project({"rules.yaml": rules}))

@@ -50,6 +50,12 @@ async def foresee_restoring(calls: Sequence[Call[Undo]], how: str) -> Sequence[F
     if not calls:
         return []
     there = await in_client(calls[0].client, [c.action.receipt["sha256"] for c in calls])
+    for call in calls:  # what an undo has sent to the trash comes back before
+        there |= {str((r.receipt or {}).get("trashed")) for r in call.action.before}
+    return await _look(calls, how, there)
+
+
+async def _look(calls: Sequence[Call[Undo]], how: str, there: set[str]) -> Sequence[Foreseen]:
     return await to_thread.run_sync(lambda: [_foreseen(call, how, there) for call in calls])
 
 
@@ -71,7 +77,10 @@ async def undo_disposal(
     calls: Sequence[Call[Undo]], how: str, dispose: Callable[[Path], None]
 ) -> None:
     """Write sources anew, one after the other; dispose again of those that were written anew."""
-    foreseen = await foresee_restoring(calls, how)
+    if not calls:
+        return
+    there = await in_client(calls[0].client, [c.action.receipt["sha256"] for c in calls])
+    foreseen = await _look(calls, how, there)
     due = {c: _receipt(c, how) for c, seen in zip(calls, foreseen, strict=True) if seen.changes}
     await keep_receipts({call: joined_receipt(call, new) for call, new in due.items()})
     for call, seen in zip(calls, foreseen, strict=True):
