@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path[:0] = [str(Path(__file__).parents[1] / folder) for folder in ("cli", "crash")]
+sys.path[:0] = [str(Path(__file__).parents[1] / folder) for folder in ("builtin", "cli", "crash")]
 
 
 @pytest.fixture
