@@ -331,7 +331,7 @@ async def foresee_undo(
         rule = undo_rule(f"{UNDO_RULE}{each.job.rule}", each.definition, actions)
         for position, step in enumerate(each.undone):
             groups.setdefault((step.position, step.name), []).append((step, rule, position, each))
-    for group in groups.values():
+    for _, group in sorted(groups.items(), key=lambda item: -item[0][0]):  # as it will be done
         for start in range(0, len(group), SET_SIZE):
             some = group[start : start + SET_SIZE]
             kind = some[0][1].steps[some[0][2]].action_class
@@ -361,4 +361,10 @@ def _looking(
         file_hashes=hashes_in(data) or ((job.file_hash,) if job.file_hash else ()),
         position=position,
     )
-    return rule.call_with(position, data[UNDO], call)
+    found = rule.call_with(position, data[UNDO], call)
+    # What will be left alone by then does not prepare the ground for this.
+    left = {step.position for step in planned.steps if not step.is_to_do}
+    undo = cast("Undo", found.action)
+    before = tuple(record for record in undo.before if record.position not in left)
+    found.action = undo.model_copy(update={"before": before})
+    return found

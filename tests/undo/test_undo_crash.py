@@ -18,8 +18,8 @@ rules:
       - add_tags: {my tags: ["from:inbox", "new"]}
       - move_source: {to: done}
 """
-FILES = 40
-KNOWN = 10
+FILES = 24
+KNOWN = 6
 
 
 class Killing:

@@ -60,10 +60,11 @@ class Undoing:
         self.made.run(jobs=jobs)
         return self
 
-    def hydrusd(self, *arguments, code=0, answers=(), rules=True):
+    def hydrusd(self, *arguments, code=0, answers=(), rules=True, state=True):
         """Run a command on this project; give what it printed."""
         given = ["--rules-file", self.folder / "rules.yaml"] if rules else []
-        ended = invoke(*arguments, *given, "--state-dir", self.made.state_dir, answers=answers)
+        given += ["--state-dir", self.made.state_dir] if state else []
+        ended = invoke(*arguments, *given, answers=answers)
         assert ended.exit_code == code, ended.output
         return ended.output
 

@@ -166,11 +166,13 @@ def moved_back(call: Undoing) -> Outcome:
         return left_alone(call, outcome.detail)
     done: dict[str, object] = {"from": str(target), "to": str(origin)}
     done |= {"there_already": True} if outcome.receipt.get("there_already") else {}
-    return Outcome.done(f"moved back to {origin}", receipt=joined_receipt(call, done))
+    return Outcome.done(f"moved back to {origin}", receipt=_begun(call) or done)
 
 
 def moving_back(call: Undoing) -> Data:
     """Give what ``moved_back`` will say that it has done."""
+    if begun := _begun(call):
+        return begun
     if not foresee_moved_back(call).changes:
         return {}
     receipt = call.action.receipt
@@ -193,8 +195,12 @@ def foresee_moved_back(call: Undoing) -> Foreseen:
 
 def _has_arrived(origin: Path, call: Undoing) -> bool:
     """Say whether a try before this one has moved the file, and died before it could say so."""
-    begun = call.earlier is not None and tells(call.earlier.receipt)
-    return begun and not isinstance(_as_left(origin, call), str)
+    return bool(_begun(call)) and not isinstance(_as_left(origin, call), str)
+
+
+def _begun(call: Undoing) -> Data:
+    """Give what a try before this one was about to do: it knew what was there before."""
+    return (call.earlier.receipt if call.earlier is not None else None) or {}
 
 
 # --- written ---------------------------------------------------------------------------------

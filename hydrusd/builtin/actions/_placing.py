@@ -142,7 +142,8 @@ class Move:
             except FileExistsError:
                 if self._identical(target):
                     self._refuse_same_folder()
-                    return self._finish(target, "the same file was there already:", new=False)
+                    how = "the same file was there already:"
+                    return self._finish(target, how, new=self._half_done(target))
             else:
                 return self._finish(target, "copied to" if self.keeps else "moved to")
         if self.on_collision == "skip":
@@ -180,6 +181,12 @@ class Move:
                 self._digest = _digest(file)
         with target.open("rb") as file:
             return _digest(file) == self._digest
+
+    def _half_done(self, target: Path) -> bool:
+        """Say whether a try before this one gave the source its new name, and died with both."""
+        with contextlib.suppress(OSError):
+            return not self.keeps and os.path.samestat(target.lstat(), self.source.path.lstat())
+        return False
 
     def _refuse_same_folder(self) -> None:
         """Make sure that the file found at the target is not the source by another path.
