@@ -79,7 +79,8 @@ class AddToPage(OnPage):
             hashes = dict.fromkeys(h for call in group for h in call.file_hashes)
             await client.add_files_to_page(place.page.page_key, list(hashes))
             for call in group:
-                is_new = place.page.page_key in made
+                former = call.earlier.receipt if call.earlier is not None else None
+                is_new = place.page.page_key in made or bool((former or {}).get("made_page"))
                 made.discard(place.page.page_key)
                 receipt = {"page": list(place.way), "made_page": is_new}
                 call.finish(Outcome.done(f"{place}", values=values_of(place.page), receipt=receipt))
