@@ -28,13 +28,15 @@ from hydrusd.engine import (
     MadeFiles,
     OffLimits,
     Progress,
+    Pruner,
     RuleBook,
     Signals,
+    Stores,
 )
 from hydrusd.errors import ConfigError, HydrusdError, HydrusError, Problem
 from hydrusd.expressions import Expressions
 from hydrusd.hydrus import ClientInfo, HydrusClient
-from hydrusd.ledger import History, Ledger, LedgerReader, LedgerWriter
+from hydrusd.ledger import History, Ledger, LedgerReader, LedgerWriter, Listener
 from hydrusd.model import FinishedJob
 from hydrusd.plugin import AnyAction, Fault, Trigger
 from hydrusd.plugin.host import PluginHost
@@ -313,9 +315,9 @@ class Daemon:
         # What settles beside it may end, and others may listen for that.
         await writer(Ledger.listen, book.topics)
         await self._take_over(clients, writer)
-        made = MadeFiles()
+        made, stores = MadeFiles(), Stores(OffLimits(self._state_dir), writer)
         lanes = [
-            self._lane(name, client, book, writer, made, only_undos=True)
+            self._lane(name, client, book, writer, made, stores, only_undos=True)
             for name, client in clients.items()
         ]
         async with anyio.create_task_group() as tasks:
@@ -367,27 +369,39 @@ class Daemon:
             await writer(Ledger.clear_conditions)
             await self._take_over(clients, writer)
             made = MadeFiles()
+            stores = Stores(OffLimits(self._state_dir), writer)
             lanes = {
-                name: self._lane(name, each, book, writer, made) for name, each in clients.items()
+                name: self._lane(name, each, book, writer, made, stores)
+                for name, each in clients.items()
             }
+            for name in clients:
+                await stores.recall(name)
             for lane in lanes.values():
                 tasks.start_soon(lane.run, name=f"lane {lane.name}")
             for name, client in clients.items():
                 self._tell_progress(name, client, writer, tasks)
             signals = Signals(writer, self._clock)
-            off_limits = OffLimits(self._state_dir)
             if book.topics:
                 tasks.start_soon(signals.run, name="signals")
+            tasks.start_soon(self._pruner(book, writer).run, name="pruning")
             for source in book.sources():
                 wake, client = lanes[source.client].wake, clients[source.client]
                 intake = Intake(
-                    source, writer, self._clock, wake, client, signals, off_limits, made
+                    source, writer, self._clock, wake, client, signals, stores.off_limits, made
                 )
                 tasks.start_soon(intake.run, name=f"trigger {intake.name}")
             path, count = str(self._state_dir / LEDGER_FILE), len(list(book))
             rules = f"{count} rule{'s' if count != 1 else ''}"
             log.info(f"started with {rules}; ledger {path}", rules=count, ledger=path)
         log.info("stopped")
+
+    def _pruner(self, book: RuleBook, writer: LedgerWriter) -> Pruner:
+        listeners = [
+            Listener(source.name, source.identity, source.topics)
+            for source in book.sources()
+            if source.topics
+        ]
+        return Pruner(writer, self._clock, self._configuration.rules.history, listeners)
 
     def _tell_progress(
         self, name: str, client: HydrusClient, writer: LedgerWriter, tasks: TaskGroup
@@ -413,9 +427,11 @@ class Daemon:
         book: RuleBook,
         writer: LedgerWriter,
         made: MadeFiles,
+        stores: Stores,
         *,
         only_undos: bool = False,
     ) -> Lane:
+        path_map = self._configuration.rules.clients[name].path_map
         return Lane(
             name,
             client,
@@ -427,6 +443,7 @@ class Daemon:
             on_connected=lambda info: reasons_to_park(book, name, client, info),
             made=made,
             only_undos=only_undos,
+            look=lambda: stores.look(name, client, path_map),
         )
 
     async def _take_over(self, clients: Mapping[str, HydrusClient], writer: LedgerWriter) -> None:

@@ -59,6 +59,18 @@ def finished_topic(rule: str) -> str:
     return f"finished:{rule}"
 
 
+CHAIN_VARIABLE = "HYDRUSD_CHAIN"
+"""The variable in which a command finds the rules that led to it, as a JSON list, …"""
+CHAIN_HEADER = "Hydrusd-Chain"
+"""… and the header in which a request to this machine says it, should that be hydrusd itself."""
+
+
+def chain_of(data: Data) -> tuple[str, ...]:
+    """Give the rules that led to an event, the first first."""
+    chain = data.get("chain")
+    return tuple(map(str, chain)) if isinstance(chain, list) else ()
+
+
 @dataclass(frozen=True, slots=True)
 class Firing:
     """A rule that is to be fired, and what it is fired with."""

@@ -26,6 +26,10 @@ HIDDEN = "[hidden]"
 _KEYED = re.compile(
     r"(?i)((?:access|session)[-_ ]?key[\"']?\s*[:=]\s*[\"']?)[0-9a-z][0-9a-z_\-./+]{7,}"
 )
+# In an address: https://site/hook?token=…
+_IN_QUERY = re.compile(
+    r"(?i)([?&][a-z0-9_.-]*(?:token|secret|passw(?:or)?d|api[-_]?key)[a-z0-9_.-]*=)[^&#\s\"'<>]+"
+)
 _SECRET_NAMES = re.compile(r"(?i)access[-_ ]?key|session[-_ ]?key|cookie|password|secret|token")
 
 SHORTEST = 6
@@ -90,7 +94,7 @@ def redact(text: str) -> str:
         found = {secret for secret in _registered if secret in text} | _passing.found_in(text)
     for secret in sorted(found, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
-    return _KEYED.sub(rf"\1{HIDDEN}", text)
+    return _IN_QUERY.sub(rf"\1{HIDDEN}", _KEYED.sub(rf"\1{HIDDEN}", text))
 
 
 def redact_tree(value: object, *, name: str = "") -> object:

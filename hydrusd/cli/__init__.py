@@ -239,6 +239,53 @@ def runs_show(run: int, everything: bool, state_dir: Path | None, as_json: bool)
     show_run(run, everything=everything, state_dir=state_dir, as_json=as_json)
 
 
+@cli.group(epilog=EXIT_CODES)
+def ledger() -> None:
+    """Look after the ledger itself: check it, back it up, mend it."""
+
+
+@ledger.command("prune", epilog=EXIT_CODES)
+@click.option(
+    "--older-than",
+    metavar="AGE",
+    help="As in 90d; for everything. Default: what `history` in the rules file says.",
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option(
+    "--compact", is_flag=True, help="Make the file smaller, too. hydrusd must not be running."
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@RULES_FILE
+@STATE_DIR
+@JSON
+def ledger_prune(
+    older_than: str | None,
+    dry_run: bool,
+    compact: bool,
+    yes: bool,
+    rules_file: Path | None,
+    state_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Let go of the details of what ended long ago.
+
+    That a file was had stays known, so it is not imported again. Dead letters and what is not
+    over are kept whatever their age. What was pruned cannot be explained in full, nor undone. A
+    running daemon does it by itself, once a day.
+    """
+    from hydrusd.cli._prune import prune_ledger
+
+    prune_ledger(
+        older_than=older_than,
+        dry_run=dry_run,
+        compact=compact,
+        yes=yes,
+        rules_file=rules_file,
+        state_dir=state_dir,
+        as_json=as_json,
+    )
+
+
 @cli.command(epilog=EXIT_CODES)
 @click.argument("kind", type=click.Choice(["run", "job"]), metavar="run|job")
 @click.argument("number", type=NUMBER)

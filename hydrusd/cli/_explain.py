@@ -107,7 +107,7 @@ def explain(asked: str, *, state_dir: Path | None, rules_file: Path | None, as_j
         return
     console = make_console()
     if found.by_name:
-        line(console, "Nothing of just this path; of its name: ", subject(found.events[0].data))
+        line(console, "Nothing of just this path; of its name: ", _subject(found.events[0]))
     if found.more:
         console.print(f"There is more; these are the newest {MOST_EVENTS} times it was noticed.")
     for trace in found.events:
@@ -124,6 +124,11 @@ def _find(history: History, asked: str) -> Found:
     limit = MOST_EVENTS + 1
     if asked.isdecimal() and len(asked) < 19:
         trace = history.about_job(int(asked))
+        if trace is None and history.job_was_there(int(asked)):
+            raise HydrusdError(
+                f"job {asked} is no longer kept: it ended long ago and was pruned "
+                f"(ask by the path, the URL or the hash that it was about)"
+            )
         if trace is None:
             raise HydrusdError(f"there is no job {asked} (a file of that name is ./{asked})")
         return Found("job", asked, [trace])
@@ -134,12 +139,16 @@ def _find(history: History, asked: str) -> Found:
     # As it is written and as the links in it lead: a rule may name its folder in either way.
     path = Path(os.path.abspath(Path(asked).expanduser()))  # noqa: PTH100 - follows no links
     for form in dict.fromkeys((path, path.resolve())):
-        if events := history.about_key(FileSource.key_start(form), limit):
+        # What was noticed there, and what wrote the file, if that was a rule's doing.
+        events = history.about_key(FileSource.key_start(form), limit)
+        events += history.about_word(os.path.normcase(form), limit)
+        if events:
+            events = sorted({each.event_id: each for each in events}.values(), key=_number)
             return _found("path", str(form), events)
     events = history.about_word(path.name, MOST_OF_A_NAME) if path.name else []
     if same := [trace for trace in events if _is_at(trace, path)]:
         return _found("path", str(path), same)
-    paths = sorted({subject(trace.data) for trace in events})
+    paths = sorted({_subject(trace) for trace in events})
     if len(paths) > 1:
         shown = [*paths[:MOST_PATHS], *(["…"] if len(paths) > MOST_PATHS else [])]
         raise HydrusdError("\n  ".join([f"files called {path.name} were noticed here:", *shown]))
@@ -147,10 +156,27 @@ def _find(history: History, asked: str) -> Found:
     return dataclasses.replace(found, by_name=bool(events))
 
 
+def _number(trace: Trace) -> int:
+    return trace.event_id
+
+
 def _is_at(trace: Trace, path: Path) -> bool:
     """Say whether what was noticed is at a path, however the way there was written."""
-    source = FileSource.from_data(trace.data)
+    source = _source(trace)
     return source is not None and source.path.resolve() == path.resolve()
+
+
+def _source(trace: Trace) -> FileSource | None:
+    """Give the file that was noticed, from what is left where that was pruned."""
+    return FileSource.from_data(trace.data) or FileSource.from_key(trace.key)
+
+
+def _subject(trace: Trace) -> str:
+    """Say what an event is about; where that is no longer kept, by what it was told apart."""
+    if trace.data:
+        return subject(trace.data)
+    source = FileSource.from_key(trace.key)
+    return str(source.path) if source is not None else trace.key
 
 
 def _found(kind: str, asked: str, events: Sequence[Trace]) -> Found:
@@ -164,7 +190,7 @@ def _look(found: Found, rules_file: Path | None) -> OnDisk:
         status = path.stat(follow_symlinks=False)
     except OSError:
         return OnDisk(found.asked, there=False, known=False, watched=())
-    sources = [FileSource.from_data(trace.data) for trace in found.events]
+    sources = map(_source, found.events)
     known = any(s is not None and s.matches(status) for s in sources) and not found.by_name
     configure_logs(level="error")
     try:
@@ -188,14 +214,21 @@ def _look(found: Found, rules_file: Path | None) -> OnDisk:
 
 
 def _tell(console: Console, trace: Trace, daemon: Daemon, undos: Undos) -> None:
-    line(console, "", subject(trace.data))
+    line(console, "", _subject(trace))
     gone = "" if trace.there else "; what was noticed is no longer there"
     indented(console, f"noticed {when(trace.noticed_at)} by {trace.trigger}{gone}", 2)
     for item in trace.jobs:
         _tell_job(console, item, daemon, undos)
     for verdict in trace.not_taken:
         _tell_refusal(console, verdict)
-    if not trace.jobs and not trace.not_taken:
+    if trace.pruned_at is not None:
+        kept = "what was noticed and done is no longer kept, only that it was"
+        indented(console, f"pruned on {trace.pruned_at.astimezone():%Y-%m-%d}: {kept}", 2)
+    for left in trace.pruned:
+        indented(
+            console, f"rule {left.rule!r} has had it: {left.state}, {when(left.finished_at)}", 2
+        )
+    if not (trace.jobs or trace.not_taken or trace.pruned):
         indented(console, "no rule was asked, or what became of it is no longer kept", 2)
 
 
@@ -225,7 +258,8 @@ def _tell_job(console: Console, item: JobTrace, daemon: Daemon, undos: Undos) ->
 def _tell_refusal(console: Console, verdict: NotTaken) -> None:
     revision = "" if verdict.for_good else f" ({verdict.revision[:8]})"
     how = "was not to have it" if verdict.for_good else "did not match"
-    indented(console, f"rule {verdict.rule!r}{revision} {how}: {verdict.reason}", 2)
+    reason = f": {verdict.reason}" if verdict.reason else f", {when(verdict.judged_at)}"
+    indented(console, f"rule {verdict.rule!r}{revision} {how}{reason}", 2)
 
 
 def _disk_in_words(disk: OnDisk, daemon: Daemon, *, noticed: bool) -> Iterator[str]:

@@ -82,6 +82,9 @@ def show_run(run_id: int, *, everything: bool, state_dir: Path | None, as_json: 
         undone_by, undoes = history.runs_undoing(run_id), history.runs_undone_by(run_id)
         steps = history.steps_of(run_id)
         jobs = history.jobs_of(run_id, MOST_JOBS if everything or as_json else JOBS_SHOWN)
+        was_there = history.run_was_there(run_id)
+    if run is None and was_there:
+        raise HydrusdError(f"run {run_id} is no longer kept: it ended long ago and was pruned")
     if run is None:
         raise HydrusdError(f"there is no run {run_id} (see hydrusd runs)")
     if as_json:

@@ -6,8 +6,10 @@ from hydrusd.engine.lane import Lane
 from hydrusd.engine.made_files import MadeFiles
 from hydrusd.engine.off_limits import OffLimits
 from hydrusd.engine.progress import Progress
+from hydrusd.engine.pruning import Pruner, retention
 from hydrusd.engine.rulebook import RuleBook, Source
 from hydrusd.engine.signals import Signals
+from hydrusd.engine.stores import Stores
 from hydrusd.engine.undoing import PlannedStep, PlannedUndo, foresee_undo, plan_undo
 
 __all__ = [
@@ -19,10 +21,13 @@ __all__ = [
     "PlannedStep",
     "PlannedUndo",
     "Progress",
+    "Pruner",
     "RuleBook",
     "Signals",
     "Source",
+    "Stores",
     "compile_rule",
     "foresee_undo",
     "plan_undo",
+    "retention",
 ]

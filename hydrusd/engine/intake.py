@@ -6,6 +6,7 @@ before it the trigger has to notice again, after it the job will be done.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeGuard
@@ -31,15 +32,20 @@ from hydrusd.ledger import (
     NotMatched,
     PendingEvent,
     PutBack,
+    RunSoFar,
     put_back,
 )
-from hydrusd.model import Event
+from hydrusd.model import Event, chain_of
 from hydrusd.plugin import FileSource, Signal
 
 FIRST_RESTART_SECONDS = 5.0
 LONGEST_RESTART_SECONDS = 300.0
 LONGEST_RESTART_FOR_CLIENT_SECONDS = 30.0
 """A client that is back should not be waited for much longer."""
+RUN_GAP_SECONDS = 10.0
+"""What a trigger hands over in portions is one run as long as they come so close together…"""
+LONGEST_RUN_SECONDS = 3600.0
+"""… and for so long: what never pauses is no single run."""
 SIGNAL = "signal"
 """The name under which a trigger remembers the last signal that it has dealt with."""
 SIGNALS_AT_ONCE = 256
@@ -69,6 +75,8 @@ class Intake:
         self._ledger = ledger
         self._clock = clock
         self._wake = wake
+        self._runs: dict[str, RunSoFar] = {}
+        self._emitted_at = self._firing_since = -math.inf
         self._state = ""
         self._reports: list[tuple[str, str]] = []
         self._reported = anyio.Event()
@@ -94,11 +102,12 @@ class Intake:
     ) -> None:
         """Store events with the verdict of each listening rule; wake the lane."""
         refused = await self._off_limits_among(events)
+        led_to = await self._led_to(events)
         back = await self._put_back_among(events)
         pending = [
             PendingEvent(event, self._refusals(refused[event.key]))
             if event.key in refused
-            else self._judged(event, back.get(event.key))
+            else self._judged(event, led_to.get(event.key, ()), back.get(event.key))
             for event in events
         ]
         await self._take_in(pending, remember)
@@ -111,20 +120,33 @@ class Intake:
         files = {k: (s.key_start(s.path), s.size, s.mtime_ns) for k, s in sources.items()}
         return await self._ledger(put_back, self._source.name, files)
 
-    def _judged(self, event: Event, back: PutBack | None = None) -> PendingEvent:
+    async def _led_to(self, events: Sequence[Event]) -> dict[str, Sequence[str]]:
+        """Give by the keys of events about files that rules here have made: which rules."""
+        paths = {e.key: str(s.path) for e in events if (s := FileSource.from_data(e.data))}
+        chains: dict[str, Sequence[str]] = {
+            key: chain for key, path in paths.items() if (chain := self._made.chain(path))
+        }
+        # Made in a former life of the daemon, maybe just before it ended.
+        if others := {path: key for key, path in paths.items() if key not in chains}:
+            earlier = await self._ledger(Ledger.makers, list(others))
+            chains |= {others[path]: chain for path, chain in earlier.items()}
+        return chains
+
+    def _judged(self, event: Event, made_by: Sequence[str], back: PutBack | None) -> PendingEvent:
         """Have the rules judge an event; a rule that led to it does not get it.
 
         Nor does a rule get what was put back to undo its work, before it is rewritten.
         """
-        source = FileSource.from_data(event.data)
-        chain = self._made.chain(str(source.path)) if source else ()
-        if chain:
-            event = replace(event, data={**event.data, "chain": list(chain)})
+        if made_by:
+            event = replace(event, data={**event.data, "chain": list(made_by)})
+        chain = chain_of(event.data)
         verdicts: list[NewJob | NotMatched] = []
         for rule in self._source.rules:
             if rule.name in chain:
                 circle = " → ".join([*chain, rule.name])
-                self.warn(f"a circle of rules ends at {source.path if source else ''}: {circle}")
+                source = FileSource.from_data(event.data)
+                place = f"at {source.path}" if source else "here"
+                self.warn(f"a circle of rules ends {place}: {circle}")
                 reason = f"it would run in a circle: {circle}"
                 verdicts.append(NotMatched(rule.name, FOR_GOOD, reason))
             elif back and (rule.name != back.rule or rule.revision == back.revision):
@@ -183,8 +205,23 @@ class Intake:
         await self._store_reports()
         memory = None if remember is None else Memory(self._source.identity, remember)
         taken = await self._ledger(
-            Ledger.take_in, self._source.name, pending, self._clock.now(), memory
+            Ledger.take_in,
+            self._source.name,
+            pending,
+            self._clock.now(),
+            memory,
+            runs=self._present_runs(),
         )
+        self._runs.update(taken.runs)
+        for rule, present in taken.runs.items():
+            if present.surplus:
+                log.warning(
+                    f"rule {rule!r}: {_some(present.surplus, 'job')} of {present.jobs:,} in one "
+                    f"run {'are' if present.surplus != 1 else 'is'} beyond its limit of "
+                    f"{present.limit:,} and {'wait' if present.surplus != 1 else 'waits'} for a "
+                    f"person (see `hydrusd dead`)",
+                    rule=rule,
+                )
         if taken.jobs:
             log.info(
                 f"{self.name}: noticed {_some(taken.events, 'event')}, {_some(taken.jobs, 'job')}",
@@ -196,6 +233,22 @@ class Intake:
             for rule, failure in failed.items():
                 log.warning(f"rule {rule!r} gave up at once: {failure}", rule=rule)
             self._wake()
+
+    def _present_runs(self) -> Mapping[str, RunSoFar]:
+        """Give the runs that new jobs belong to: those of the portion before, where it is near."""
+        now = self._clock.monotonic()
+        goes_on = (
+            self._source.trigger.in_portions
+            and now - self._emitted_at <= RUN_GAP_SECONDS
+            and now - self._firing_since <= LONGEST_RUN_SECONDS
+        )
+        if not goes_on:
+            self._firing_since = now
+            self._runs = {
+                rule.name: RunSoFar(rule.spec.limits.per_run) for rule in self._source.rules
+            }
+        self._emitted_at = now
+        return self._runs
 
     async def unseen(self, keys: Sequence[str]) -> set[str]:
         """Give those of the keys that a rule listening here has not had yet."""

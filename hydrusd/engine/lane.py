@@ -14,7 +14,7 @@ from __future__ import annotations
 import inspect
 import random
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -27,7 +27,7 @@ from anyio.abc import TaskGroup
 
 from hydrusd.clock import Clock, first_of
 from hydrusd.engine.compiling import CompiledRule, CompiledStep
-from hydrusd.engine.limits import Limits, Pause
+from hydrusd.engine.limits import HOUR_SECONDS, Limits, Pause
 from hydrusd.engine.made_files import MadeFiles
 from hydrusd.engine.matching import judge
 from hydrusd.engine.retrying import (
@@ -55,6 +55,7 @@ from hydrusd.ledger import (
     JobUpdate,
     Ledger,
     LedgerWriter,
+    Memory,
     StepUpdate,
     keep_steps,
     take_up_undo,
@@ -86,6 +87,8 @@ CLOCK_TOLERANCE = timedelta(seconds=5)
 """A clock that is put back by less is being corrected, as clocks are."""
 DEAD_TOLD = 10
 """How many dead letters of one set are named in the log; `hydrusd status` shows the others."""
+LIMITS = "limits"
+"""Under what the ledger remembers how rules were failing."""
 PROBE_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 
 log = structlog.get_logger("hydrusd.lane")
@@ -160,8 +163,9 @@ class Lane:
         chance: random.Random | None = None,
         made: MadeFiles | None = None,
         only_undos: bool = False,
+        look: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """Make a lane.
+        """Make a lane. ``look`` is called each time when the client is there again.
 
         ``observe`` is told of each finished job. ``on_connected`` may give reasons, by rule,
         why a rule cannot run on the client as it is now: these are parked. ``only_undos``
@@ -174,6 +178,7 @@ class Lane:
         self._clock = clock
         self._observe = observe
         self._on_connected = on_connected
+        self._look = look
         self._made = made if made is not None else MadeFiles()
         self._chance = chance or random.Random()  # noqa: S311 - jitter, not a secret
         self._only_undos = only_undos
@@ -255,11 +260,30 @@ class Lane:
             await self._ledger(Ledger.bring_forward, self.name, by, self._clock.now())
         await self._settling.begin()
         if not self._only_undos:
+            await self._recall_limits()
             await self._adopt(self._rules.revisions_on(self.name))
         mine = {rule for lane, rule in await self._ledger(Ledger.open_rules) if lane == self.name}
         for rule in sorted(mine):
             if not self._rules.knows(rule):
                 await self._orphan(rule)
+
+    async def _recall_limits(self) -> None:
+        """Hold against the rules what they did in a former life of the daemon.
+
+        One that is started anew every minute would allow them everything sixty times an hour.
+        A rule that was stopped as it only failed is tried with one job, unless it was rewritten.
+        """
+        now, zero = self._clock.now(), self._clock.monotonic()
+        since = now - timedelta(seconds=HOUR_SECONDS)
+        for rule, minute, count in await self._ledger(Ledger.begun_since, since):
+            # Until the end of the minute, which is later than it was.
+            ago = (now - minute).total_seconds() - 60.0
+            self._limits.begun(rule, count, zero - max(ago, 0.0))
+        for rule, kept in (await self._ledger(Ledger.recall, LIMITS, self.name)).items():
+            if isinstance(kept, Mapping) and kept.get("revision") == self._rules.revisions.get(
+                rule
+            ):
+                self._limits.restore(rule, kept)
 
     async def _orphan(self, rule: str) -> None:
         """Let the jobs of a rule wait that nobody knows any more."""
@@ -331,6 +355,8 @@ class Lane:
             )
         await self._condition("client", self.name, "connected", detail)
         self._settling.connected()
+        if self._look is not None:
+            await self._look()
         if self._on_connected is not None:
             reasons = self._on_connected(info)
             for rule in self._refused - reasons.keys():
@@ -458,7 +484,7 @@ class Lane:
     async def _within_limits(self, jobs: list[Job]) -> list[Job]:
         """Give those of the claimed jobs that their rule may begin now; the others go back."""
         rule, now = jobs[0].rule, self._clock.monotonic()
-        fresh = [job for job in jobs if job.step == 0 and not job.steps]
+        fresh = [job for job in jobs if _is_fresh(job)]
         if not fresh or is_undo(rule):
             return jobs
         spec = self._rules.current(rule).spec.limits
@@ -484,7 +510,12 @@ class Lane:
         if rule in self._rules.revisions and (general or well):
             spec = self._rules.current(rule).spec.limits
             why = general[-1].detail if general else ""
+            before = self._limits.failing(rule)
             pause = self._limits.ended(rule, spec, failed=len(general), well=well, why=why)
+            if (failing := self._limits.failing(rule)) != before:
+                revision = self._rules.revisions[rule]
+                kept = None if failing is None else {**failing, "revision": revision}
+                await self._ledger(Ledger.remember, LIMITS, Memory(self.name, {rule: kept}))
             if pause is not None:
                 await self._pause(rule, pause)
 
@@ -608,16 +639,17 @@ class Lane:
                 continue
             if outcome.kind is OutcomeKind.DONE and outcome.values:
                 self._made.note(item.job.rule, item.job.data, outcome.values)
-            name = rule.steps[position].name if rule is not None else ""
-            steps.append(StepUpdate(item.job.id, _record(item, name, update, outcome)))
-        await self._ledger(Ledger.checkpoint, self._owner, updates, steps, now)
+            action = rule.steps[position].name if rule is not None else ""
+            steps.append(StepUpdate(item.job.id, _record(item, action, update, outcome)))
+        name = done.work[0].job.rule
+        began = {name: sum(_is_fresh(item.job) for item in ready)}
+        await self._ledger(Ledger.checkpoint, self._owner, updates, steps, now, began=began)
         for item in ready:
             item.stored = True
         self._settling.entered([u.job_id for u in updates if u.state is JobState.SETTLING])
         await self._tell([u.job_id for u in updates if u.state in _ENDINGS])
         if park:
             await self._park(park)
-        name = done.work[0].job.rule
         if park_rule:
             await self._park_rule(name, park_rule)
         elif not park:
@@ -729,6 +761,11 @@ def _record(item: _Work, action: str, update: JobUpdate, outcome: Outcome) -> St
     if former is not None and former.outcome is OutcomeKind.LATER:
         began_at = former.began_at or began_at
     return StepRecord(job.step, action, kind, outcome.detail, values, receipt, began_at)
+
+
+def _is_fresh(job: Job) -> bool:
+    """Say whether nothing of a job has begun."""
+    return job.step == 0 and not job.steps
 
 
 def _open(calls: Iterable[Call[AnyAction]]) -> list[Call[AnyAction]]:

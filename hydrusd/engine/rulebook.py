@@ -35,6 +35,11 @@ class Source:
         return {rule.name: rule.revision for rule in self.rules}
 
     @property
+    def topics(self) -> frozenset[str]:
+        """The topics of signals on which it listens."""
+        return frozenset(self.trigger.topics([rule.name for rule in self.rules]))
+
+    @property
     def client(self) -> str:
         """The name of the client that the rules work on."""
         return self.rules[0].spec.client
@@ -54,7 +59,7 @@ class RuleBook:
     """The rules of one daemon."""
 
     def __init__(self, rules: RuleSet, vocabulary: Vocabulary, expressions: Expressions) -> None:
-        folder = rules.file.parent
+        folder = rules.file.parent.absolute()
         self._compile: Callable[[RuleSpec], CompiledRule] = lambda spec: compile_rule(
             spec, expressions, folder
         )
@@ -85,11 +90,7 @@ class RuleBook:
     @property
     def topics(self) -> frozenset[str]:
         """The topics of signals on which some rule's trigger listens."""
-        return frozenset(
-            topic
-            for source in self.sources()
-            for topic in source.trigger.topics([rule.name for rule in source.rules])
-        )
+        return frozenset(topic for source in self.sources() for topic in source.topics)
 
     def can_fire(self, name: str) -> bool:
         """Say whether a rule listens for being fired."""

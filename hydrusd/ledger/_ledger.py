@@ -10,8 +10,10 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import sys
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,16 +37,20 @@ from sqlalchemy import (
 
 from hydrusd.errors import LedgerError, LedgerLocked
 from hydrusd.ledger._batches import Batch
-from hydrusd.ledger._mentioning import words_in_event, words_in_values
+from hydrusd.ledger._mentioning import made_paths, storable, words_in_event, words_in_step
 from hydrusd.ledger._migrating import migrate
-from hydrusd.ledger._sqlite import insert_ignoring, insert_or_update, open_engine
+from hydrusd.ledger._pruning import Pruning
+from hydrusd.ledger._sqlite import insert_ignoring, insert_or_add, insert_or_update, open_engine
 from hydrusd.ledger._tables import (
     DEAD,
+    begun,
     condition,
+    ended,
     event,
     job,
     mention,
     not_matched,
+    pruned_job,
     rule_revision,
     run,
     signal,
@@ -62,6 +68,7 @@ from hydrusd.model import (
     JobState,
     OutcomeKind,
     StepRecord,
+    chain_of,
     finished_topic,
     tells,
 )
@@ -72,6 +79,11 @@ CHUNK = 500
 LEASE = timedelta(minutes=10)
 
 DROPPED = "dropped by a person: "
+
+TOO_MANY = (
+    "one run of its rule may have {limit:,} jobs, and this is beyond them (limits: per_run says "
+    "how many)"
+)
 
 RUNS_KEPT = 10_000
 """How many runs are known to be marked; the mark of any other is set once more."""
@@ -139,11 +151,26 @@ class KeptSignal:
 
 
 @dataclass(frozen=True, slots=True)
+class RunSoFar:
+    """The run that an intake makes for a rule, or goes on with.
+
+    ``limit`` is how many jobs it may have; those beyond it, ``surplus`` of them in the last
+    intake, are dead letters from the start.
+    """
+
+    limit: int
+    run_id: int | None = None
+    jobs: int = 0
+    surplus: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Intake:
-    """What an intake stored."""
+    """What an intake stored. ``runs`` are those that it made or went on with, by rule."""
 
     events: int
     jobs: int
+    runs: Mapping[str, RunSoFar] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +217,7 @@ def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
         yield items[start : start + CHUNK]
 
 
-class Ledger:
+class Ledger(Pruning):
     """The writing side. Calls block on the disk: use it through ``LedgerWriter``."""
 
     def __init__(self, engine: Engine, lock: FileLock | None) -> None:
@@ -311,6 +338,11 @@ class Ledger:
                 made = select(job.c.event_id, job.c.rule).where(job.c.event_id.in_(judged))
                 for event_id, rule in connection.execute(made):
                     judged[event_id] += rule in rules
+                had = select(pruned_job.c.event_id, pruned_job.c.rule).where(
+                    pruned_job.c.event_id.in_(judged)
+                )
+                for event_id, rule in connection.execute(had):
+                    judged[event_id] += rule in rules
                 passed = select(
                     not_matched.c.event_id, not_matched.c.rule, not_matched.c.revision
                 ).where(not_matched.c.event_id.in_(judged))
@@ -318,6 +350,28 @@ class Ledger:
                     judged[event_id] += rule in rules and revision in {rules[rule], FOR_GOOD}
                 unseen.difference_update(key for key, i in ids.items() if judged[i] >= wanted)
         return unseen
+
+    def makers(self, paths: Sequence[str]) -> dict[str, list[str]]:
+        """Give those of these files that a job here wrote, with the rules that led to it.
+
+        The last of the rules is that of the job.
+        """
+        wanted = {storable(os.path.normcase(path)): path for path in paths}
+        found: dict[str, list[str]] = {}
+        with self._engine.connect() as connection:
+            for chunk in _chunks(list(wanted)):
+                statement = (
+                    select(mention.c.word, job.c.rule, event.c.data, step.c["values"])
+                    .join(event, event.c.id == mention.c.event_id)
+                    .join(job, job.c.event_id == mention.c.event_id)
+                    .join(step, step.c.job_id == job.c.id)
+                    .where(mention.c.word.in_(chunk), step.c.outcome == OutcomeKind.DONE)
+                    .order_by(job.c.id)
+                )
+                for word, rule, data, values in connection.execute(statement):
+                    if word in set(map(storable, made_paths(values))):
+                        found[wanted[word]] = [*chain_of(data), rule]
+        return found
 
     @staticmethod
     def _event_ids(connection: Connection, trigger: str, keys: Sequence[str]) -> dict[str, EventId]:
@@ -332,8 +386,12 @@ class Ledger:
         pending: Sequence[PendingEvent],
         now: datetime,
         memory: Memory | None = None,
+        *,
+        runs: Mapping[str, RunSoFar] | None = None,
     ) -> Intake:
         """Store events, a job for each match and a reason for each other verdict.
+
+        ``runs`` are the runs that the new jobs of these rules belong to; others get a new one.
 
         Known events and rules that already have their job are left as they are. What the
         trigger wants to remember is stored along with them, or not at all.
@@ -344,6 +402,7 @@ class Ledger:
         # Over all chunks: what is noticed twice in one call still makes one job.
         had: set[tuple[EventId, str]] = set()
         judged: set[EventId] = set()
+        told: dict[EventId, Data] = {}
         with self._engine.begin() as connection:
             for chunk in _chunks(pending):
                 keys = [item.event.key for item in chunk]
@@ -373,12 +432,25 @@ class Ledger:
                             new_jobs.append(row | {"file_hash": _hash_in(item.event.data)})
                         else:
                             passed.append(_passed_row(event_id, verdict, now))
-            self._store_verdicts(connection, trigger, new_jobs, passed, judged, now)
+                        if item.event.key not in fresh:
+                            told[event_id] = item.event.data
+            self._make_whole(connection, told)
+            present = _into_runs(connection, trigger, new_jobs, runs or {}, now)
+            self._store_verdicts(connection, new_jobs, passed, judged)
             if memory is not None:
                 self._remember(connection, trigger, memory)
             dead = [(row["event_id"], row["rule"]) for row in new_jobs if row["finished_at"]]
             self._tell_of_stillborn(connection, dead, now)
-        return Intake(intake_events, len(new_jobs))
+        return Intake(intake_events, len(new_jobs), present)
+
+    @staticmethod
+    def _make_whole(connection: Connection, told: Mapping[EventId, Data]) -> None:
+        """Give known events their data back where it was pruned: a rule wants it anew."""
+        if not told:
+            return
+        rows = [{"event": event_id, "told": data} for event_id, data in told.items()]
+        if _WHOLE.execute(connection, rows):
+            _mention(connection, {i: words_in_event(data) for i, data in told.items()})
 
     @staticmethod
     def _dealt_with(
@@ -392,8 +464,9 @@ class Ledger:
         passed = select(not_matched.c.event_id, not_matched.c.rule).where(
             not_matched.c.event_id.in_(ids), not_matched.c.revision == FOR_GOOD
         )
-        both = (*connection.execute(made), *connection.execute(passed))
-        return {(EventId(i), rule) for i, rule in both}
+        had = select(pruned_job.c.event_id, pruned_job.c.rule).where(pruned_job.c.event_id.in_(ids))
+        found = (connection.execute(statement) for statement in (made, passed, had))
+        return {(EventId(i), rule) for rows in found for i, rule in rows}
 
     @staticmethod
     def _remember(connection: Connection, trigger: str, memory: Memory) -> None:
@@ -503,22 +576,10 @@ class Ledger:
     @staticmethod
     def _store_verdicts(
         connection: Connection,
-        trigger: str,
         new_jobs: list[dict[str, Any]],
         passed: list[dict[str, Any]],
         judged: set[EventId],
-        now: datetime,
     ) -> None:
-        runs: dict[str, int] = {}
-        for row in new_jobs:
-            if row["rule"] not in runs:
-                made = connection.execute(
-                    insert(run)
-                    .values(rule=row["rule"], trigger=trigger, started_at=now, eventful=False)
-                    .returning(run.c.id)
-                )
-                runs[row["rule"]] = made.scalar_one()
-            row["run_id"] = runs[row["rule"]]
         _note_eventful(connection, {row["run_id"] for row in new_jobs if row["finished_at"]})
         if new_jobs:
             _NEW_JOBS.execute(connection, new_jobs)
@@ -580,6 +641,7 @@ class Ledger:
                             finished_at=now,
                         )
                     )
+                    _count_ended(connection, [item.id])
                     self._tell_of_endings(connection, [item.id], now)
                     continue
                 if isinstance(verdict, NotMatched):
@@ -667,7 +729,11 @@ class Ledger:
         with self._engine.begin() as connection:
             connection.execute(
                 update(job)
-                .where(job.c.owner == owner, job.c.state == JobState.RUNNING)
+                .where(
+                    job.c.owner == owner,
+                    job.c.state == JobState.RUNNING,
+                    job.c.finished_at.is_(None),
+                )
                 .values(lease_until=now + LEASE)
             )
 
@@ -677,8 +743,12 @@ class Ledger:
         updates: Sequence[JobUpdate],
         steps: Sequence[StepUpdate],
         now: datetime,
+        *,
+        began: Mapping[str, int] | None = None,
     ) -> None:
         """Store how steps ended and where their jobs go next: all of it, or nothing.
+
+        ``began`` says how many jobs of a rule had their first step now.
 
         Raises LedgerError where a lease was lost: somebody else has the job now, and what
         this owner knows of it no longer counts.
@@ -694,6 +764,8 @@ class Ledger:
                 )
             insert_or_update(connection, step, [_step_row(item, now) for item in steps])
             eventful = self._note_what_happened(connection, updates, steps)
+            _count_begun(connection, began or {}, now)
+            _count_ended(connection, [u.job_id for u in updates if u.state in _COUNTED])
             _post(connection, [post for item in updates for post in item.signals], now)
             self._tell_of_endings(
                 connection, [u.job_id for u in updates if u.state in _ENDINGS], now
@@ -711,7 +783,7 @@ class Ledger:
         words: dict[EventId, set[str]] = {}
         for each in steps:
             if each.record.values and (item := items.get(each.job_id)):
-                new = words_in_values(each.record.values) - {item.file_hash}
+                new = words_in_step(each.record.values) - {item.file_hash}
                 words.setdefault(item.event_id, set()).update(new)
         _mention(connection, words)
         runs = {
@@ -739,7 +811,7 @@ class Ledger:
 
         Costs no attempt: that a daemon died says nothing about the job.
         """
-        mine = [job.c.state == JobState.RUNNING]
+        mine = [job.c.state == JobState.RUNNING, job.c.finished_at.is_(None)]
         if owner is not None:
             mine.append(job.c.owner == owner)
         if ids is not None:
@@ -776,7 +848,9 @@ class Ledger:
 
     def latest_time(self) -> datetime | None:
         """Give the time at which the newest job was made; None where there is none."""
-        newest = select(job.c.created_at).order_by(job.c.id.desc()).limit(1)
+        newest = select(job.c.created_at).where(
+            job.c.id == select(func.max(job.c.id)).scalar_subquery()
+        )
         with self._engine.connect() as connection:
             return connection.execute(newest).scalar()
 
@@ -828,6 +902,7 @@ class Ledger:
                 connection.execute(
                     update(job).where(over).values(state=job.c.ending, finished_at=now, boot=None)
                 )
+                _count_ended(connection, now_over)
                 self._tell_of_endings(connection, now_over, now)
                 connection.execute(
                     update(job).where(durable).values(state=JobState.READY, boot=None, run_at=now)
@@ -948,8 +1023,11 @@ class Ledger:
                     detail=literal(DROPPED, Text).concat(job.c.detail),
                     finished_at=now,
                 )
+                .returning(job.c.rule)
             )
-            return dropped.rowcount
+            counts = Counter(dropped.scalars())
+            _add_ended(connection, {(name, JobState.SKIPPED): n for name, n in counts.items()})
+            return counts.total()
 
     def set_condition(self, kind: str, name: str, state: str, reason: str, now: datetime) -> None:
         """Note what a lane, a rule or a trigger is in, and since when, for ``status`` to show.
@@ -975,6 +1053,12 @@ class Ledger:
         """Forget what a daemon that no longer runs was waiting for."""
         with self._engine.begin() as connection:
             connection.execute(delete(condition))
+
+    def begun_since(self, since: datetime) -> list[tuple[str, datetime, int]]:
+        """Give rule, minute and number of the jobs that began since a time, the oldest first."""
+        statement = select(begun).where(begun.c.minute >= since).order_by(begun.c.minute)
+        with self._engine.connect() as connection:
+            return [(row.rule, row.minute, row.jobs) for row in connection.execute(statement)]
 
     def open_rules(self) -> set[tuple[str, str]]:
         """Give the lane and rule of all jobs that have not ended, each pair once."""
@@ -1095,6 +1179,12 @@ _RUNNING_STEPS = _STEPS.join(job, job.c.id == step.c.job_id).where(*_MINE)
 
 _EVENTS = Batch(insert(event), ("trigger", "key", "data", "noticed_at"))
 
+_WHOLE = Batch(
+    update(event)
+    .where(event.c.id == bindparam("event"), event.c.pruned_at.is_not(None))
+    .values(data=bindparam("told", type_=event.c.data.type), pruned_at=None)
+)
+
 _NO_LONGER_PASSED = Batch(
     delete(not_matched).where(
         not_matched.c.event_id == bindparam("event"), not_matched.c.rule == bindparam("name")
@@ -1129,6 +1219,8 @@ _FINISH = Batch(
 
 
 _ENDINGS = frozenset({JobState.DONE, JobState.SKIPPED, JobState.DEAD})
+_COUNTED = frozenset({JobState.DONE, JobState.SKIPPED})
+"""Endings that are only counted: too many to be counted when somebody asks."""
 
 
 def _dead(ids: Sequence[int], rule: str | None) -> list[ColumnElement[bool]]:
@@ -1139,6 +1231,31 @@ def _dead(ids: Sequence[int], rule: str | None) -> list[ColumnElement[bool]]:
     if rule is not None:
         chosen.append(job.c.rule == rule)
     return chosen
+
+
+def _count_ended(connection: Connection, ids: Sequence[JobId]) -> None:
+    """Count these jobs under their rule, those that ended for good."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for chunk in _chunks(ids):
+        statement = (
+            select(job.c.rule, job.c.state, func.count())
+            .where(job.c.id.in_(chunk), job.c.state.in_(_COUNTED))
+            .group_by(job.c.rule, job.c.state)
+        )
+        for rule, state, jobs in connection.execute(statement):
+            counts[rule, state] += jobs
+    _add_ended(connection, counts)
+
+
+def _add_ended(connection: Connection, counts: Mapping[tuple[str, str], int]) -> None:
+    rows = [{"rule": rule, "state": state, "jobs": n} for (rule, state), n in counts.items()]
+    insert_or_add(connection, ended, rows, "jobs")
+
+
+def _count_begun(connection: Connection, began: Mapping[str, int], now: datetime) -> None:
+    minute = now.replace(second=0, microsecond=0)
+    rows = [{"rule": rule, "minute": minute, "jobs": jobs} for rule, jobs in began.items() if jobs]
+    insert_or_add(connection, begun, rows, "jobs")
 
 
 def _mention(connection: Connection, words: Mapping[EventId, Iterable[str]]) -> None:
@@ -1180,6 +1297,36 @@ def _hash_in(data: Data) -> str | None:
     """Give the file of the client that an event is about, where it names one."""
     named = data.get("hash")
     return named if isinstance(named, str) and _HASH.fullmatch(named) else None
+
+
+def _into_runs(
+    connection: Connection,
+    trigger: str,
+    new_jobs: list[dict[str, Any]],
+    given: Mapping[str, RunSoFar],
+    now: datetime,
+) -> dict[str, RunSoFar]:
+    """Give each new job its run, and an end to those that are too many for it."""
+    runs: dict[str, RunSoFar] = {}
+    for row in new_jobs:
+        rule = row["rule"]
+        if rule not in runs:
+            runs[rule] = replace(given.get(rule, RunSoFar(sys.maxsize)), surplus=0)
+        present = runs[rule]
+        if present.run_id is None:
+            made = connection.execute(
+                insert(run)
+                .values(rule=rule, trigger=trigger, started_at=now, eventful=False)
+                .returning(run.c.id)
+            )
+            present = replace(present, run_id=made.scalar_one())
+        row["run_id"] = present.run_id
+        if present.jobs >= present.limit and not row["finished_at"]:
+            detail = TOO_MANY.format(limit=present.limit)
+            row |= {"state": JobState.DEAD, "detail": detail, "finished_at": now}
+            present = replace(present, surplus=present.surplus + 1)
+        runs[rule] = replace(present, jobs=present.jobs + 1)
+    return runs
 
 
 def _job_row(event_id: EventId, verdict: NewJob, now: datetime) -> dict[str, Any]:

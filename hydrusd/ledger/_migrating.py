@@ -15,7 +15,7 @@ from hydrusd.errors import LedgerError
 HEAD = "0005"
 """The newest migration; a test holds it against the versions folder."""
 
-KNOWN = ("0001", "0002", "0003", "0005")
+KNOWN = ("0001", "0002", "0003", "0004", "0005")
 
 
 def revision(connection: Connection) -> str | None:

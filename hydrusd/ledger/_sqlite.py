@@ -79,6 +79,30 @@ def _write_ahead(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA synchronous=FULL")
 
 
+def room(connection: Connection) -> tuple[int, int]:
+    """Say how many bytes the file has, and how many of them are free for what comes."""
+    page, pages, free = (
+        connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+        for name in ("page_size", "page_count", "freelist_count")
+    )
+    return page * pages, page * free
+
+
+def compact(engine: Engine) -> None:
+    """Write the file anew without what is free in it. Nobody else may have it open."""
+    with engine.connect() as connection:
+        # A statement of its own: SQLite does this only outside of transactions.
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        try:
+            driver.execute("VACUUM")
+            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise LedgerError(
+                f"the ledger could not be written anew, and is as it was: {error}"
+            ) from error
+
+
 def insert_ignoring(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
     """Insert what is not there yet; rows that meet a unique constraint are left as they are."""
     if rows:
@@ -89,6 +113,14 @@ def insert_or_update(connection: Connection, table: Table, rows: list[dict[str, 
     """Insert rows, or overwrite those with the same primary key."""
     if rows:
         _insert_or_update(table, tuple(rows[0])).execute(connection, rows)
+
+
+def insert_or_add(
+    connection: Connection, table: Table, rows: list[dict[str, Any]], column: str
+) -> None:
+    """Insert rows, or add their ``column`` to that of the row with the same primary key."""
+    if rows:
+        _insert_or_add(table, tuple(rows[0]), column).execute(connection, rows)
 
 
 @cache
@@ -102,3 +134,11 @@ def _insert_or_update(table: Table, names: tuple[str, ...]) -> Batch:
     keys = [column.name for column in table.primary_key]
     changed = {name: statement.excluded[name] for name in names if name not in keys}
     return Batch(statement.on_conflict_do_update(index_elements=keys, set_=changed), names)
+
+
+@cache
+def _insert_or_add(table: Table, names: tuple[str, ...], column: str) -> Batch:
+    statement = sqlite_insert(table)
+    keys = [key.name for key in table.primary_key]
+    added = {column: table.c[column] + statement.excluded[column]}
+    return Batch(statement.on_conflict_do_update(index_elements=keys, set_=added), names)

@@ -47,6 +47,8 @@ from hydrusd.hydrus import (
     clean_tag,
 )
 from hydrusd.model import (
+    CHAIN_HEADER,
+    CHAIN_VARIABLE,
     Data,
     Event,
     FinishedJob,
@@ -78,6 +80,8 @@ from hydrusd.redaction import redact
 from hydrusd.rules import Duration, FilePath, FolderPath, Secret, Size
 
 __all__ = [
+    "CHAIN_HEADER",
+    "CHAIN_VARIABLE",
     "Action",
     "AnswerLost",
     "AnyAction",

@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict
 
 from hydrusd.clock import Clock
 from hydrusd.hydrus import HydrusClient, Permission
-from hydrusd.model import Data, JobId, Outcome, OutcomeKind, StepRecord
+from hydrusd.model import Data, JobId, Outcome, OutcomeKind, StepRecord, chain_of
 from hydrusd.plugin._source import FileSource, SourceState
 
 A_co = TypeVar("A_co", bound="AnyAction", covariant=True)
@@ -247,6 +247,11 @@ class Call(Generic[A_co]):
     def file_hash(self) -> str | None:
         """The first of ``file_hashes``; None where the job is about no file of the client."""
         return self.file_hashes[0] if self.file_hashes else None
+
+    @property
+    def chain(self) -> tuple[str, ...]:
+        """The rules that led here, each fired by the one before it; this one is the last."""
+        return (*chain_of(self.data), self.rule)
 
     @property
     def earlier(self) -> StepRecord | None:

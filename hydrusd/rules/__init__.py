@@ -19,6 +19,7 @@ from hydrusd.rules._secrets import Rendered, Secret
 from hydrusd.rules._specs import (
     ONLY_CLIENT,
     ClientSpec,
+    HistorySpec,
     LimitsSpec,
     Position,
     RuleFault,
@@ -27,14 +28,16 @@ from hydrusd.rules._specs import (
     StepSpec,
     Vocabulary,
 )
-from hydrusd.rules._units import Duration, FilePath, FolderPath, Size
+from hydrusd.rules._units import Age, Duration, FilePath, FolderPath, Size
 
 __all__ = [
     "ONLY_CLIENT",
+    "Age",
     "ClientSpec",
     "Duration",
     "FilePath",
     "FolderPath",
+    "HistorySpec",
     "LimitsSpec",
     "Position",
     "Rendered",

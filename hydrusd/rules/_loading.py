@@ -15,7 +15,13 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StrictBool
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StrictBool,
+)
 
 from hydrusd.errors import ConfigError, ExpressionError
 from hydrusd.model import UNDO_RULE
@@ -25,6 +31,7 @@ from hydrusd.rules._secrets import SecretError, access_key
 from hydrusd.rules._specs import (
     ONLY_CLIENT,
     ClientSpec,
+    HistorySpec,
     LimitsSpec,
     Position,
     RuleSet,
@@ -32,11 +39,11 @@ from hydrusd.rules._specs import (
     StepSpec,
     Vocabulary,
 )
-from hydrusd.rules._units import Duration, FilePath, FolderPath, resolve_path
+from hydrusd.rules._units import Age, Duration, FilePath, FolderPath, resolve_path
 from hydrusd.rules._wording import validate
 from hydrusd.rules._yaml import Document, Path as DataPath
 
-_TOP = ("client", "clients", "plugins", "allow", "rules")
+_TOP = ("client", "clients", "plugins", "allow", "history", "rules")
 _RULE = ("name", "client", "on", "if", "do", "limits", "enabled")
 _CLIENT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _URL_HINT = "as in http://127.0.0.1:45869"
@@ -54,7 +61,15 @@ class _Limits(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     per_hour: int = Field(default=LimitsSpec().per_hour, ge=1)
+    per_run: int = Field(default=LimitsSpec().per_run, ge=1)
     failures: int = Field(default=LimitsSpec().failures, ge=1)
+
+
+class _History(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    keep: Age = HistorySpec().keep
+    keep_dull: Age = HistorySpec().keep_dull
 
 
 class _Client(BaseModel):
@@ -263,10 +278,12 @@ class _Reading:
         self._clients = self._all_clients(data, environ, resolve_secrets=resolve_secrets)
         folders = self._plugin_folders(data)
         self._allow = self._allowed(data)
+        history = self._history(data)
         rules = self._rules(data)
         if self._problems:
             return None
-        return RuleSet(self._clients, rules, folders, Path(self._problems.file), self._allow)
+        file = Path(self._problems.file)
+        return RuleSet(self._clients, rules, folders, file, self._allow, history)
 
     def clients_only(
         self, environ: Mapping[str, str], *, resolve_secrets: bool
@@ -444,6 +461,18 @@ class _Reading:
                 self._problem_at(path, "this is no action that needs to be allowed", hint)
         return frozenset(name for name in names if isinstance(name, str))
 
+    def _history(self, data: dict[str, Any]) -> HistorySpec:
+        """Read how long what has ended is kept."""
+        if "history" not in data:
+            return HistorySpec()
+        if not isinstance(data["history"], dict):
+            self._problem_at(
+                ("history",), "'history' must be a mapping", "as in: history: {keep: 180d}"
+            )
+            return HistorySpec()
+        read, _ = self._validated(_History, data["history"], ("history",))
+        return HistorySpec(**read.model_dump()) if read is not None else HistorySpec()
+
     # -- the rules ----------------------------------------------------------------
 
     def _rules(self, data: dict[str, Any]) -> tuple[RuleSpec, ...]:
@@ -534,7 +563,8 @@ class _Reading:
         if "limits" not in raw:
             return LimitsSpec()
         if not isinstance(raw["limits"], dict):
-            self._problem_at(at, "'limits' must be a mapping", "it knows: 'per_hour', 'failures'")
+            hint = "it knows: 'per_hour', 'per_run', 'failures'"
+            self._problem_at(at, "'limits' must be a mapping", hint)
             return LimitsSpec()
         read, _ = self._validated(_Limits, raw["limits"], at)
         return LimitsSpec(**read.model_dump()) if read is not None else LimitsSpec()

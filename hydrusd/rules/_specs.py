@@ -34,10 +34,24 @@ class StepSpec:
 
 @dataclass(frozen=True, slots=True)
 class LimitsSpec:
-    """How many jobs a rule may begin in an hour, and how many may give up in a row."""
+    """How many jobs a rule may begin in an hour, how many one run may have, and how many may
+    give up in a row.
+    """
 
     per_hour: int = 1_000_000
+    per_run: int = 1_000_000
     failures: int = 25
+
+
+@dataclass(frozen=True, slots=True)
+class HistorySpec:
+    """How long what has ended is kept whole, in seconds; None is for ever.
+
+    ``dull`` holds for jobs of which nothing came, and for what no rule wanted.
+    """
+
+    keep: float | None = 366 * 86_400.0
+    keep_dull: float | None = 60 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +110,7 @@ class RuleSet:
     plugin_folders: tuple[Path, ...]
     file: Path
     allow: frozenset[str] = frozenset()
+    history: HistorySpec = HistorySpec()
 
 
 @dataclass(frozen=True, slots=True)

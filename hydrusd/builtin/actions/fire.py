@@ -47,8 +47,7 @@ class Fire(Action):
         if (earlier := call.earlier) is not None:
             # Steps before it are done again, after the client has lost them. Not this one.
             return Outcome.done(earlier.detail, values=earlier.values)
-        before = call.data.get("chain")
-        chain = [*(before if isinstance(before, list) else []), call.rule]
+        chain = list(call.chain)
         if self.rule in chain:
             return Outcome.dead(f"it would run in a circle: {' → '.join([*chain, self.rule])}")
         values = dict(self.values)

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator
 from hydrusd.builtin.actions._outside import Outside, Text, revealed
 from hydrusd.builtin.actions._processes import Ended, find, run
 from hydrusd.plugin import (
+    CHAIN_VARIABLE,
     AnyAction,
     Call,
     Duration,
@@ -117,7 +118,9 @@ class RunCommand(Outside):
         ended = await run(
             action.command,
             folder=action.folder,
-            environment=action._environment(revealed(action.env)),  # noqa: SLF001 - its own
+            environment=action._environment(  # noqa: SLF001 - its own
+                {CHAIN_VARIABLE: json.dumps(call.chain), **revealed(action.env)}
+            ),
             stdin=_event(call) if action.stdin == "event" else None,
             timeout_seconds=action.timeout,
         )

@@ -79,6 +79,7 @@ class WatchFolder(Trigger):
     """
 
     trigger: ClassVar[str] = "watch_folder"
+    in_portions: ClassVar[bool] = True
 
     path: FolderPath = Field(description="The folder to watch.")
     include: tuple[Glob, ...] = Field(
