@@ -5,9 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import closing
+from datetime import UTC, datetime
 
 import pytest
 from stage import wait_until
+
+from hydrusd.daemon import load_plugins
+from hydrusd.engine import plan_undo
+from hydrusd.errors import LedgerError
+from hydrusd.ledger import Ledger, UndoHistory, enqueue_undo
+from hydrusd.simulator import Fault, FaultKind
 
 RULES = """
 rules:
@@ -147,3 +155,31 @@ def test_no_rule_may_be_called_like_an_undo(it):
     assert "'name' cannot begin with 'undo of '" in it.hydrusd(
         "check", it.folder / "rules.yaml", code=2, rules=False, state=False
     )
+
+
+def test_an_undo_that_gave_up_goes_on_when_it_is_retried(it):
+    refusal = Fault(kind=FaultKind.STATUS, path="/add_files/delete_files", status=400, times=9)
+    it.made.simulator.inject(refusal)
+    told = it.undo("run", 1)
+    assert "What gave up is told by `hydrusd dead`" in told
+    assert {tuple(facts["tags"]) for facts in it.library().values()} == {()}
+    assert len(it.library()) == 2
+    it.made.simulator.clear_faults()
+    it.hydrusd("dead", "retry", "--all", rules=False)
+    it.run(jobs=4)
+    assert it.library() == {}
+    steps = it.query("SELECT action, outcome FROM step WHERE action LIKE 'undo %' ORDER BY 1")
+    assert steps == [*[("undo add_file", "done")] * 2, *[("undo add_tags", "done")] * 2]
+
+
+def test_what_somebody_else_has_begun_to_undo_is_not_undone_twice(it):
+    with closing(UndoHistory.open(it.made.state_dir / "ledger.sqlite")) as history:
+        jobs = history.finished_jobs(1)[0]
+    actions = load_plugins([]).actions
+    undos = [plan_undo(job, [], {}, actions).new(actions) for job in jobs]
+    with closing(Ledger.open(it.made.state_dir / "ledger.sqlite")) as ledger:
+        enqueue_undo(ledger, undos[:1], datetime.now(UTC))
+        with pytest.raises(LedgerError, match="somebody else has just begun to undo job"):
+            enqueue_undo(ledger, undos, datetime.now(UTC))
+    assert it.query("SELECT count(*) FROM undoing") == [(1,)]
+    assert it.newest_run() == 2
