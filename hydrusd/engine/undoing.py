@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, cast
@@ -69,51 +69,39 @@ class UndoRule:
 
     def call(self, position: int, job: Job, client: HydrusClient, clock: Clock) -> Call[AnyAction]:
         """Make what the undoing of a step is called with."""
-        taken = cast("Mapping[str, Any]", job.data[UNDO])
-        return self.call_with(
-            position,
-            taken,
-            Call(
-                action=_EMPTY,
-                job_id=job.id,
-                rule=self.name,
-                data=job.data,
-                client=client,
-                clock=clock,
-                file_hashes=hashes_in(job.data) or ((job.file_hash,) if job.file_hash else ()),
-                attempt=job.attempt,
-                steps=job.steps,
-                position=position,
-            ),
+        return Call(
+            action=self.undo(position, cast("Mapping[str, Any]", job.data[UNDO])),
+            job_id=job.id,
+            rule=self.name,
+            data=job.data,
+            client=client,
+            clock=clock,
+            file_hashes=hashes_in(job.data) or ((job.file_hash,) if job.file_hash else ()),
+            attempt=job.attempt,
+            steps=job.steps,
+            position=position,
         )
 
-    def call_with(
-        self, position: int, taken: Mapping[str, Any], call: Call[Any]
-    ) -> Call[AnyAction]:
-        """Give a call its action: the receipt that is to be taken back."""
+    def undo(self, position: int, taken: Mapping[str, Any], left: Collection[int] = ()) -> Undo:
+        """Give a step what it is to take back, out of the event.
+
+        ``left`` are the positions of steps that will have been left alone by then.
+        """
         taken_back = [_record(each) for each in taken["steps"]]
         others = [*taken_back, *(_record(each) for each in taken["left"])]
         mine = taken["steps"][position]
-        call.action = self.steps[position].action_class.model_construct(
+        return self.steps[position].action_class.model_construct(
             receipt=mine["receipt"],
             values=mine["values"],
             others=tuple(sorted(others, key=lambda record: record.position)),
-            before=tuple(taken_back[:position]),
+            before=tuple(r for r in taken_back[:position] if r.position not in left),
         )
-        return call
 
 
 def _record(kept: Mapping[str, Any]) -> StepRecord:
     return StepRecord(
         kept["position"], kept["action"], OutcomeKind.DONE, "", kept["values"], kept["receipt"]
     )
-
-
-class _Nothing(AnyAction):
-    pass
-
-
-_EMPTY = _Nothing()
 
 
 def undo_rule(name: str, definition: str, actions: Actions) -> UndoRule:
@@ -351,8 +339,10 @@ def _looking(
     rule: UndoRule, position: int, planned: PlannedUndo, client: HydrusClient, clock: Clock
 ) -> Call[AnyAction]:
     job, data = planned.job, planned.data
-    call: Call[Any] = Call(
-        action=_EMPTY,
+    # What will be left alone by then does not prepare the ground for this.
+    left = {step.position for step in planned.steps if not step.is_to_do}
+    return Call(
+        action=rule.undo(position, data[UNDO], left),
         job_id=job.job_id,
         rule=rule.name,
         data=data,
@@ -361,10 +351,3 @@ def _looking(
         file_hashes=hashes_in(data) or ((job.file_hash,) if job.file_hash else ()),
         position=position,
     )
-    found = rule.call_with(position, data[UNDO], call)
-    # What will be left alone by then does not prepare the ground for this.
-    left = {step.position for step in planned.steps if not step.is_to_do}
-    undo = cast("Undo", found.action)
-    before = tuple(record for record in undo.before if record.position not in left)
-    found.action = undo.model_copy(update={"before": before})
-    return found
