@@ -43,7 +43,7 @@ from hydrusd.ledger._tables import (
 )
 from hydrusd.model import JobState
 
-BATCH = 200
+BATCH = 50
 """How many events one transaction looks at."""
 RUNS_BATCH = 1_000
 MOST_WORDS_LEFT = 8
