@@ -156,6 +156,22 @@ class Outcome:
         return cls(OutcomeKind.PARK, detail, scope=ParkScope.RULE)
 
 
+def tells(receipt: object) -> bool:
+    """Say whether there is anything in a receipt, so that something was changed."""
+    if isinstance(receipt, Mapping):
+        return any(map(tells, receipt.values()))
+    if isinstance(receipt, list | tuple):
+        return any(map(tells, receipt))
+    return receipt is not None and receipt is not False and receipt != ""  # a 0 is something
+
+
+UNDO = "undo"
+"""The trigger that no rules file can name: a person who takes something back."""
+
+UNDO_RULE = "undo of "
+"""How the names of the rules begin under which that is done; no rule may be called so."""
+
+
 class JobState(StrEnum):
     """Where a job is. The last three are endings."""
 

@@ -334,6 +334,45 @@ def ledger_prune(
 
 
 @cli.command(epilog=EXIT_CODES)
+@click.argument("kind", type=click.Choice(["run", "job"]), metavar="run|job")
+@click.argument("number", type=NUMBER)
+@click.option("--plan", "only_plan", is_flag=True, help="Show what would be done, and do nothing.")
+@click.option("--yes", is_flag=True, help="Ask nothing.")
+@click.option("--all", "everything", is_flag=True, help="Show all jobs, however many.")
+@RULES_FILE
+@STATE_DIR
+@JSON
+def undo(
+    kind: str,
+    number: int,
+    only_plan: bool,
+    yes: bool,
+    everything: bool,
+    rules_file: Path | None,
+    state_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Take back what a run or a job did, by its number.
+
+    Just what it changed is taken back, and what somebody has changed since is left alone. First
+    it is shown what that is, and what cannot be taken back and why; then you are asked. An
+    undo is a run, too, and can be undone. A running daemon does it; without one it is done here.
+    """
+    from hydrusd.cli._undo import undo as undo_jobs
+
+    undo_jobs(
+        kind,
+        number,
+        rules_file=rules_file,
+        state_dir=state_dir,
+        only_plan=only_plan,
+        yes=yes,
+        everything=everything,
+        as_json=as_json,
+    )
+
+
+@cli.command(epilog=EXIT_CODES)
 @click.argument("rule")
 @click.option(
     "--set",

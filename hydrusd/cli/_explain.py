@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +20,17 @@ from hydrusd.cli._telling import NARROWEST, between, indented, line, subject, wh
 from hydrusd.cli._terminal import configure_logs, make_console, shorten
 from hydrusd.daemon import LEDGER_FILE, read_configuration
 from hydrusd.errors import ConfigError, HydrusdError
-from hydrusd.ledger import History, JobTrace, LaneStatus, Ledger, NotTaken, Trace, waits_for
+from hydrusd.ledger import (
+    History,
+    JobTrace,
+    LaneStatus,
+    Ledger,
+    NotTaken,
+    Trace,
+    UndoHistory,
+    UndoJob,
+    waits_for,
+)
 from hydrusd.plugin import FileSource, Trigger
 
 MOST_EVENTS = 50
@@ -73,17 +83,27 @@ class OnDisk:
     problem: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Undos:
+    """Which jobs take back what others did: by the number of the job undone, and of the undo."""
+
+    of: Mapping[int, Sequence[UndoJob]]
+    by: Mapping[int, UndoJob]
+
+
 def explain(asked: str, *, state_dir: Path | None, rules_file: Path | None, as_json: bool) -> None:
     """Print everything about it. Raises HydrusdError where nothing is known."""
     ledger_path = state_path(state_dir) / LEDGER_FILE
-    with closing(History.open(ledger_path)) as history:
+    with closing(UndoHistory.open(ledger_path)) as history:
         found = _find(history, asked)
+        numbers = [item.job_id for trace in found.events for item in trace.jobs]
+        undos = Undos(history.undos_of(numbers), history.undone_by(numbers))
         daemon = Daemon(Ledger.in_use(ledger_path), history.conditions())
     disk = _look(found, rules_file) if found.kind == "path" else None
     if not found.events and not (disk and disk.there):
         raise HydrusdError(f"nothing is known of {asked}: no trigger has ever noticed it")
     if as_json:
-        click.echo(to_json(_as_data(found, daemon, disk)))
+        click.echo(to_json(_as_data(found, daemon, disk, undos)))
         return
     console = make_console()
     if found.by_name:
@@ -91,7 +111,7 @@ def explain(asked: str, *, state_dir: Path | None, rules_file: Path | None, as_j
     if found.more:
         console.print(f"There is more; these are the newest {MOST_EVENTS} times it was noticed.")
     for trace in found.events:
-        _tell(console, trace, daemon)
+        _tell(console, trace, daemon, undos)
     if disk is not None and (disk.there or not found.by_name):
         for text in _disk_in_words(disk, daemon, noticed=not found.by_name and bool(found.events)):
             indented(console, text, 0)
@@ -193,12 +213,12 @@ def _look(found: Found, rules_file: Path | None) -> OnDisk:
 # --- telling ---------------------------------------------------------------------------------
 
 
-def _tell(console: Console, trace: Trace, daemon: Daemon) -> None:
+def _tell(console: Console, trace: Trace, daemon: Daemon, undos: Undos) -> None:
     line(console, "", _subject(trace))
     gone = "" if trace.there else "; what was noticed is no longer there"
     indented(console, f"noticed {when(trace.noticed_at)} by {trace.trigger}{gone}", 2)
     for item in trace.jobs:
-        _tell_job(console, item, daemon)
+        _tell_job(console, item, daemon, undos)
     for verdict in trace.not_taken:
         _tell_refusal(console, verdict)
     if trace.pruned_at is not None:
@@ -212,7 +232,7 @@ def _tell(console: Console, trace: Trace, daemon: Daemon) -> None:
         indented(console, "no rule was asked, or what became of it is no longer kept", 2)
 
 
-def _tell_job(console: Console, item: JobTrace, daemon: Daemon) -> None:
+def _tell_job(console: Console, item: JobTrace, daemon: Daemon, undos: Undos) -> None:
     start = f"  job {item.job_id} of rule "
     parts = [str(item.state), when(item.finished_at), between(item.created_at, item.finished_at)]
     ended = f" ({item.revision[:8] or 'as it is now'}): {', '.join(filter(None, parts))}"
@@ -220,6 +240,12 @@ def _tell_job(console: Console, item: JobTrace, daemon: Daemon) -> None:
     line(console, f"{start}{shorten(item.rule, room)!r}{ended}")
     for each in item.steps:
         tell_step(console, each, 4, own=item.file_hash)
+    if undone := undos.by.get(item.job_id):
+        run = f" of run {undone.of_run}" if undone.of_run else ""
+        indented(console, f"takes back what job {undone.of_job}{run} did", 4)
+    for undo in undos.of.get(item.job_id, ()):
+        run = f" of run {undo.run_id}" if undo.run_id else ""
+        indented(console, f"taken back by job {undo.job_id}{run}: {undo.state}", 4)
     if item.file_hash:
         line(console, "    in Hydrus: ", item.file_hash)
     last = item.steps[-1].detail if item.steps else ""
@@ -263,13 +289,17 @@ def _expected(each: Watched, daemon: Daemon) -> str:
     return "will notice it at its next look, once it has been left alone for long enough"
 
 
-def _as_data(found: Found, daemon: Daemon, disk: OnDisk | None) -> dict[str, object]:
+def _as_data(found: Found, daemon: Daemon, disk: OnDisk | None, undos: Undos) -> dict[str, object]:
     now = datetime.now(UTC)
     events = []
     for trace in found.events:
         told = dataclasses.asdict(trace)
         for item, job in zip(trace.jobs, told["jobs"], strict=True):
             del job["data"]  # that of the event
+            job["undone_by"] = [dataclasses.asdict(u) for u in undos.of.get(item.job_id, ())]
+            job["undoes"] = (
+                dataclasses.asdict(undos.by[item.job_id]) if item.job_id in undos.by else None
+            )
             job["waits_for"] = waits_for(item, daemon.conditions, now, running=daemon.running)
         events.append(told)
     return {

@@ -11,6 +11,7 @@ from hydrusd.engine.pruning import Pruner, retention
 from hydrusd.engine.rulebook import RuleBook, Source
 from hydrusd.engine.signals import Signals
 from hydrusd.engine.stores import Stores
+from hydrusd.engine.undoing import PlannedStep, PlannedUndo, foresee_undo, plan_undo
 
 __all__ = [
     "BackingUp",
@@ -19,6 +20,8 @@ __all__ = [
     "Lane",
     "MadeFiles",
     "OffLimits",
+    "PlannedStep",
+    "PlannedUndo",
     "Progress",
     "Pruner",
     "RuleBook",
@@ -26,5 +29,7 @@ __all__ = [
     "Source",
     "Stores",
     "compile_rule",
+    "foresee_undo",
+    "plan_undo",
     "retention",
 ]

@@ -32,7 +32,9 @@ from hydrusd.ledger import (
     NewJob,
     NotMatched,
     PendingEvent,
+    PutBack,
     RunSoFar,
+    put_back,
 )
 from hydrusd.model import Event, chain_of
 from hydrusd.plugin import Doubt, FileGroup, FileSource, Signal
@@ -102,13 +104,22 @@ class Intake:
         """Store events with the verdict of each listening rule; wake the lane."""
         refused = await self._off_limits_among(events)
         led_to = await self._led_to(events)
+        back = await self._put_back_among(events)
         pending = [
             PendingEvent(event, self._refusals(refused[event.key]))
             if event.key in refused
-            else self._judged(event, led_to.get(event.key, ()))
+            else self._judged(event, led_to.get(event.key, ()), back.get(event.key))
             for event in events
         ]
         await self._take_in(pending, remember)
+
+    async def _put_back_among(self, events: Sequence[Event]) -> dict[str, PutBack]:
+        """Give the keys of events about files that were put where they are to undo something."""
+        sources = {e.key: s for e in events if (s := FileSource.from_data(e.data))}
+        if not sources:
+            return {}
+        files = {k: (s.key_start(s.path), s.size, s.mtime_ns) for k, s in sources.items()}
+        return await self._ledger(put_back, self._source.name, files)
 
     async def _led_to(self, events: Sequence[Event]) -> dict[str, Sequence[str]]:
         """Give by the keys of events about files that rules here have made: which rules."""
@@ -122,8 +133,11 @@ class Intake:
             chains |= {others[path]: chain for path, chain in earlier.items()}
         return chains
 
-    def _judged(self, event: Event, made_by: Sequence[str]) -> PendingEvent:
-        """Have the rules judge an event; a rule that led to it does not get it."""
+    def _judged(self, event: Event, made_by: Sequence[str], back: PutBack | None) -> PendingEvent:
+        """Have the rules judge an event; a rule that led to it does not get it.
+
+        Nor does a rule get what was put back to undo its work, before it is rewritten.
+        """
         if made_by:
             event = replace(event, data={**event.data, "chain": list(made_by)})
         chain = chain_of(event.data)
@@ -136,6 +150,9 @@ class Intake:
                 self.warn(f"a circle of rules ends {place}: {circle}")
                 reason = f"it would run in a circle: {circle}"
                 verdicts.append(NotMatched(rule.name, FOR_GOOD, reason))
+            elif back and (rule.name != back.rule or rule.revision == back.revision):
+                reason = f"job {back.job_id} has put it back, to undo what was done"
+                verdicts.append(NotMatched(rule.name, rule.revision, reason))
             else:
                 verdicts.append(judge(rule, event.data))
         return PendingEvent(event, verdicts)

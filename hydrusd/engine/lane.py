@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import cast
 
 import anyio
@@ -38,6 +39,7 @@ from hydrusd.engine.retrying import (
 )
 from hydrusd.engine.rulebook import RuleBook
 from hydrusd.engine.settling import Settling
+from hydrusd.engine.undoing import UndoRule, UndoStep, is_undo
 from hydrusd.errors import (
     AccessDenied,
     ExpressionError,
@@ -58,8 +60,11 @@ from hydrusd.ledger import (
     LedgerWriter,
     Memory,
     StepUpdate,
+    keep_steps,
+    take_up_undo,
 )
 from hydrusd.model import (
+    Data,
     FinishedJob,
     Job,
     JobId,
@@ -113,6 +118,7 @@ class _Work:
     began_at: datetime
     call: Call[AnyAction] | None = None
     outcome: Outcome | None = None
+    kept: Data | None = None
     stored: bool = False
 
     @property
@@ -130,7 +136,7 @@ class _Set:
     """
 
     work: Sequence[_Work]
-    rule: CompiledRule | None
+    rule: CompiledRule | UndoRule | None
     boot: str
     passed: anyio.Event = field(default_factory=anyio.Event)
 
@@ -172,12 +178,14 @@ class Lane:
         on_connected: Callable[[ClientInfo], dict[str, str]] | None = None,
         chance: random.Random | None = None,
         made: MadeFiles | None = None,
+        only_undos: bool = False,
         look: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Make a lane. ``look`` is called each time when the client is there again.
 
         ``observe`` is told of each finished job. ``on_connected`` may give reasons, by rule,
-        why a rule cannot run on the client as it is now: these are parked.
+        why a rule cannot run on the client as it is now: these are parked. ``only_undos``
+        leaves all jobs alone but those that take something back.
         """
         self.name = name
         self._client = client
@@ -189,6 +197,7 @@ class Lane:
         self._look = look
         self._made = made if made is not None else MadeFiles()
         self._chance = chance or random.Random()  # noqa: S311 - jitter, not a secret
+        self._only_undos = only_undos
         self._owner = uuid.uuid4().hex
         self._woken = anyio.Event()
         self._parked: _Parked | None = _Parked("not connected yet", 0.0)
@@ -220,6 +229,13 @@ class Lane:
     def wake(self) -> None:
         """Say that there is something to do. Call it on the event loop."""
         self._woken.set()
+
+    @property
+    def waits_for(self) -> str:
+        """Say what keeps the lane, or some rule on it, from working; nothing where nothing does."""
+        if self._parked is not None:
+            return self._parked.reason if self._probes else ""
+        return next((parked.reason for parked in self._parked_rules.values()), "")
 
     # --- the loop ------------------------------------------------------------------------
 
@@ -287,11 +303,13 @@ class Lane:
             log.warning(f"the clock is {by} behind what the ledger has seen", lane=self.name)
             await self._ledger(Ledger.bring_forward, self.name, by, self._clock.now())
         await self._settling.begin()
-        await self._recall_limits()
-        await self._adopt(self._rules.revisions_on(self.name))
+        if not self._only_undos:
+            await self._recall_limits()
+            await self._adopt(self._rules.revisions_on(self.name))
         mine = {rule for lane, rule in await self._ledger(Ledger.open_rules) if lane == self.name}
-        for rule in sorted(mine - set(self._rules.revisions)):
-            await self._orphan(rule)
+        for rule in sorted(mine):
+            if not self._rules.knows(rule):
+                await self._orphan(rule)
 
     async def _recall_limits(self) -> None:
         """Hold against the rules what they did in a former life of the daemon.
@@ -326,7 +344,7 @@ class Lane:
 
     def _filter(self) -> ClaimFilter:
         blocked = self._orphans | frozenset(self._parked_rules)
-        return ClaimFilter(self.name, self._parked is not None, blocked)
+        return ClaimFilter(self.name, self._parked is not None, blocked, self._only_undos)
 
     async def _rest(self) -> None:
         """Wait until woken or until something becomes due, whichever is first."""
@@ -431,7 +449,7 @@ class Lane:
         jobs = await self._take()
         if not jobs:
             return False
-        if jobs[0].rule not in self._rules.revisions:
+        if not self._rules.knows(jobs[0].rule):
             # Put back by a person after the rule was taken out of the file.
             await self._put_back(jobs)
             await self._orphan(jobs[0].rule)
@@ -439,6 +457,9 @@ class Lane:
         if not jobs[0].revision or jobs[0].revision.startswith(RETRIED):
             # Put back by a person: what the rule says now decides.
             await self._put_back(jobs)
+            if is_undo(jobs[0].rule):
+                await self._ledger(take_up_undo, jobs[0].rule)
+                return True
             await self._ledger(Ledger.take_up, jobs[0].rule, self._rules.revisions[jobs[0].rule])
             await self._adopt({jobs[0].rule: self._rules.revisions[jobs[0].rule]})
             return True
@@ -461,12 +482,12 @@ class Lane:
         step = rule.steps[jobs[0].step]
         made: dict[str, AnyAction] = {}
         for item in work:
-            self._prepare(item, rule, made)
+            self._prepare(item, current, rule, made)
         tasks.start_soon(self._carry_out, current, step, name=f"a set of {step.name}")
         await current.passed.wait()
         return True
 
-    async def _carry_out(self, current: _Set, step: CompiledStep) -> None:
+    async def _carry_out(self, current: _Set, step: CompiledStep | UndoStep) -> None:
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._flush, current, name=f"checkpoints of {step.name}")
@@ -526,7 +547,7 @@ class Lane:
         """Give those of the claimed jobs that their rule may begin now; the others go back."""
         rule, now = jobs[0].rule, self._clock.monotonic()
         fresh = [job for job in jobs if _is_fresh(job)]
-        if not fresh:
+        if not fresh or is_undo(rule):
             return jobs
         spec = self._rules.current(rule).spec.limits
         allowed = self._limits.allowance(rule, spec, len(fresh), now)
@@ -560,14 +581,23 @@ class Lane:
             if pause is not None:
                 await self._pause(rule, pause)
 
-    def _prepare(self, item: _Work, rule: CompiledRule, made: dict[str, AnyAction]) -> None:
+    def _prepare(
+        self,
+        item: _Work,
+        current: _Set,
+        rule: CompiledRule | UndoRule,
+        made: dict[str, AnyAction],
+    ) -> None:
         try:
             item.call = rule.call(item.job.step, item.job, self._client, self._clock, made)
+            item.call.keeper = partial(self._keep, current)
         except ExpressionError as error:
             item.outcome = Outcome.dead(str(error))
             self._raised.add(item.job.id)
 
-    async def _run_step(self, step: CompiledStep, calls: Sequence[Call[AnyAction]]) -> None:
+    async def _run_step(
+        self, step: CompiledStep | UndoStep, calls: Sequence[Call[AnyAction]]
+    ) -> None:
         """Have every call finished, by the action or by what it raised."""
         if not calls:
             return
@@ -585,7 +615,7 @@ class Lane:
                 call.finish(Outcome.retry(f"{step.name} did not say how it ended"))
 
     async def _settle_failure(
-        self, step: CompiledStep, calls: Sequence[Call[AnyAction]], error: BaseException
+        self, step: CompiledStep | UndoStep, calls: Sequence[Call[AnyAction]], error: BaseException
     ) -> None:
         left = _open(calls)
         if not left:
@@ -619,7 +649,7 @@ class Lane:
             return HydrusUnavailable(str(other))
         return None
 
-    def _require_permissions(self, step: CompiledStep) -> None:
+    def _require_permissions(self, step: CompiledStep | UndoStep) -> None:
         info = self._client.info
         for permission in sorted(step.action_class.permissions):
             if not info.permits_everything and permission not in info.permissions:
@@ -645,6 +675,28 @@ class Lane:
             if self._lingering is None and current.only_lingers:
                 self._lingering = current
                 current.passed.set()
+
+    async def _keep(self, current: _Set, receipts: Mapping[JobId, Data]) -> None:
+        """Store what steps are about to change; found by the next try, should this one die."""
+        steps = []
+        for item in current.work:
+            if item.job.id not in receipts or item.result is not None:
+                continue
+            # Other people's words, too: see ``sound``.
+            item.kept = sound(Outcome.done(receipt=receipts[item.job.id])).receipt
+            assert item.call is not None
+            record = StepRecord(
+                item.job.step,
+                item.call.action.action,
+                OutcomeKind.LATER,
+                "about to be done",
+                item.call.progress,
+                item.kept,
+                item.began_at,
+            )
+            steps.append(StepUpdate(item.job.id, record))
+        with anyio.CancelScope(shield=True):
+            await self._ledger(keep_steps, self._owner, steps, self._clock.now())
 
     async def _store(self, done: _Set) -> None:
         rule, position = done.rule, done.position
@@ -691,7 +743,12 @@ class Lane:
         await self._count_endings(name, updates)
 
     def _update(
-        self, job: Job, rule: CompiledRule | None, outcome: Outcome, now: datetime, present: str
+        self,
+        job: Job,
+        rule: CompiledRule | UndoRule | None,
+        outcome: Outcome,
+        now: datetime,
+        present: str,
     ) -> JobUpdate:
         """Decide where a job goes from here."""
         state, step, attempt, run_at = JobState.READY, job.step, job.attempt, now
@@ -781,10 +838,12 @@ def _record(item: _Work, action: str, update: JobUpdate, outcome: Outcome) -> St
     kind = OutcomeKind.DEAD if update.state is JobState.DEAD else outcome.kind
     values, receipt = outcome.values, outcome.receipt
     former = next((record for record in job.steps if record.position == job.step), None)
-    if former is not None and kind in {OutcomeKind.LATER, OutcomeKind.RETRY}:
-        receipt = receipt or former.receipt
-        if kind is OutcomeKind.RETRY and former.outcome in {OutcomeKind.LATER, OutcomeKind.RETRY}:
-            values = former.values
+    unfinished = {OutcomeKind.LATER, OutcomeKind.RETRY}
+    if outcome.kind in unfinished:
+        # Nobody knows: what was about to be changed may have been.
+        receipt = receipt or item.kept or (former.receipt if former is not None else None)
+    if former is not None and kind is OutcomeKind.RETRY and former.outcome in unfinished:
+        values = former.values
     if former is not None and former.outcome is OutcomeKind.LATER:
         began_at = former.began_at or began_at
     return StepRecord(job.step, action, kind, outcome.detail, values, receipt, began_at)

@@ -22,8 +22,9 @@ import anyio
 import structlog
 
 from hydrusd.clock import Clock
-from hydrusd.engine.compiling import CompiledRule
+from hydrusd.engine.compiling import CompiledRule, CompiledStep
 from hydrusd.engine.rulebook import RuleBook
+from hydrusd.engine.undoing import UndoRule, UndoStep
 from hydrusd.errors import AccessDenied, HydrusdError, HydrusUnavailable, LedgerError
 from hydrusd.hydrus import HydrusClient
 from hydrusd.ledger import Ledger, LedgerWriter
@@ -166,7 +167,7 @@ class Settling:
             seen = jobs[-1].id
             back: dict[JobId, tuple[int, bool] | None] = {}
             for (name, revision), group in _by_rule(jobs).items():
-                if name not in self._rules.revisions:
+                if not self._rules.knows(name):
                     # The rule is gone from the file: nothing of it can be done again now. Its
                     # jobs keep the boot they were done in, unproved, until the rule is back.
                     continue
@@ -214,12 +215,13 @@ class Settling:
         await self._tell(hopeless)
 
     async def _first_lost(
-        self, rule: CompiledRule, jobs: Sequence[Job]
+        self, rule: CompiledRule | UndoRule, jobs: Sequence[Job]
     ) -> dict[JobId, tuple[int, bool] | None]:
         """Find for each job the first step whose work the client no longer has."""
         back: dict[JobId, tuple[int, bool] | None] = {}
         left = {job.id: job for job in jobs}
-        for position, step in enumerate(rule.steps):
+        steps: Sequence[CompiledStep | UndoStep] = rule.steps
+        for position, step in enumerate(steps):
             if not step.action_class.changes_client:
                 continue
             done = [job for job in left.values() if _to_prove(rule, job, position)]
@@ -230,7 +232,7 @@ class Settling:
         return back | dict.fromkeys(left, None)
 
     async def _lost(
-        self, rule: CompiledRule, position: int, jobs: Sequence[Job]
+        self, rule: CompiledRule | UndoRule, position: int, jobs: Sequence[Job]
     ) -> frozenset[JobId]:
         """Ask a step's action whose work is lost. All of it is, where that cannot be told."""
         step = rule.steps[position]
@@ -251,7 +253,7 @@ class Settling:
             return everyone
 
 
-def _to_prove(rule: CompiledRule, job: Job, position: int) -> bool:
+def _to_prove(rule: CompiledRule | UndoRule, job: Job, position: int) -> bool:
     """Say whether a job has done this step, on this way through it, and not yet proved it.
 
     A step that disposes of the source ran only when all before it was proved.

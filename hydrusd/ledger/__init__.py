@@ -43,6 +43,16 @@ from hydrusd.ledger._reading import (
 )
 from hydrusd.ledger._repairing import Health, LostJob, Repair, Repaired, examine
 from hydrusd.ledger._salvaging import Salvage
+from hydrusd.ledger._undoing import (
+    NewUndo,
+    PutBack,
+    UndoHistory,
+    UndoJob,
+    enqueue_undo,
+    keep_steps,
+    put_back,
+    take_up_undo,
+)
 from hydrusd.ledger._writer import LedgerWriter
 
 __all__ = [
@@ -67,6 +77,7 @@ __all__ = [
     "LostJob",
     "Memory",
     "NewJob",
+    "NewUndo",
     "NotMatched",
     "NotTaken",
     "Occasion",
@@ -75,6 +86,7 @@ __all__ = [
     "PendingEvent",
     "Pruned",
     "PrunedJob",
+    "PutBack",
     "Repair",
     "Repaired",
     "Retention",
@@ -86,10 +98,16 @@ __all__ = [
     "StepTrace",
     "StepUpdate",
     "Trace",
+    "UndoHistory",
+    "UndoJob",
     "back_up",
     "backups",
+    "enqueue_undo",
     "examine",
     "export",
+    "keep_steps",
     "made_paths",
+    "put_back",
+    "take_up_undo",
     "waits_for",
 ]

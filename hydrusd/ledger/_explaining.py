@@ -242,6 +242,16 @@ class History(LedgerReader):
             ids = connection.execute(statement).scalars().all()
             return _jobs(connection, job.c.id, ids)
 
+    def open_in(self, run_id: int) -> dict[str, datetime]:
+        """Give the lanes in which a run has open jobs, and when the first of these is due."""
+        statement = (
+            select(job.c.lane, func.min(job.c.run_at))
+            .where(job.c.run_id == run_id, job.c.finished_at.is_(None))
+            .group_by(job.c.lane)
+        )
+        with self._engine.connect() as connection:
+            return dict(connection.execute(statement).all())
+
     def steps_of(self, run_id: int) -> list[StepSummary]:
         """Give the steps of a run, summed up over its jobs, in their order."""
         statement = (

@@ -77,6 +77,7 @@ from hydrusd.ledger._tables import (
     trigger_memory,
 )
 from hydrusd.model import (
+    UNDO_RULE,
     Data,
     Event,
     EventId,
@@ -88,6 +89,7 @@ from hydrusd.model import (
     StepRecord,
     chain_of,
     finished_topic,
+    tells,
 )
 
 CHUNK = 500
@@ -197,6 +199,7 @@ class ClaimFilter:
     lane: str
     without_client: bool = False
     blocked_rules: frozenset[str] = frozenset()
+    only_undos: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +325,11 @@ class Ledger(KnownFiles, Pruning):
                 return False
         except Timeout:
             return True
+
+    @property
+    def engine(self) -> Engine:
+        """The connection, for the other statements of this room."""
+        return self._engine
 
     def close(self) -> None:
         """Close the file and let the next daemon in."""
@@ -697,6 +705,8 @@ class Ledger(KnownFiles, Pruning):
             due.append(job.c.needs_client.is_(False))
         if wanted.blocked_rules:
             due.append(job.c.rule.not_in(wanted.blocked_rules))
+        if wanted.only_undos:
+            due.append(job.c.rule.startswith(UNDO_RULE))
         with unhurried(self._engine).begin() as connection:
             first = connection.execute(
                 select(job.c.rule, job.c.revision, job.c.step)
@@ -864,6 +874,8 @@ class Ledger(KnownFiles, Pruning):
             statement = statement.where(job.c.needs_client.is_(False))
         if wanted.blocked_rules:
             statement = statement.where(job.c.rule.not_in(wanted.blocked_rules))
+        if wanted.only_undos:
+            statement = statement.where(job.c.rule.startswith(UNDO_RULE))
         with self._engine.connect() as connection:
             return connection.execute(statement).scalar()
 
@@ -1329,16 +1341,7 @@ def _is_eventful(record: StepRecord) -> bool:
     """Say whether a step changed something, as far as is known, or gave up."""
     if record.receipt is None:
         return record.outcome in {OutcomeKind.DONE, OutcomeKind.DEAD}
-    return record.outcome is OutcomeKind.DEAD or _tells(record.receipt)
-
-
-def _tells(receipt: object) -> bool:
-    """Say whether there is anything in a receipt."""
-    if isinstance(receipt, Mapping):
-        return any(map(_tells, receipt.values()))
-    if isinstance(receipt, list | tuple):
-        return any(map(_tells, receipt))
-    return receipt is not None and receipt is not False and receipt != ""  # a 0 is something
+    return record.outcome is OutcomeKind.DEAD or tells(record.receipt)
 
 
 def _post(connection: Connection, posts: Sequence[tuple[str, Data]], now: datetime) -> None:

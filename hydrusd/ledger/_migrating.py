@@ -15,7 +15,7 @@ from hydrusd.errors import LedgerError
 HEAD = "0006"
 """The newest migration; a test holds it against the versions folder."""
 
-KNOWN = ("0001", "0002", "0003", "0004", "0006")
+KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006")
 
 
 def revision(connection: Connection) -> str | None:

@@ -248,6 +248,17 @@ mention = Table(
     sqlite_with_rowid=False,
 )
 
+# Which job takes back what another one did. That one may have been pruned since.
+undoing = Table(
+    "undoing",
+    metadata,
+    Column("job_id", ForeignKey("job.id", ondelete="CASCADE"), primary_key=True),
+    Column("of_job", Integer, nullable=False),
+    Column("of_run", Integer),
+    Index("ix_undoing_of_job", "of_job"),
+    Index("ix_undoing_of_run", "of_run"),
+)
+
 # What a trigger keeps for itself: since when a rule listens, what was fired last.
 trigger_memory = Table(
     "trigger_memory",

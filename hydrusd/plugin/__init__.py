@@ -65,6 +65,7 @@ from hydrusd.model import (
     StepRecord,
     finished_topic,
     fired_topic,
+    tells,
 )
 from hydrusd.opening import system_path
 from hydrusd.plugin._action import (
@@ -74,6 +75,8 @@ from hydrusd.plugin._action import (
     Fault,
     Foreseen,
     SetAction,
+    Undo,
+    keep_receipts,
     source_outcome,
 )
 from hydrusd.plugin._cookies import CookieAction, FoundCookies, cookie_expiry
@@ -157,6 +160,7 @@ __all__ = [
     "TimeKind",
     "Trigger",
     "TriggerContext",
+    "Undo",
     "UrlFile",
     "UrlInfo",
     "UrlType",
@@ -174,9 +178,11 @@ __all__ = [
     "first_of",
     "header_text",
     "hookimpl",
+    "keep_receipts",
     "mount_of",
     "part_of",
     "redact",
     "source_outcome",
     "system_path",
+    "tells",
 ]

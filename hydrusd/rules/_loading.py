@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StrictBool, field_validator
 
 from hydrusd.errors import ConfigError, ExpressionError
+from hydrusd.model import UNDO_RULE
 from hydrusd.rules import _yaml
 from hydrusd.rules._problems import Problems, nearest
 from hydrusd.rules._secrets import SecretError, access_key
@@ -569,6 +570,10 @@ class _Reading:
             self._problem_at(at, f"'name' must be one line of at most {MAX_NAME} characters")
             return None
         name = name.strip()
+        if name.startswith(UNDO_RULE):
+            hint = f"jobs that take something back go by names that begin with '{UNDO_RULE}'"
+            self._problem_at(at, f"'name' cannot begin with '{UNDO_RULE}'", hint)
+            return None
         if name in names:
             self._problem_at(at, f"there is another rule called '{name}'", "names must differ")
             return None

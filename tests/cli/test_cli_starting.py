@@ -24,6 +24,7 @@ COMMANDS = [
     "setup",
     "simulator",
     "status",
+    "undo",
 ]
 
 

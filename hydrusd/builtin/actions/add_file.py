@@ -13,9 +13,13 @@ from typing import ClassVar
 import anyio
 from anyio import to_thread
 
+from hydrusd.builtin.actions._disk_back import coming_back, copies, left_alone
+from hydrusd.builtin.actions._states_back import REASON, REASON_SINCE_API
+from hydrusd.builtin.actions._taking_back import joined_receipt
 from hydrusd.plugin import (
     AnyAction,
     Call,
+    Data,
     Detail,
     FileChangedError,
     FileSource,
@@ -28,8 +32,10 @@ from hydrusd.plugin import (
     PermissionMissing,
     SetAction,
     SourceState,
+    Undo,
     VersionTooOld,
     WrongFileError,
+    keep_receipts,
     source_outcome,
 )
 
@@ -110,6 +116,29 @@ class AddFile(SetAction):
                 tasks.start_soon(work_alone, call)
         if failures:
             raise failures[0]
+
+    @classmethod
+    async def undo_plan(cls, calls: Sequence[Call[Undo]]) -> Sequence[Foreseen]:
+        """Say which files would go to Hydrus' trash: those of which there is a copy elsewhere."""
+        judged = await _judge_all(calls, foresee=True)
+        return [
+            Foreseen(f"left alone: {why}", changes=False) if why else Foreseen(words)
+            for why, words in (judged[call] for call in calls)
+        ]
+
+    @classmethod
+    async def undo_set(cls, calls: Sequence[Call[Undo]]) -> None:
+        """Send the files to Hydrus' trash, or bring back those that an undo has sent there."""
+        judged = await _judge_all(calls)
+        due = [call for call in calls if not judged[call][0]]
+        await keep_receipts({call: joined_receipt(call, _opposite(call)) for call in due})
+        await _send_back(due)
+        for call, (why, words) in judged.items():
+            if why:
+                call.finish(left_alone(call, why))
+            else:
+                receipt = joined_receipt(call, _opposite(call))
+                call.finish(Outcome.done(words, receipt=receipt))
 
     @classmethod
     async def lost(cls, calls: Sequence[Call[AnyAction]]) -> Sequence[Call[AnyAction]]:
@@ -280,6 +309,9 @@ async def _deleted(client: HydrusClient, hashes: Sequence[str]) -> set[str]:
 
 async def _upload_all(hashes: dict[Call[SetAction], str]) -> None:
     """Send the files, in order. The first failure of the client ends it for those left."""
+    if any(call.client.can_look_up_files for call in hashes):
+        # Or it may have them already, and not by us.
+        await keep_receipts({call: {"imported": h} for call, h in hashes.items()})
     failures: list[Exception] = []
     waiting = iter(list(hashes.items()))
 
@@ -354,3 +386,59 @@ def _there(call: Call[SetAction], file_hash: str, status: str) -> Outcome:
         values={"hash": file_hash, "status": status},
         receipt={"imported": file_hash if ours else None},
     )
+
+
+# --- taking back -----------------------------------------------------------------------------
+
+
+def _opposite(call: Call[Undo]) -> Data:
+    """Give the receipt of what takes back a receipt."""
+    receipt = call.action.receipt
+    if (trashed := receipt.get("trashed")) is not None:
+        return {"imported": trashed}
+    return {"trashed": receipt["imported"]}
+
+
+async def _judge_all(
+    calls: Sequence[Call[Undo]], *, foresee: bool = False
+) -> dict[Call[Undo], tuple[str, str]]:
+    """Say of each why it is left alone, or nothing and what is done."""
+    client = calls[0].client
+    hashes = sorted({str(next(iter(_opposite(call).values()))) for call in calls})
+    rows = {row.hash: row for row in await client.file_metadata(hashes)}
+    judged = {}
+    for call in calls:
+        [(kind, sha256)] = _opposite(call).items()
+        row = rows[str(sha256)]
+        if kind == "imported":
+            why = "" if row.is_trashed else "it is no longer in Hydrus' trash"
+            judged[call] = (why, "brought back from Hydrus' trash")
+            continue
+        if row.is_trashed or not row.is_local:
+            judged[call] = ("Hydrus does not have the file (any more)", "")
+            continue
+        judged[call] = await to_thread.run_sync(_judge_copy, call, str(sha256), foresee)
+    return judged
+
+
+def _judge_copy(call: Call[Undo], sha256: str, foresee: bool) -> tuple[str, str]:
+    """Find another copy. Without one, what Hydrus has stays: it may be the last."""
+    if copy := next(copies(call, sha256), None):
+        return "", f"sent to Hydrus' trash; the file is at {copy}"
+    if foresee and (coming := coming_back(call)):
+        return "", f"sent to Hydrus' trash, once the file is back at {coming}"
+    return "no copy of it was found outside of Hydrus, so it stays there", ""
+
+
+async def _send_back(calls: Sequence[Call[Undo]]) -> None:
+    """Send all of a set with one request for each kind."""
+    back: dict[str, list[str]] = {}
+    for call in calls:
+        [(kind, sha256)] = _opposite(call).items()
+        back.setdefault(kind, []).append(str(sha256))
+    if hashes := back.get("trashed"):
+        client = calls[0].client
+        speaks = client.info.api_version >= REASON_SINCE_API
+        await client.delete_files(list(dict.fromkeys(hashes)), reason=REASON if speaks else "")
+    if hashes := back.get("imported"):
+        await calls[0].client.undelete_files(list(dict.fromkeys(hashes)))

@@ -20,6 +20,7 @@ class Fire(Action):
     """
 
     action: ClassVar[str] = "fire"
+    no_undo: ClassVar[str] = "what it has fired is a run of its own: undo that"
     needs_client: ClassVar[bool] = False
     changes_client: ClassVar[bool] = False
     repeat_shows: ClassVar[bool] = True

@@ -49,6 +49,7 @@ class HttpRequest(Outside):
 
     action: ClassVar[str] = "http_request"
     repeat_shows: ClassVar[bool] = True
+    no_undo: ClassVar[str] = "only the other side knows how it is undone"
 
     url: Text = Field(
         description='Where to; may hold templates. A secret address as `{secret: "${env:NAME}"}`.'

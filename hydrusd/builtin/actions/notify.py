@@ -55,6 +55,7 @@ class Notify(Outside):
 
     action: ClassVar[str] = "notify"
     repeat_shows: ClassVar[bool] = True
+    no_undo: ClassVar[str] = "what was told cannot be untold"
 
     to: Annotated[
         list[PlainSecret],

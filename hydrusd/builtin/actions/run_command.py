@@ -48,6 +48,7 @@ class RunCommand(Outside):
     """
 
     action: ClassVar[str] = "run_command"
+    no_undo: ClassVar[str] = "only who wrote the command knows how it is undone"
     needs_allowing: ClassVar[bool] = True
     repeat_shows: ClassVar[bool] = True
 

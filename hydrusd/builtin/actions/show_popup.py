@@ -53,6 +53,7 @@ class ShowPopup(SetAction):
     """
 
     action: ClassVar[str] = "show_popup"
+    no_undo: ClassVar[str] = "what was shown was seen"
     permissions: ClassVar[frozenset[Permission]] = frozenset({Permission.MANAGE_POPUPS})
     changes_client: ClassVar[bool] = False
     repeat_shows: ClassVar[bool] = True
