@@ -18,6 +18,7 @@ COMMANDS = [
     "demo",
     "explain",
     "fire",
+    "ledger",
     "run",
     "runs",
     "setup",
