@@ -24,6 +24,7 @@ from hydrusd.clock import Clock, SystemClock
 from hydrusd.engine import (
     BackingUp,
     CompiledRule,
+    DataPath,
     Intake,
     Lane,
     MadeFiles,
@@ -33,6 +34,8 @@ from hydrusd.engine import (
     RuleBook,
     Signals,
     Stores,
+    doubts_about,
+    doubts_between,
 )
 from hydrusd.errors import ConfigError, HydrusdError, HydrusError, Problem
 from hydrusd.expressions import Expressions
@@ -41,7 +44,6 @@ from hydrusd.ledger import History, Ledger, LedgerReader, LedgerWriter, Listener
 from hydrusd.model import FinishedJob
 from hydrusd.plugin import AnyAction, Fault, Trigger
 from hydrusd.plugin.host import PluginHost
-from hydrusd.redaction import redact
 from hydrusd.rules import (
     ClientSpec,
     Position,
@@ -50,6 +52,7 @@ from hydrusd.rules import (
     RuleSpec,
     Vocabulary,
     load,
+    problem_at,
     read_clients,
     read_plugin_folders,
 )
@@ -73,6 +76,7 @@ class Configuration:
     host: PluginHost
     expressions: Expressions
     vocabulary: Vocabulary
+    warnings: tuple[Problem, ...] = ()
 
 
 def shipped_plugins() -> Path | None:
@@ -103,12 +107,12 @@ def load_plugins(folders: Sequence[Path], *, safe_mode: bool = False) -> PluginH
 
 
 def read_configuration(
-    path: Path, *, safe_mode: bool = False, resolve_secrets: bool = True
+    path: Path, *, safe_mode: bool = False, resolve_secrets: bool = True, doubting: bool = False
 ) -> Configuration:
     """Read a rules file with the plugins beside it. Raises ConfigError with all its problems.
 
     Plugins are looked for in ``plugins/`` beside the rules file and in the folders that its
-    ``plugins`` names.
+    ``plugins`` names. ``doubting`` also looks for what is allowed and probably not meant.
     """
     beside = path.parent / "plugins"
     shipped = shipped_plugins()
@@ -116,31 +120,46 @@ def read_configuration(
     folders = [f for f in dict.fromkeys(folders) if shipped is None or f.resolve() != shipped]
     host = load_plugins(folders, safe_mode=safe_mode)
     expressions = Expressions(filters=host.filters)
+
+    def check_whole_rule(rule: RuleSpec) -> list[RuleFault]:
+        return check_rule(rule) + (doubts_about(rule, expressions) if doubting else [])
+
     vocabulary = Vocabulary(
         triggers=host.triggers,
         actions=host.actions,
         check_condition=expressions.condition,
         check_template=expressions.template,
-        check_rule=check_rule,
+        check_rule=check_whole_rule,
         check_client=check_client,
     )
     rules = load(path, vocabulary, environ=os.environ, resolve_secrets=resolve_secrets)
-    if problems := list(_check_together(rules)):
-        raise ConfigError(problems)
-    return Configuration(rules, host, expressions, vocabulary)
+    found = sorted(
+        [*rules.warnings, *_check_together(rules, doubting=doubting)],
+        key=lambda problem: (problem.line, problem.column),
+    )
+    if any(problem.severity == "error" for problem in found):
+        raise ConfigError(found)
+    return Configuration(rules, host, expressions, vocabulary, tuple(found))
 
 
-def _check_together(rules: RuleSet) -> Iterator[Problem]:
+def _check_together(rules: RuleSet, *, doubting: bool) -> Iterator[Problem]:
     """Find what is wrong with rules only in view of the others."""
     triggers = {rule.name: rule.trigger for rule in rules.rules}
+    looks: list[tuple[Callable[[Mapping[str, str]], Iterable[Fault]], RuleSpec, DataPath]] = []
     for rule in rules.rules:
         assert isinstance(rule.trigger_config, Trigger)
-        for fault in rule.trigger_config.check(triggers):
-            yield _problem(rule.position, fault)
-        for step in rule.steps:
+        looks.append((rule.trigger_config.check, rule, ("on", rule.trigger)))
+        for position, step in enumerate(rule.steps):
             assert isinstance(step.config, AnyAction)
-            for fault in step.config.check(triggers):
-                yield _problem(step.position, fault)
+            looks.append((step.config.check, rule, ("do", position, step.action)))
+    for look, rule, path in looks:
+        for fault in look(triggers):
+            if doubting or fault.severity == "error":
+                yield _problem(rule.place((*path, *fault.path)), fault)
+    if doubting:
+        for doubt in doubts_between(rules.rules):
+            fault = Fault(doubt.message, doubt.hint, severity="warning")
+            yield _problem(doubt.rule.place(doubt.path), fault)
 
 
 def read_client_only(
@@ -499,7 +518,7 @@ class Daemon:
             problem
             for rule in book
             if rule.spec.client in seen
-            for problem in live_problems(rule, clients[rule.spec.client])
+            for problem in errors_among(live_problems(rule, clients[rule.spec.client]))
         ]
         if problems:
             raise ConfigError(problems)
@@ -517,32 +536,41 @@ class Daemon:
                 log.error(f"an observer failed: {failure}")
 
 
+def errors_among(problems: Iterable[Problem]) -> list[Problem]:
+    """Leave out what is only doubted or told."""
+    return [problem for problem in problems if problem.severity == "error"]
+
+
 def live_problems(rule: CompiledRule, client: HydrusClient) -> Iterator[Problem]:
     """Give what the connected client shows to be wrong with a rule, with its place."""
-    looks: list[tuple[str, Position, Callable[[HydrusClient], Iterable[Fault]]]] = [
-        (rule.trigger.trigger, rule.spec.position, rule.trigger.preflight)
+    looks: list[tuple[str, DataPath, Callable[[HydrusClient], Iterable[Fault]]]] = [
+        (rule.trigger.trigger, ("on", rule.trigger.trigger), rule.trigger.preflight)
     ]
-    for step in rule.steps:
+    for position, step in enumerate(rule.steps):
         assert isinstance(step.spec.config, AnyAction)
-        looks.append((step.name, step.spec.position, step.spec.config.preflight))
-    for name, place, look in looks:
+        looks.append((step.name, ("do", position, step.name), step.spec.config.preflight))
+    for name, path, look in looks:
         try:
             faults = list(look(client))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the plugin boundary
             log.warning(f"{name} failed to look at the client: {error!r}", rule=rule.name)
             continue
         for fault in faults:
-            yield _problem(place, fault)
+            yield _problem(rule.spec.place((*path, *fault.path)), fault)
 
 
 def _problem(place: Position, fault: Fault) -> Problem:
     """Give a fault with its place and its line."""
-    try:
-        text = Path(place.file).read_text(encoding="utf-8-sig").splitlines()
-        excerpt = redact(text[place.line - 1])
-    except (OSError, ValueError, IndexError):
-        excerpt = ""
-    return Problem(place.file, place.line, place.column, fault.message, fault.hint, excerpt)
+    return problem_at(place, fault.message, fault.hint, fault.severity)
+
+
+def missing_permissions(action: type[AnyAction], info: ClientInfo) -> list[str]:
+    """Give what an access key may not do and an action must, in the words of Hydrus."""
+    return sorted(
+        permission.words(info.api_version)
+        for permission in action.permissions
+        if not info.permits_everything and permission not in info.permissions
+    )
 
 
 def reasons_to_park(
@@ -554,10 +582,7 @@ def reasons_to_park(
         if rule.spec.client != name:
             continue
         missing = {
-            permission.words(info.api_version)
-            for step in rule.steps
-            for permission in step.action_class.permissions
-            if not info.permits_everything and permission not in info.permissions
+            words for step in rule.steps for words in missing_permissions(step.action_class, info)
         }
         if missing:
             words = " and ".join(repr(word) for word in sorted(missing))
@@ -565,6 +590,6 @@ def reasons_to_park(
                 f"the access key lacks {words}: tick it in Hydrus "
                 f"(services → review services → client api → edit); looked at again every minute"
             )
-        elif problems := list(live_problems(rule, client)):
+        elif problems := errors_among(live_problems(rule, client)):
             reasons[rule.name] = "; ".join(f"{p.place}: {p.message}" for p in problems)
     return reasons

@@ -28,8 +28,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 EXCERPT_LENGTH = 256
+
+Severity = Literal["error", "warning", "note"]
+"""An error stops the rules from being run, a warning doubts what they say, a note only tells."""
 
 
 class HydrusdError(Exception):
@@ -50,6 +54,7 @@ class Problem:
     message: str
     hint: str = ""
     excerpt: str = ""
+    severity: Severity = "error"
 
     @property
     def place(self) -> str:
@@ -58,7 +63,8 @@ class Problem:
 
     def render(self) -> str:
         """Give the problem as text: place, message, the line with a caret, the hint."""
-        lines = [f"{self.place}: {self.message}"]
+        kind = "" if self.severity == "error" else f"{self.severity}: "
+        lines = [f"{self.place}: {kind}{self.message}"]
         if self.excerpt:
             # A tab before the caret must stay a tab, or the caret points elsewhere.
             padding = "".join("\t" if c == "\t" else " " for c in self.excerpt[: self.column - 1])

@@ -78,12 +78,32 @@ def run(
 @cli.command(epilog=EXIT_CODES)
 @RULES
 @SAFE_MODE
-@JSON
-def check(rules: Path | None, safe_mode: bool, as_json: bool) -> None:
-    """Read the rules and say all that is wrong with them. Changes nothing."""
-    from hydrusd.cli._check import check_rules
+@click.option(
+    "--live",
+    is_flag=True,
+    help="Also ask the clients (permissions, services, …) and look at the watched folders.",
+)
+@click.option("--strict", is_flag=True, help="Fail for warnings, too.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "sarif"]),
+    default="text",
+    show_default=True,
+    help="How to print it: for people, for programs, or as SARIF 2.1.0 for editors.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+def check(
+    rules: Path | None, safe_mode: bool, live: bool, strict: bool, form: str, as_json: bool
+) -> None:
+    """Read the rules and say all that is wrong with them, or doubtful. Changes nothing.
 
-    check_rules(rules, safe_mode=safe_mode, as_json=as_json)
+    Warnings are about what is allowed and probably not meant; they stop nothing.
+    """
+    from hydrusd.cli._check import Format, check_rules
+
+    wanted: Format = "json" if as_json else form  # type: ignore[assignment]
+    check_rules(rules, safe_mode=safe_mode, live=live, strict=strict, form=wanted)
 
 
 @cli.command(epilog=EXIT_CODES)

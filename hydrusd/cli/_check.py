@@ -5,35 +5,83 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import click
 
-from hydrusd.cli._failing import EXIT_RULES, print_problems
+from hydrusd.cli._failing import EXIT_RULES, count_of, print_each
 from hydrusd.cli._paths import rules_path
 from hydrusd.cli._terminal import configure_logs, plain
-from hydrusd.daemon import read_configuration
-from hydrusd.errors import ConfigError
+from hydrusd.daemon import Configuration, read_configuration
+from hydrusd.errors import ConfigError, Problem
+from hydrusd.redaction import redact
+
+Format = Literal["text", "json", "sarif"]
 
 
-def check_rules(rules: Path | None, *, safe_mode: bool, as_json: bool) -> None:
-    """Print all problems, or that there are none."""
-    configure_logs(level="warning", as_json=as_json)
+def check_rules(
+    rules: Path | None, *, safe_mode: bool, live: bool, strict: bool, form: Format
+) -> None:
+    """Print all problems and doubts, or that there are none."""
+    configure_logs(level="warning", as_json=form != "text")
+    found: Configuration | None = None
+    clients: Sequence[str] = ()
+    path = None
     try:
         path = rules_path(rules)
-        found = read_configuration(path, safe_mode=safe_mode, resolve_secrets=False)
+        found = read_configuration(path, safe_mode=safe_mode, resolve_secrets=live, doubting=True)
+        problems = list(found.warnings)
+        if live:
+            more, clients = _look_around(found)
+            problems = sorted([*problems, *more], key=lambda p: (p.line, p.column))
     except ConfigError as error:
-        if as_json:
-            click.echo(json.dumps([dataclasses.asdict(p) for p in error.problems], indent=2))
-        else:
-            print_problems(list(error.problems))
+        problems = list(error.problems)
+    if form == "json":
+        click.echo(json.dumps([dataclasses.asdict(problem) for problem in problems], indent=2))
+    elif form == "sarif":
+        from hydrusd.cli._sarif import sarif
+
+        click.echo(json.dumps(sarif(problems), indent=2))
+    else:
+        _tell(path, found, problems, clients)
+    stopping = {"error", "warning"} if strict else {"error"}
+    if any(problem.severity in stopping for problem in problems):
         sys.exit(EXIT_RULES)
-    if as_json:
-        click.echo("[]")
+
+
+def _look_around(found: Configuration) -> tuple[Sequence[Problem], Sequence[str]]:
+    import anyio
+
+    from hydrusd.preflight import look_around
+
+    preflight = anyio.run(look_around, found)
+    return preflight.problems, preflight.clients
+
+
+def _tell(
+    path: Path | None,
+    found: Configuration | None,
+    problems: Sequence[Problem],
+    clients: Sequence[str],
+) -> None:
+    wrong = [problem for problem in problems if problem.severity != "note"]
+    print_each(wrong)
+    errors = [problem for problem in wrong if problem.severity == "error"]
+    if errors:
+        click.echo(f"\n{count_of(wrong)} found; nothing was done.", err=True)
+    if found is None:
         return
     count = len(found.rules.rules)
-    click.echo(plain(f"{path}: {count} rule{'s' if count != 1 else ''}, no problems"))
+    what = "" if errors else f", {count_of(wrong)}"
+    click.echo(plain(f"{path}: {count} rule{'s' if count != 1 else ''}{what}"))
     for rule in found.rules.rules:
         off = "" if rule.enabled else " (not enabled)"
         steps = " → ".join(step.action for step in rule.steps)
         click.echo(plain(f"  {rule.name}: {rule.trigger} → {steps}{off}"))
+    for line in clients:
+        click.echo(plain(redact(f"  {line}")))
+    for problem in problems:
+        if problem.severity == "note":
+            click.echo(plain(redact(f"  line {problem.line}: {problem.message}")))

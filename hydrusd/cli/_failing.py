@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import click
@@ -46,10 +46,24 @@ def failing_plainly() -> Iterator[None]:
 
 def print_problems(problems: list[Problem]) -> None:
     """Print all problems of a rules file, and how many there are."""
+    print_each(problems)
+    click.echo(f"\n{count_of(problems)} found; nothing was done.", err=True)
+
+
+def print_each(problems: Sequence[Problem]) -> None:
+    """Print problems, one after the other."""
     for problem in problems:
         click.echo(plain(redact(problem.render()), keep="\n\t"), err=True)
-    count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
-    click.echo(f"\n{count} found; nothing was done.", err=True)
+
+
+def count_of(problems: Sequence[Problem]) -> str:
+    """Say how many problems there are, and how many that are only doubts."""
+    errors = sum(problem.severity == "error" for problem in problems)
+    warnings = sum(problem.severity == "warning" for problem in problems)
+    counts = [f"{errors or 'no'} problem{'s' if errors != 1 else ''}"]
+    if warnings:
+        counts.append(f"{warnings} warning{'s' if warnings != 1 else ''}")
+    return " and ".join(counts if errors or not warnings else counts[1:])
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

@@ -1,6 +1,7 @@
 """The engine: intake, matching, lanes, settling, retrying."""
 
 from hydrusd.engine.backing_up import BackingUp
+from hydrusd.engine.checking import DataPath, doubts_about, doubts_between
 from hydrusd.engine.compiling import CompiledRule, compile_rule
 from hydrusd.engine.intake import Intake
 from hydrusd.engine.lane import Lane
@@ -16,6 +17,7 @@ from hydrusd.engine.undoing import PlannedStep, PlannedUndo, foresee_undo, plan_
 __all__ = [
     "BackingUp",
     "CompiledRule",
+    "DataPath",
     "Intake",
     "Lane",
     "MadeFiles",
@@ -29,6 +31,8 @@ __all__ = [
     "Source",
     "Stores",
     "compile_rule",
+    "doubts_about",
+    "doubts_between",
     "foresee_undo",
     "plan_undo",
     "retention",

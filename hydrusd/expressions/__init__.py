@@ -14,13 +14,14 @@ from __future__ import annotations
 
 from hydrusd.expressions._compiled import Condition, Expressions, Template, Value, is_template
 from hydrusd.expressions._plain import PlainData, plain
-from hydrusd.expressions._syntax import ExpressionSyntaxError
+from hydrusd.expressions._syntax import ExpressionSyntaxError, Read
 
 __all__ = [
     "Condition",
     "ExpressionSyntaxError",
     "Expressions",
     "PlainData",
+    "Read",
     "Template",
     "Value",
     "is_template",

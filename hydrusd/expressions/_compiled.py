@@ -15,7 +15,13 @@ from jinja2.utils import missing
 from hydrusd.errors import ExpressionError
 from hydrusd.expressions._bounds import MAX_TEXT, NAMES, Evaluation, calculate, name_of
 from hydrusd.expressions._plain import PlainData, plain
-from hydrusd.expressions._syntax import ExpressionSyntaxError, OffsetEnvironment, parse
+from hydrusd.expressions._syntax import (
+    ExpressionSyntaxError,
+    OffsetEnvironment,
+    Read,
+    parse,
+    reads,
+)
 from hydrusd.expressions._words import (
     CONSTANTS,
     INTERNAL_FILTERS,
@@ -169,6 +175,14 @@ class Expressions:
         """Compile a condition. Raises ExpressionSyntaxError."""
         root, chains = self._compile(text, condition=True)
         return Condition(text, self._environment, root, chains)
+
+    def reads(self, text: str, *, condition: bool = False) -> list[Read]:
+        """Give the names that a template or condition needs, in order of place.
+
+        Raises ExpressionSyntaxError.
+        """
+        parse(self._environment, text, self._filters, condition=condition)
+        return reads(self._environment, text, condition=condition)
 
     def _compile(self, text: str, *, condition: bool) -> tuple[_Root, list[tuple[str, ...]]]:
         tree = parse(self._environment, text, self._filters, condition=condition)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from types import UnionType
 
 from jinja2 import Environment, TemplateSyntaxError, nodes
@@ -171,6 +172,80 @@ def _in_words(message: str, text: str, offset: int) -> ExpressionSyntaxError:
         hint = "multiply: 10 * KB"
     message = message.replace("print statement", "expression").rstrip(".")
     return ExpressionSyntaxError(message[:1].lower() + message[1:], text, offset, hint=hint)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One place where a text reads data: ``file.parent.name``.
+
+    ``places`` gives line and column (from 1, within the text) of each name.
+    """
+
+    names: tuple[str, ...]
+    places: tuple[tuple[int, int], ...]
+
+
+def reads(environment: Environment, text: str, *, condition: bool) -> list[Read]:
+    """Give all that a text, known to be right, must find in the data.
+
+    Left out is what it may do without (``default``, ``is defined``) or makes itself.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    parser = Parser(environment, text, state="variable" if condition else None)
+    tree = _condition(parser) if condition else parser.parse()
+    own = {node.name for node in tree.find_all(nodes.Name) if node.ctx != "load"}
+    known = own | {*CONSTANTS, "loop", "range"}
+    chains: list[list[tuple[str, int]]] = []
+    spared: set[tuple[str, ...]] = set()
+    waiting: list[nodes.Node] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, nodes.Filter | nodes.Test) and node.name in _SPARING and node.node:
+            spared.add(tuple(name for name, _ in _names(node.node, text)))
+        if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Getattr):
+            waiting += [node.node.node, *node.args, *node.kwargs]  # a method is no data
+        elif chain := _names(node, text):
+            if chain[0][0] not in known:
+                chains.append(chain)
+            if isinstance(node, nodes.Getitem) and not isinstance(node.arg, nodes.Const):
+                waiting.append(node.arg)
+        else:
+            waiting += node.iter_child_nodes()
+    found = []
+    for chain in chains:
+        names = tuple(name for name, _ in chain)
+        if not any(names[: len(each)] == each for each in spared if each):
+            found.append(Read(names, tuple(_line_and_column(text, at) for _, at in chain)))
+    return sorted(found, key=lambda read: read.places)
+
+
+_SPARING = frozenset({"default", "d", "defined", "undefined"})
+
+
+def _names(node: nodes.Node, text: str) -> list[tuple[str, int]]:
+    """Give the names of ``file.name`` or ``file['name']`` with their offsets, or nothing."""
+    parts: list[tuple[str, int]] = []
+    while isinstance(node, nodes.Getattr | nodes.Getitem):
+        if isinstance(node, nodes.Getattr):
+            name = node.attr
+        elif isinstance(node.arg, nodes.Const) and isinstance(node.arg.value, str):
+            name = node.arg.value
+        else:
+            parts.clear()  # an item of a list: what is before it can be told
+            node = node.node
+            continue
+        # A node knows where its dot or bracket is; the name comes right behind.
+        at = text.find(name, node.lineno - 1)
+        parts.append((name, at if at >= 0 else node.lineno - 1))
+        node = node.node
+    if not isinstance(node, nodes.Name) or node.ctx != "load":
+        return []
+    return [*reversed([*parts, (node.name, node.lineno - 1)])]
+
+
+def _line_and_column(text: str, offset: int) -> tuple[int, int]:
+    before = text[: max(0, min(offset, len(text)))]
+    return before.count("\n") + 1, len(before) - before.rfind("\n")
 
 
 class _Check:

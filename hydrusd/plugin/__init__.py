@@ -81,7 +81,7 @@ from hydrusd.plugin._action import (
 )
 from hydrusd.plugin._cookies import CookieAction, FoundCookies, cookie_expiry
 from hydrusd.plugin._mounts import FolderIdentity, Mount, mount_of
-from hydrusd.plugin._source import FileSource, SourceState
+from hydrusd.plugin._source import FILE_NAMES, FileSource, SourceState
 from hydrusd.plugin._trigger import Doubt, Signal, Trigger, TriggerContext
 from hydrusd.plugin._websites import HeaderText, WebDomains, WebSite, covers, header_text
 from hydrusd.plugin.hookspecs import hookimpl
@@ -91,6 +91,7 @@ from hydrusd.rules import Duration, FilePath, FolderPath, Secret, Size
 __all__ = [
     "CHAIN_HEADER",
     "CHAIN_VARIABLE",
+    "FILE_NAMES",
     "Action",
     "AnswerLost",
     "AnyAction",

@@ -26,6 +26,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from hydrusd.clock import Clock
+from hydrusd.errors import Severity
 from hydrusd.hydrus import HydrusClient, Permission
 from hydrusd.model import Data, JobId, Outcome, OutcomeKind, StepRecord, chain_of
 from hydrusd.plugin._source import FileSource, SourceState
@@ -35,14 +36,15 @@ A_co = TypeVar("A_co", bound="AnyAction", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that a look at the live client shows to be wrong with a step.
+    """Something that is wrong with a trigger or a step, or (a warning) probably not meant.
 
-    ``path`` leads from the step's parameters to the wrong one.
+    ``path`` leads from its parameters to the wrong one. A note only tells what was found.
     """
 
     message: str
     hint: str = ""
     path: tuple[str | int, ...] = ()
+    severity: Severity = "error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,8 @@ class AnyAction(BaseModel):
     names_files: ClassVar[bool] = False
     """True where the outcome's values ``hash`` and ``hashes`` say which files of the client
     the steps after it are about."""
+    needs_files: ClassVar[bool] = False
+    """True where the step has nothing to work on unless the job is about files of the client."""
     needs_source: ClassVar[bool] = False
     """True where the step reads the file that was noticed, where it was noticed."""
     disposes: ClassVar[bool] = False

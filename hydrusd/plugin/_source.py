@@ -27,6 +27,21 @@ from hydrusd.model import Data
 from hydrusd.opening import open_file, system_path
 from hydrusd.plugin._mounts import FolderIdentity
 
+FILE_NAMES: Mapping[str, object] = {
+    "path": None,
+    "name": None,
+    "stem": None,
+    "suffix": None,
+    "parent": {"name": None, "path": None},
+    "root": None,
+    "relative": None,
+    "size": None,
+    "mtime_ns": None,
+    "inode": None,
+    "root_identity": None,
+    "linked": None,
+}
+"""What ``FileSource.to_data`` gives, for ``Trigger.gives``."""
 _FACTS = frozenset({"path", "root", "size", "mtime_ns", "inode"})
 _FOLDER, _LINKED = "root_identity", "linked"
 # A link, a socket, a pipe, a device, a folder.

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -140,6 +140,10 @@ class Trigger(BaseModel):
     in_portions: ClassVar[bool] = False
     """True where one firing is handed over in many calls of ``emit``, each of a part of what was
     found: calls that come close together then make one run, to which limits apply as a whole."""
+    gives: ClassVar[Mapping[str, Any] | None] = None
+    """The names in the data of its events, as conditions and templates see them, one in the other:
+    ``{"page": {"title": None}}``. None stands for a value, or for names that only the event
+    knows. With them `hydrusd check` finds a name that is misspelt."""
 
     def topics(self, rules: Sequence[str]) -> Sequence[str]:
         """Give the topics of signals that it listens to, for these listening rules."""
@@ -154,6 +158,22 @@ class Trigger(BaseModel):
     def preflight(self, client: HydrusClient) -> Iterable[Fault]:
         """Name what a look at the connected client shows to be wrong with these parameters."""
         del client
+        return ()
+
+    async def look(self) -> Iterable[Fault]:
+        """Name what a look at this machine shows: a folder that cannot be read, how it is watched.
+
+        For `hydrusd check --live`; leaves everything as it was.
+        """
+        return ()
+
+    @property
+    def folder(self) -> Path | None:
+        """Give the folder whose files it notices; None where it notices no files."""
+        return None
+
+    def samples(self) -> Sequence[Path]:
+        """Give a few made-up paths in ``folder`` that it would notice, one for each kind."""
         return ()
 
     @property

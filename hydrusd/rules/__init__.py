@@ -15,6 +15,7 @@ from hydrusd.rules._loading import (
     read_plugin_folders,
     rule_from_definition,
 )
+from hydrusd.rules._problems import nearest, problem_at
 from hydrusd.rules._secrets import Rendered, Secret
 from hydrusd.rules._specs import (
     ONLY_CLIENT,
@@ -51,7 +52,9 @@ __all__ = [
     "StepSpec",
     "Vocabulary",
     "load",
+    "nearest",
     "parse",
+    "problem_at",
     "read_clients",
     "read_plugin_folders",
     "rule_from_definition",

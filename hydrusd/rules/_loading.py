@@ -43,6 +43,8 @@ _RULE = ("name", "client", "on", "if", "do", "limits", "enabled")
 _CLIENT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _URL_HINT = "as in http://127.0.0.1:45869"
 MAX_NAME = 200
+MAX_PLACES_DEPTH = 5
+"""How deep in a rule places are kept: ``do``, the step, its action, a parameter, an item."""
 
 
 class _Folders(BaseModel):
@@ -293,7 +295,8 @@ class _Reading:
         if self._problems:
             return None
         file = Path(self._problems.file)
-        return RuleSet(self._clients, rules, folders, file, self._allow, backups, history)
+        warnings = self._problems.warnings
+        return RuleSet(self._clients, rules, folders, file, self._allow, backups, history, warnings)
 
     def clients_only(
         self, environ: Mapping[str, str], *, resolve_secrets: bool
@@ -387,6 +390,7 @@ class _Reading:
             client.tls_fingerprint,
             client.progress_popups,
             name,
+            self._position(self._document.value((*path, "url"))),
         )
         for fault in self._vocabulary.check_client(spec):
             self._problem_at((*path, *fault.path), fault.message, fault.hint)
@@ -551,11 +555,32 @@ class _Reading:
             enabled=bool(enabled),
             client=client,
             limits=limits,
+            places=self._places(raw, path),
         )
         for fault in self._vocabulary.check_rule(rule):
-            place = self._document.key((*path, *fault.path))
-            self._problems.add(place, fault.message, fault.hint)
+            at = (*path, *fault.path)
+            within = fault.within
+            place = self._document.within(at, *within) if within else self._document.key(at)
+            add = self._problems.warn if fault.doubt else self._problems.add
+            add(place, fault.message, fault.hint)
         return rule if len(self._problems) == before else None
+
+    def _places(
+        self, raw: dict[str, Any], path: DataPath
+    ) -> dict[tuple[str | int, ...], tuple[int, int]]:
+        """Give the places of what a fault that shows later may be about."""
+        places: dict[tuple[str | int, ...], tuple[int, int]] = {}
+        waiting: list[tuple[DataPath, object]] = [((key,), raw.get(key)) for key in ("on", "do")]
+        while waiting:
+            at, value = waiting.pop()
+            places[at] = self._document.key((*path, *at))
+            if len(at) >= MAX_PLACES_DEPTH:
+                continue
+            if isinstance(value, dict):
+                waiting += [((*at, key), item) for key, item in value.items()]
+            elif isinstance(value, list):
+                waiting += [((*at, index), item) for index, item in enumerate(value)]
+        return places
 
     def _name(self, raw: dict[str, Any], path: DataPath, names: set[str]) -> str | None:
         at = (*path, "name")

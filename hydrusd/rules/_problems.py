@@ -10,9 +10,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Iterable
+from pathlib import Path
 
-from hydrusd.errors import ConfigError, Problem
+from hydrusd.errors import ConfigError, Problem, Severity
 from hydrusd.redaction import HIDDEN, redact
+from hydrusd.rules._specs import Position
 
 MAX_PROBLEMS = 100
 EXCERPT_LENGTH = 240
@@ -43,6 +45,7 @@ class Problems:
         self.file = file
         self._lines = LINE_BREAK.split(text)
         self._found: dict[tuple[int, int, str], Problem] = {}
+        self._warnings: dict[tuple[int, int, str], Problem] = {}
         self._covered: dict[int, list[tuple[int, int]]] = {}
         self._more = 0
         self._settled: frozenset[tuple[int, int]] = frozenset()
@@ -69,9 +72,25 @@ class Problems:
         if len(self._found) >= MAX_PROBLEMS:
             self._more += 1
             return
-        self._found[key] = Problem(
-            self.file, line, column, _hidden(message), _hidden(hint), self._excerpt(line, column)
-        )
+        self._found[key] = self.problem(place, message, hint, "error")
+
+    def warn(self, place: tuple[int, int], message: str, hint: str = "") -> None:
+        """Note a doubt: it stops nothing, and does not count as a problem."""
+        key = (*place, message)
+        if key not in self._warnings and len(self._warnings) < MAX_PROBLEMS:
+            self._warnings[key] = self.problem(place, message, hint, "warning")
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """All doubts, in the order of the file."""
+        return tuple(sorted(self._warnings.values(), key=lambda doubt: (doubt.line, doubt.column)))
+
+    def problem(
+        self, place: tuple[int, int], message: str, hint: str, severity: Severity
+    ) -> Problem:
+        """Give a problem with its line, and nothing secret in it."""
+        excerpt = self._excerpt(*place)
+        return Problem(self.file, *place, _hidden(message), _hidden(hint), excerpt, severity)
 
     def settle(self) -> None:
         """Say nothing more about places that have a problem by now.
@@ -94,10 +113,11 @@ class Problems:
         return f"there are: {listed}"
 
     def raise_if_any(self) -> None:
-        """Raise a ConfigError with all problems, in the order of the file."""
+        """Raise a ConfigError with all problems and doubts, in the order of the file."""
         if not self._found:
             return
-        problems = sorted(self._found.values(), key=lambda problem: (problem.line, problem.column))
+        found = [*self._found.values(), *self._warnings.values()]
+        problems = sorted(found, key=lambda problem: (problem.line, problem.column))
         if self._more:
             problems.append(Problem(self.file, 0, 0, f"… and {self._more} more problems"))
         raise ConfigError(problems)
@@ -117,6 +137,16 @@ class Problems:
             shown = line[first:last]
             line = line[:first] + COVER * len(shown.rstrip()) + line[first + len(shown.rstrip()) :]
         return redact(UNPRINTABLE.sub("\ufffd", line))
+
+
+def problem_at(place: Position, message: str, hint: str, severity: Severity) -> Problem:
+    """Give what showed after a file was read, with its line, which is read again for that."""
+    try:
+        text = Path(place.file).read_text(encoding="utf-8-sig")
+    except (OSError, ValueError):
+        text = ""
+    shown = Problems(place.file, text)
+    return shown.problem((place.line, place.column), message, hint, severity)
 
 
 def _hidden(text: str) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, SecretStr
+
+from hydrusd.errors import Problem
 
 ONLY_CLIENT = "hydrus"
 """The name of a client that a rules file gives no name."""
@@ -61,7 +63,8 @@ class RuleSpec:
     ``definition`` is the canonical JSON of ``on``, ``if`` and ``do``: the same for the
     same meaning however it was written, and enough to rebuild the rule later.
     ``revision`` is a short hash of it. Neither knows the name, nor whether it is enabled.
-    ``client`` is the name of the client that it works on.
+    ``client`` is the name of the client that it works on. ``places`` are the lines and columns of
+    its keys and list items, by their paths in the rule.
     """
 
     name: str
@@ -75,6 +78,17 @@ class RuleSpec:
     enabled: bool = True
     client: str = ONLY_CLIENT
     limits: LimitsSpec = LimitsSpec()
+    places: Mapping[tuple[str | int, ...], tuple[int, int]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+
+    def place(self, path: tuple[str | int, ...]) -> Position:
+        """Give the place of what a path leads to, or of the nearest thing around it."""
+        while path and path not in self.places:
+            path = path[:-1]
+        if not path:
+            return self.position
+        return Position(self.position.file, *self.places[path])
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +113,7 @@ class ClientSpec:
     tls_fingerprint: str | None = None
     progress_popups_seconds: float | None = None
     name: str = ONLY_CLIENT
+    position: Position | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +126,10 @@ class BackupsSpec:
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
-    """A whole rules file. ``allow`` names the actions that run only where a user says so."""
+    """A whole rules file. ``allow`` names the actions that run only where a user says so.
+
+    ``warnings`` are what is allowed in it and probably not meant, in the order of the file.
+    """
 
     clients: Mapping[str, ClientSpec]
     rules: tuple[RuleSpec, ...]
@@ -120,18 +138,23 @@ class RuleSet:
     allow: frozenset[str] = frozenset()
     backups: BackupsSpec = BackupsSpec()
     history: HistorySpec = HistorySpec()
+    warnings: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RuleFault:
     """What the caller found wrong with a rule, or with ``client``, that is well-formed.
 
-    ``path`` leads to it from there: ``("do", 2)``, ``("on",)``, ``("do", 1, "add_tags")``.
+    ``path`` leads to it from there: ``("do", 2)``, ``("on",)``, ``("do", 1, "add_tags")``; with
+    ``within`` to a character (line and column from 1) of the text there. A fault that is only a
+    ``doubt`` becomes a warning.
     """
 
     path: tuple[str | int, ...]
     message: str
     hint: str = ""
+    within: tuple[int, int] | None = None
+    doubt: bool = False
 
 
 def _no_faults(_: object) -> Sequence[RuleFault]:

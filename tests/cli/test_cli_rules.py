@@ -150,5 +150,6 @@ def test_programs_get_the_problems_as_json(hydrusd, tmp_path):
             "message": "there is no action 'add_fil'",
             "hint": "did you mean 'add_file'?",
             "excerpt": "    do: [add_fil: ]",
+            "severity": "error",
         }
     ]

@@ -65,6 +65,7 @@ class FileChange(TakesBack, Generic[Row]):
     ``give_up_seconds`` says how long to look for it.
     """
 
+    needs_files: ClassVar[bool] = True
     since_api: ClassVar[int] = 0
     verb: ClassVar[str] = ""
     past: ClassVar[str] = ""

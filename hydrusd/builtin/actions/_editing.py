@@ -61,6 +61,7 @@ class Wish(ABC):
 class FileEdit(TakesBack):
     """What actions share that edit what Hydrus knows about files."""
 
+    needs_files: ClassVar[bool] = True
     verb: ClassVar[str] = ""
     """What cannot be done where a job is about no file: "tag"."""
     since_api: ClassVar[int] = 0

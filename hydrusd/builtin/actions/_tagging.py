@@ -15,7 +15,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import (
+    BeforeValidator,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    model_validator,
+)
 
 from hydrusd.builtin.actions._changing import as_list
 from hydrusd.builtin.actions._editing import FileEdit, Wish, unrendered
@@ -142,6 +147,29 @@ class TagStep(FileEdit):
     verb: ClassVar[str] = "tag"
     permissions: ClassVar[frozenset[Permission]] = frozenset({Permission.EDIT_TAGS})
 
+    _doubtful: Mapping[tuple[str, ...], str] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _as_written(cls, data: Any, make: ModelWrapValidatorHandler[Self]) -> Self:
+        made = make(data)
+        if isinstance(data, Mapping):
+            services = {k: v for k, v in data.items() if k not in cls.model_fields}
+            made._doubtful = dict(_with_commas(services, ()))  # noqa: SLF001 - our own
+        return made
+
+    def check(self, rules: Mapping[str, str]) -> Iterable[Fault]:
+        """Doubt a tag that was probably meant as two."""
+        del rules
+        for path, text in self._doubtful.items():
+            listed = ", ".join(f'"{part.strip()}"' for part in text.split(",") if part.strip())
+            yield Fault(
+                f"this is one tag with a comma in it: {text!r}",
+                f'write [{listed}] for several; ["{text}"], in a list, for this one',
+                path,
+                "warning",
+            )
+
     @property
     def services(self) -> Iterable[str]:
         """The tag services, as written."""
@@ -216,6 +244,15 @@ class TagStep(FileEdit):
             for action, _ in self.asked(name, service):
                 if why := _refusal(name, service, action):
                     yield Fault(why, path=(name, action.name.lower()))
+
+
+def _with_commas(value: object, path: tuple[str, ...]) -> Iterable[tuple[tuple[str, ...], str]]:
+    """Give the tags that stand alone and hold a comma. Who writes a list knows how to write two."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _with_commas(item, (*path, str(key)))
+    elif isinstance(value, str) and "," in value and not unrendered(value):
+        yield path, value
 
 
 def is_local(service: Service) -> bool:

@@ -47,6 +47,7 @@ class AddToPage(OnPage):
     """
 
     action: ClassVar[str] = "add_to_page"
+    needs_files: ClassVar[bool] = True
     no_undo: ClassVar[str] = "Hydrus' API cannot take files off a page: remove them there in Hydrus"
     permissions: ClassVar[frozenset[Permission]] = frozenset({Permission.MANAGE_PAGES})
     changes_client: ClassVar[bool] = False

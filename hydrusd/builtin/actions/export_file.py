@@ -56,6 +56,7 @@ class ExportFile(Action):
     """
 
     action: ClassVar[str] = "export_file"
+    needs_files: ClassVar[bool] = True
     permissions: ClassVar[frozenset[Permission]] = frozenset({Permission.SEARCH_FILES})
     changes_client: ClassVar[bool] = False
 

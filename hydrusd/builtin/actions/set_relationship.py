@@ -71,6 +71,7 @@ class SetRelationship(SetAction):
     """
 
     action: ClassVar[str] = "set_relationship"
+    needs_files: ClassVar[bool] = True
     no_undo: ClassVar[str] = (
         "Hydrus' API cannot dissolve what files are to each other: do it in Hydrus"
     )

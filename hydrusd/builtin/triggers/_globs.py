@@ -44,6 +44,25 @@ EMPTY_COMPANIONS = (".part", ".crdownload", ".partial")
 _ENDING = re.compile(r"\*([^*?\[\u0080-\U0010ffff]+)")
 
 
+_FILLERS = ("x", "qz", "7")
+
+
+def samples_of(pattern: str) -> list[str]:
+    """Give paths below the watched folder that a pattern matches, made up; few, or none."""
+    globs = Globs([pattern])
+    made = (_filled(_folded(pattern), filler) for filler in _FILLERS)
+    return [each for each in dict.fromkeys(made) if each and globs.match(each)]
+
+
+def _filled(pattern: str, filler: str) -> str:
+    parts = [filler if part == "**" else part for part in pattern.split("/")]
+    text = "/".join(part for part in parts if part not in {"", "."})
+    text = re.sub(r"\[([^\]!])[^\]]*\]", r"\1", text)  # the first that a class allows
+    return text.replace("*", filler).replace("?", filler[0]) + (
+        f"/{filler}" if pattern.endswith("/") else ""
+    )
+
+
 def problem_of(pattern: str) -> str | None:
     """Say what is wrong with a pattern; None where it can be used."""
     if not pattern.strip("/"):

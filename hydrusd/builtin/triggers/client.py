@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -92,6 +92,9 @@ class ClientTrigger(Trigger):
 
     trigger: ClassVar[str] = "client"
     shared: ClassVar[bool] = False
+    gives: ClassVar[Mapping[str, Any] | None] = {
+        "client": {"when": None, "since": None, "boot": None}
+    }
 
     when: When = Field(description="`online`, `offline`, `restarted` or `idle`.")
     lasting: Duration | None = Field(

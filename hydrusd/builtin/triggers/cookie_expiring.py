@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -33,6 +34,9 @@ class CookieExpiring(Trigger):
     """
 
     trigger: ClassVar[str] = "cookie_expiring"
+    gives: ClassVar[Mapping[str, Any] | None] = {
+        "cookie": {"domain": None, "name": None, "path": None, "expires": None, "days_left": None}
+    }
 
     domains: WebDomains = Field(
         min_length=1, description="The domains, each with its subdomains: a list, or only one."

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import ClassVar, Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -27,6 +27,15 @@ class Feed(Trigger):
 
     trigger: ClassVar[str] = "feed"
     shared: ClassVar[bool] = False
+    gives: ClassVar[Mapping[str, Any] | None] = {
+        "url": None,
+        "title": None,
+        "author": None,
+        "published": None,
+        "tags": None,
+        "enclosures": None,
+        "feed": {"title": None, "url": None},
+    }
 
     url: WebAddress = Field(description="The address of the feed.")
     every: Duration = Field(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, ClassVar
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field
 
@@ -38,6 +39,11 @@ class PageLinks(Trigger):
 
     trigger: ClassVar[str] = "page_links"
     shared: ClassVar[bool] = False
+    gives: ClassVar[Mapping[str, Any] | None] = {
+        "url": None,
+        "text": None,
+        "page": {"title": None, "url": None},
+    }
 
     url: WebAddress = Field(description="The address of the page.")
     pattern: Annotated[str, AfterValidator(_regular)] = Field(

@@ -9,7 +9,7 @@ is noticed is that a popup is no longer there while the client still is, and the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -34,6 +34,11 @@ class PopupPutAway(Trigger):
 
     trigger: ClassVar[str] = "popup"
     shared: ClassVar[bool] = False
+    gives: ClassVar[Mapping[str, Any] | None] = {
+        "popup": {"name": None, "title": None, "message": None, "files": None},
+        "hash": None,
+        "hashes": None,
+    }
 
     name: str = Field(min_length=1, description="The `name` that show_popup gave it.")
     every: Duration = Field(

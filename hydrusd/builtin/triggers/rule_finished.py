@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -27,6 +27,12 @@ class RuleFinished(Trigger):
 
     trigger: ClassVar[str] = "rule_finished"
     shared: ClassVar[bool] = False
+    gives: ClassVar[Mapping[str, Any] | None] = {
+        "finished": {"rule": None, "state": None, "detail": None, "job": None},
+        "event": None,
+        "hash": None,
+        "hashes": None,
+    }
 
     rule: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
         description="the rule, or rules, to wait for", min_length=1

@@ -13,10 +13,10 @@ import hashlib
 import re
 import zoneinfo
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from anyio import to_thread
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
@@ -102,6 +102,12 @@ class Schedule(Trigger):
 
     trigger: ClassVar[str] = "schedule"
     shared: ClassVar[bool] = False
+    gives: ClassVar[Mapping[str, Any] | None] = {
+        "schedule": {"time": None, "utc": None, "missed": None, "late_seconds": None},
+        "date": None,
+        "time": None,
+        "weekday": None,
+    }
 
     cron: Cron | None = Field(
         default=None,

@@ -12,9 +12,9 @@ every file that is there a new one. So it is believed only when it is given twic
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, StringConstraints
 
@@ -72,6 +72,7 @@ class Search(Trigger):
     trigger: ClassVar[str] = "search"
     shared: ClassVar[bool] = False
     in_portions: ClassVar[bool] = True
+    gives: ClassVar[Mapping[str, Any] | None] = {"hash": None, "search": None}
 
     tags: Annotated[tuple[Term | Alternatives, ...], BeforeValidator(_listed)] = Field(
         min_length=1, description="What to search for: a list of terms, or a single one."

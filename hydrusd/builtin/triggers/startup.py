@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import anyio
 from pydantic import Field
@@ -18,6 +19,7 @@ class Startup(Trigger):
     """
 
     trigger: ClassVar[str] = "startup"
+    gives: ClassVar[Mapping[str, Any] | None] = {"startup": {"at": None}}
 
     delay: Duration = Field(default=0.0, description="how long after the start", ge=0)
 

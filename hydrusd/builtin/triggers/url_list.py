@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from pydantic import Field
@@ -69,6 +69,13 @@ class UrlList(Trigger):
 
     trigger: ClassVar[str] = "url_list"
     in_portions: ClassVar[bool] = True
+    gives: ClassVar[Mapping[str, Any] | None] = {
+        "url": None,
+        "normalised": None,
+        "tags": None,
+        "list": {"path": None, "name": None},
+        "line": None,
+    }
 
     path: FilePath = Field(description="The list, or a folder of lists.")
     include: tuple[Glob, ...] = Field(

@@ -10,23 +10,25 @@ look, once a minute, whether it is still that folder and whether the machine was
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
 import anyio
 from anyio import CapacityLimiter, to_thread
 from pydantic import AfterValidator, Field
 
-from hydrusd.builtin.triggers._globs import Selection, problem_of
+from hydrusd.builtin.triggers._globs import Selection, problem_of, samples_of
 from hydrusd.builtin.triggers._looking import FolderAway, Looker, Survey
 from hydrusd.builtin.triggers._methods import Method, doubt_about, spoken
 from hydrusd.builtin.triggers._settling import Settling
 from hydrusd.plugin import (
+    FILE_NAMES,
     Doubt,
     Duration,
     Event,
+    Fault,
     FileGroup,
     FileSource,
     FolderIdentity,
@@ -36,6 +38,9 @@ from hydrusd.plugin import (
     first_of,
     mount_of,
 )
+
+if TYPE_CHECKING:
+    from hydrusd.builtin.triggers._hints import Listener
 
 BATCH = 500
 """How many files are asked about and handed over at once."""
@@ -57,6 +62,10 @@ TEST_AGAIN_SECONDS = 3600.0
 """How soon to see whether hints that were missing come by now."""
 FOLDER = "folder"
 """The name under which is remembered which folder was watched."""
+LOOK_TIMEOUT_SECONDS = 30.0
+"""How long a folder may take to answer when it is only looked at, for `check --live`."""
+MOST_LOOKED_AT = 100_000
+"""How many files and folders such a look counts at most."""
 RAREST_SECONDS = 3600.0
 """How long a scan may be put off: by its own length, or because hints prove complete."""
 
@@ -107,6 +116,7 @@ class WatchFolder(Trigger):
 
     trigger: ClassVar[str] = "watch_folder"
     in_portions: ClassVar[bool] = True
+    gives: ClassVar[Mapping[str, Any] | None] = {"file": FILE_NAMES}
 
     path: FolderPath = Field(description="The folder to watch.")
     include: tuple[Glob, ...] = Field(
@@ -144,6 +154,62 @@ class WatchFolder(Trigger):
         "the folders that they lead to. No step may dispose of files then.",
     )
 
+    def check(self, rules: Mapping[str, str]) -> Iterable[Fault]:
+        """Doubt patterns that cannot match any file here."""
+        del rules
+        looker = self.looker()
+        for position, pattern in enumerate(self.include):
+            path = ("include", position)
+            if pattern.startswith(("~/", str(self.path))) or Path(pattern).drive:
+                yield Fault(
+                    f"{pattern!r} matches nothing: patterns begin below `path`",
+                    "write it without the folder, as in *.jpg",
+                    path,
+                    "warning",
+                )
+            elif samples := samples_of(pattern):
+                objections = [looker.objection(sample) for sample in samples]
+                if all(objections):
+                    yield Fault(
+                        f"{pattern!r} matches nothing: {objections[0]}", "", path, "warning"
+                    )
+
+    @property
+    def folder(self) -> Path:
+        """Give the watched folder."""
+        return self.path
+
+    def samples(self) -> Sequence[Path]:
+        """Give a path for each pattern of `include`."""
+        looker = self.looker()
+        made = (samples_of(pattern) for pattern in self.include)
+        found = (next((s for s in each if not looker.objection(s)), None) for each in made)
+        return [self.path / sample for sample in found if sample is not None]
+
+    async def look(self) -> Iterable[Fault]:
+        """See whether the folder can be read, and how it would be watched.
+
+        Whether hints come is seen as the daemon sees it: a hidden folder is made and removed.
+        """
+        from hydrusd.builtin.triggers._hints import Listener
+
+        looker, limiter = self.looker(), CapacityLimiter(2)
+        path = ("path",)
+        with anyio.move_on_after(LOOK_TIMEOUT_SECONDS):
+            try:
+                await to_thread.run_sync(looker.identity, limiter=limiter, abandon_on_cancel=True)
+            except FolderAway as away:
+                return [Fault(str(away), path=path)]
+            seen = await to_thread.run_sync(_seen, looker, limiter=limiter, abandon_on_cancel=True)
+            listener = Listener(self.path, recursive=self.recursive, wake=lambda: None)
+            try:
+                how = await choose(self.method, looker, listener, limiter, now=0.0)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await listener.stop()
+            return list(_told(self, seen, how))
+        return [Fault(f"{self.path} does not answer", "is its disk or server there?", path)]
+
     @property
     def leads_elsewhere(self) -> bool:
         """Say whether it notices files that are not in its folder."""
@@ -177,6 +243,101 @@ class _How:
     complete: bool = False
     failed: bool = False  # hints were wanted, and the system does not give them
     again_at: float | None = None  # when to try anew (monotonic)
+
+
+async def choose(
+    method: Method, looker: Looker, listener: Listener, limiter: CapacityLimiter, *, now: float
+) -> _How:
+    """Find out how a folder is to be watched. Listens already, where that is by hints."""
+    from hydrusd.builtin.triggers._hints import Heard, HintsUnavailable
+
+    if method == "poll":
+        return _How("as `method: poll` says")
+    try:
+        mount = await to_thread.run_sync(
+            mount_of, looker.root, limiter=limiter, abandon_on_cancel=True
+        )
+    except OSError as error:
+        return _How(f"its file system cannot be told ({error.strerror})", again_at=now)
+    doubt = doubt_about(mount)
+    if doubt and method == "auto":
+        return _How(doubt)
+    try:
+        await listener.start()
+    except HintsUnavailable as reason:
+        return _How(str(reason), failed=True, again_at=now)
+    if refused := listener.refused:
+        why = f"not from all folders: {refused}"
+        return _How(why, listens=True, failed=True, again_at=now + TEST_AGAIN_SECONDS)
+    if doubt:
+        return _How(f"as `method: native` says, though {doubt}", listens=True)
+    if looker.follows:
+        return _How("nothing is told of what symbolic links lead to", listens=True)
+    if method == "native":
+        return _How("as `method: native` says", listens=True, complete=True)
+    kind = mount.kind or "a local disk"
+    match await listener.hears():
+        case Heard.YES:
+            return _How(
+                f"it is on {kind}, and a test showed that hints come",
+                listens=True,
+                complete=True,
+            )
+        case Heard.UNTRIED:
+            return _How(
+                f"it is on {kind}, where nothing can be written to test it",
+                listens=True,
+                complete=True,
+            )
+        case Heard.NO:
+            await listener.stop()
+            return _How(
+                f"the system did not tell of a change that was made to test it (on {kind})",
+                failed=True,
+                again_at=now + TEST_AGAIN_SECONDS,
+            )
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What a quick look through a folder showed."""
+
+    wanted: int = 0
+    entries: int = 0
+    unreadable: list[str] = field(default_factory=list)
+
+
+def _seen(looker: Looker) -> _Seen:
+    seen = _Seen()
+    for part in looker.walk():
+        seen.entries += part.entries
+        seen.wanted += sum(len(listing.files) for listing in part.listings)
+        seen.unreadable += part.unreadable
+        if seen.entries >= MOST_LOOKED_AT:
+            break
+    return seen
+
+
+def _told(trigger: WatchFolder, seen: _Seen, how: _How) -> Iterable[Fault]:
+    """Say what a look at a folder has shown."""
+    for path in seen.unreadable[:MOST_TOLD]:
+        hint = "allow the user that runs hydrusd to read it, or name it in `exclude`"
+        yield Fault(f"{path} cannot be read", hint, ("path",), "warning")
+    if seen.entries and not seen.wanted and trigger.include != ("*",):
+        message = "`include` matches nothing of what is there now"
+        yield Fault(message, "", ("include",), "warning")
+    how_often = "every 5 minutes" if how.complete else f"every {spoken(UNRELIABLE_SECONDS)}"
+    by = (
+        f"by the system's hints, and scanned {how_often}"
+        if how.listens
+        else f"by scans {how_often}"
+    )
+    if trigger.scan_every is not None:
+        by = by.replace(how_often, f"every {spoken(trigger.scan_every)}")
+    more = " or more" if seen.entries >= MOST_LOOKED_AT else ""
+    there = f"{seen.wanted:,}{more} file{'' if seen.wanted == 1 else 's'} there"
+    message = f"{trigger.path} is watched {by}: {how.why}; {there}"
+    yield Fault(message, "", ("path",), "warning" if how.failed else "note")
 
 
 class _Watch:
@@ -334,51 +495,7 @@ class _Watch:
             self._context.warn(f"{self._deaf}; {self._root} is scanned every {pause} meanwhile")
 
     async def _choose(self, now: float) -> _How:
-        from hydrusd.builtin.triggers._hints import Heard, HintsUnavailable
-
-        if self._method == "poll":
-            return _How("as `method: poll` says")
-        try:
-            mount = await self._in_thread(lambda: mount_of(self._root))
-        except OSError as error:
-            return _How(f"its file system cannot be told ({error.strerror})", again_at=now)
-        doubt = doubt_about(mount)
-        if doubt and self._method == "auto":
-            return _How(doubt)
-        try:
-            await self._listener.start()
-        except HintsUnavailable as reason:
-            return _How(str(reason), failed=True, again_at=now)
-        if refused := self._listener.refused:
-            why = f"not from all folders: {refused}"
-            return _How(why, listens=True, failed=True, again_at=now + TEST_AGAIN_SECONDS)
-        if doubt:
-            return _How(f"as `method: native` says, though {doubt}", listens=True)
-        if self._looker.follows:
-            return _How("nothing is told of what symbolic links lead to", listens=True)
-        if self._method == "native":
-            return _How("as `method: native` says", listens=True, complete=True)
-        kind = mount.kind or "a local disk"
-        match await self._listener.hears():
-            case Heard.YES:
-                return _How(
-                    f"it is on {kind}, and a test showed that hints come",
-                    listens=True,
-                    complete=True,
-                )
-            case Heard.UNTRIED:
-                return _How(
-                    f"it is on {kind}, where nothing can be written to test it",
-                    listens=True,
-                    complete=True,
-                )
-            case Heard.NO:
-                await self._listener.stop()
-                return _How(
-                    f"the system did not tell of a change that was made to test it (on {kind})",
-                    failed=True,
-                    again_at=now + TEST_AGAIN_SECONDS,
-                )
+        return await choose(self._method, self._looker, self._listener, self._limiter, now=now)
 
     async def _walk_hinted(self) -> None:
         folders, self._folders = self._folders, set()

@@ -95,6 +95,12 @@ class Webhook(Trigger):
     """
 
     trigger: ClassVar[str] = "webhook"
+    gives: ClassVar[Mapping[str, Any] | None] = {
+        "webhook": {"path": None, "query": None, "json": None, "form": None, "text": None},
+        "hash": None,
+        "hashes": None,
+        "url": None,
+    }
 
     path: Annotated[str, AfterValidator(_path)] = Field(
         description="What comes after host and port in the address, as in /import."
