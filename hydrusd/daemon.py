@@ -55,6 +55,7 @@ from hydrusd.rules import (
     problem_at,
     read_clients,
     read_plugin_folders,
+    schema,
 )
 
 LEDGER_FILE = "ledger.sqlite"
@@ -106,6 +107,20 @@ def load_plugins(folders: Sequence[Path], *, safe_mode: bool = False) -> PluginH
     return host
 
 
+def load_plugins_of(path: Path, *, safe_mode: bool = False) -> PluginHost:
+    """Load the plugins that a rules file has: beside it, and in the folders that it names."""
+    beside = path.parent / "plugins"
+    shipped = shipped_plugins()
+    folders = [f for f in (beside, *read_plugin_folders(path)) if f.is_dir() or f != beside]
+    folders = [f for f in dict.fromkeys(folders) if shipped is None or f.resolve() != shipped]
+    return load_plugins(folders, safe_mode=safe_mode)
+
+
+def schema_of(host: PluginHost) -> dict[str, object]:
+    """Give the JSON Schema of rules files for these plugins."""
+    return schema(Vocabulary(host.triggers, host.actions, _unchecked, _unchecked))
+
+
 def read_configuration(
     path: Path, *, safe_mode: bool = False, resolve_secrets: bool = True, doubting: bool = False
 ) -> Configuration:
@@ -114,11 +129,7 @@ def read_configuration(
     Plugins are looked for in ``plugins/`` beside the rules file and in the folders that its
     ``plugins`` names. ``doubting`` also looks for what is allowed and probably not meant.
     """
-    beside = path.parent / "plugins"
-    shipped = shipped_plugins()
-    folders = [f for f in (beside, *read_plugin_folders(path)) if f.is_dir() or f != beside]
-    folders = [f for f in dict.fromkeys(folders) if shipped is None or f.resolve() != shipped]
-    host = load_plugins(folders, safe_mode=safe_mode)
+    host = load_plugins_of(path, safe_mode=safe_mode)
     expressions = Expressions(filters=host.filters)
 
     def check_whole_rule(rule: RuleSpec) -> list[RuleFault]:

@@ -107,6 +107,20 @@ def check(
 
 
 @cli.command(epilog=EXIT_CODES)
+@RULES
+@SAFE_MODE
+def schema(rules: Path | None, safe_mode: bool) -> None:
+    """Print the JSON Schema of rules files, by which editors complete and explain them.
+
+    With the plugins that RULES has. Put it beside the rules, as in
+    `hydrusd schema > hydrusd.schema.json`.
+    """
+    from hydrusd.cli._schema import print_schema
+
+    print_schema(rules, safe_mode=safe_mode)
+
+
+@cli.command(epilog=EXIT_CODES)
 @STATE_DIR
 @JSON
 def status(state_dir: Path | None, as_json: bool) -> None:

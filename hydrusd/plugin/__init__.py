@@ -86,12 +86,13 @@ from hydrusd.plugin._trigger import Doubt, Signal, Trigger, TriggerContext
 from hydrusd.plugin._websites import HeaderText, WebDomains, WebSite, covers, header_text
 from hydrusd.plugin.hookspecs import hookimpl
 from hydrusd.redaction import redact
-from hydrusd.rules import Duration, FilePath, FolderPath, Secret, Size
+from hydrusd.rules import OR_ONE, Duration, FilePath, FolderPath, Secret, Size
 
 __all__ = [
     "CHAIN_HEADER",
     "CHAIN_VARIABLE",
     "FILE_NAMES",
+    "OR_ONE",
     "Action",
     "AnswerLost",
     "AnyAction",

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator
 
+from hydrusd.rules import OR_ONE
+
 _DOMAIN = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)+")
 _PORT = re.compile(r":[0-9]{1,5}$")
 _TEMPLATE = re.compile(r"\{\{|\{%")
@@ -54,6 +56,7 @@ WebSite = Annotated[str, AfterValidator(_site)]
 WebDomains = Annotated[
     tuple[WebDomain, ...],
     BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+    OR_ONE,
 ]
 """Some of them: a list, or only one."""
 

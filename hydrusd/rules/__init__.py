@@ -16,6 +16,7 @@ from hydrusd.rules._loading import (
     rule_from_definition,
 )
 from hydrusd.rules._problems import nearest, problem_at
+from hydrusd.rules._schema import FILE_PARTS, Setting, schema, settings
 from hydrusd.rules._secrets import Rendered, Secret
 from hydrusd.rules._specs import (
     ONLY_CLIENT,
@@ -30,10 +31,12 @@ from hydrusd.rules._specs import (
     StepSpec,
     Vocabulary,
 )
-from hydrusd.rules._units import Age, Duration, FilePath, FolderPath, Size
+from hydrusd.rules._units import OR_ONE, Age, Duration, FilePath, FolderPath, OrOne, Size
 
 __all__ = [
+    "FILE_PARTS",
     "ONLY_CLIENT",
+    "OR_ONE",
     "Age",
     "BackupsSpec",
     "ClientSpec",
@@ -42,12 +45,14 @@ __all__ = [
     "FolderPath",
     "HistorySpec",
     "LimitsSpec",
+    "OrOne",
     "Position",
     "Rendered",
     "RuleFault",
     "RuleSet",
     "RuleSpec",
     "Secret",
+    "Setting",
     "Size",
     "StepSpec",
     "Vocabulary",
@@ -58,4 +63,6 @@ __all__ = [
     "read_clients",
     "read_plugin_folders",
     "rule_from_definition",
+    "schema",
+    "settings",
 ]

@@ -12,16 +12,17 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StrictBool, field_validator
+from pydantic import BaseModel, SecretStr
 
 from hydrusd.errors import ConfigError, ExpressionError
 from hydrusd.model import UNDO_RULE
 from hydrusd.rules import _yaml
 from hydrusd.rules._problems import Problems, nearest
 from hydrusd.rules._secrets import SecretError, access_key
+from hydrusd.rules._settings import Backups, Client, History, Limits
 from hydrusd.rules._specs import (
     ONLY_CLIENT,
     BackupsSpec,
@@ -34,7 +35,7 @@ from hydrusd.rules._specs import (
     StepSpec,
     Vocabulary,
 )
-from hydrusd.rules._units import Age, Duration, FilePath, FolderPath, resolve_path
+from hydrusd.rules._units import resolve_path
 from hydrusd.rules._wording import validate
 from hydrusd.rules._yaml import Document, Path as DataPath
 
@@ -45,57 +46,6 @@ _URL_HINT = "as in http://127.0.0.1:45869"
 MAX_NAME = 200
 MAX_PLACES_DEPTH = 5
 """How deep in a rule places are kept: ``do``, the step, its action, a parameter, an item."""
-
-
-class _Folders(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    here: FolderPath
-    there: str
-
-
-class _Limits(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    per_hour: int = Field(default=LimitsSpec().per_hour, ge=1)
-    per_run: int = Field(default=LimitsSpec().per_run, ge=1)
-    failures: int = Field(default=LimitsSpec().failures, ge=1)
-
-
-class _Backups(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    every: Duration = BackupsSpec().every_seconds
-    keep: int = Field(default=BackupsSpec().keep, ge=0, le=100)
-
-    @field_validator("every")
-    @classmethod
-    def _not_too_often(cls, value: float) -> float:
-        if value < 3600:
-            raise ValueError("it must be at least 1h")
-        return value
-
-
-class _History(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    keep: Age = HistorySpec().keep
-    keep_dull: Age = HistorySpec().keep_dull
-
-
-class _Client(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    url: str
-    access_key: str
-    commit_wait: Duration = 60.0
-    timeout: Duration = 120.0
-    transfer: Literal["auto", "bytes", "path"] = "bytes"
-    path_map: list[_Folders] = []
-    allow_plain_http: StrictBool = False
-    tls_ca_file: FilePath | None = None
-    tls_fingerprint: str | None = None
-    progress_popups: Duration | None = None
 
 
 def load(
@@ -366,12 +316,12 @@ class _Reading:
         elif secret is not None and not isinstance(secret, str):
             self._problem_at((*path, "access_key"), "'access_key' must be text")
             raw = {**raw, "access_key": ""}
-        client, _ = self._validated(_Client, raw, path)
+        client, _ = self._validated(Client, raw, path)
         text = raw.get("access_key")
         key = None
         if isinstance(text, str):
             key = self._access_key((*path, "access_key"), text, environ, resolve_secrets)
-        if not isinstance(client, _Client):
+        if not isinstance(client, Client):
             return None
         before = len(self._problems)
         url = self._url((*path, "url"), client.url)
@@ -396,7 +346,7 @@ class _Reading:
             self._problem_at((*path, *fault.path), fault.message, fault.hint)
         return spec
 
-    def _path_map(self, path: DataPath, client: _Client) -> tuple[tuple[str, str], ...]:
+    def _path_map(self, path: DataPath, client: Client) -> tuple[tuple[str, str], ...]:
         if client.path_map and client.transfer == "bytes":
             hint = "write 'transfer: auto', or 'transfer: path' to send no bytes ever"
             self._problem_at(path, "'path_map' has no effect while files go as bytes", hint)
@@ -484,8 +434,8 @@ class _Reading:
             hint = "as in: backups: {every: 1d, keep: 3}"
             self._problem_at(at, "'backups' must be a mapping", hint)
             return BackupsSpec()
-        read, _ = self._validated(_Backups, raw, at)
-        return BackupsSpec(read.every, read.keep) if isinstance(read, _Backups) else BackupsSpec()
+        read, _ = self._validated(Backups, raw, at)
+        return BackupsSpec(read.every, read.keep) if isinstance(read, Backups) else BackupsSpec()
 
     def _history(self, data: dict[str, Any]) -> HistorySpec:
         """Read how long what has ended is kept."""
@@ -496,7 +446,7 @@ class _Reading:
                 ("history",), "'history' must be a mapping", "as in: history: {keep: 180d}"
             )
             return HistorySpec()
-        read, _ = self._validated(_History, data["history"], ("history",))
+        read, _ = self._validated(History, data["history"], ("history",))
         return HistorySpec(**read.model_dump()) if read is not None else HistorySpec()
 
     # -- the rules ----------------------------------------------------------------
@@ -613,7 +563,7 @@ class _Reading:
             hint = "it knows: 'per_hour', 'per_run', 'failures'"
             self._problem_at(at, "'limits' must be a mapping", hint)
             return LimitsSpec()
-        read, _ = self._validated(_Limits, raw["limits"], at)
+        read, _ = self._validated(Limits, raw["limits"], at)
         return LimitsSpec(**read.model_dump()) if read is not None else LimitsSpec()
 
     def _client_of(self, raw: dict[str, Any], path: DataPath) -> str | None:

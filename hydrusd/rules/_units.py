@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, GetJsonSchemaHandler, ValidationInfo, WithJsonSchema
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
 LONGEST_SECONDS = 10 * 366 * 86_400
 LARGEST_SIZE = 2**63 - 1
@@ -110,7 +111,34 @@ def resolve_path(text: str, folder: Path | None) -> Path:
     return path if folder is None else folder / path
 
 
-Age = Annotated[float | None, BeforeValidator(_age)]
+class OrOne:
+    """Marks a list of which a single item may be written without the list; for the schema.
+
+    What takes the item for a list is a validator before it.
+    """
+
+    def __get_pydantic_json_schema__(
+        self, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Give the schema of a list or of an item of it."""
+        listed = handler(core)
+        return {"anyOf": [listed.get("items", {}), listed]}
+
+
+OR_ONE = OrOne()
+
+Age = Annotated[
+    float | None,
+    BeforeValidator(_age),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"const": FOR_EVER},
+                {"type": "string", "pattern": r"^\s*(\d+(\.\d+)?\s*(ms|s|m|h|d)\s*)+$"},
+            ]
+        }
+    ),
+]
 """How long to keep something, in seconds: a day or more; None is for ever."""
 
 Duration = Annotated[

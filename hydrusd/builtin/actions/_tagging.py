@@ -26,6 +26,7 @@ from hydrusd.builtin.actions._changing import as_list
 from hydrusd.builtin.actions._editing import FileEdit, Wish, unrendered
 from hydrusd.builtin.actions._taking_back import Change, count_of
 from hydrusd.plugin import (
+    OR_ONE,
     Fault,
     HydrusClient,
     Permission,
@@ -40,7 +41,7 @@ from hydrusd.plugin import (
 Standing = Mapping[str, Mapping[int, set[str]]]
 """Service → status → tags, of one file."""
 
-Tags = Annotated[tuple[str, ...], BeforeValidator(as_list)]
+Tags = Annotated[tuple[str, ...], BeforeValidator(as_list), OR_ONE]
 
 _PAST = {
     TagAction.ADD: "added",

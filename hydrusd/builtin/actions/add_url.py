@@ -27,6 +27,7 @@ from hydrusd.builtin.actions._url_following import (
 from hydrusd.builtin.actions._url_pace import Pace, Rate, is_url, slots_of
 from hydrusd.builtin.actions.add_tags import AddTags
 from hydrusd.plugin import (
+    OR_ONE,
     AnyAction,
     Call,
     Data,
@@ -62,7 +63,7 @@ _STORED = frozenset(
 AnyCall = Call[SetAction] | Call[AnyAction]
 
 
-Texts = Annotated[tuple[str, ...], BeforeValidator(as_list)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(as_list), OR_ONE]
 
 
 class AddUrl(SetAction):

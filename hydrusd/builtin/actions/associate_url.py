@@ -17,6 +17,7 @@ from hydrusd.builtin.actions._editing import FileEdit, Wish
 from hydrusd.builtin.actions._taking_back import Change, count_of
 from hydrusd.builtin.actions._url_pace import is_url
 from hydrusd.plugin import (
+    OR_ONE,
     AnyAction,
     Call,
     FileMetadata,
@@ -30,7 +31,7 @@ from hydrusd.plugin import (
 
 AS_WRITTEN_SINCE_API = 64
 
-Urls = Annotated[tuple[str, ...], BeforeValidator(as_list)]
+Urls = Annotated[tuple[str, ...], BeforeValidator(as_list), OR_ONE]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from hydrusd.builtin.actions._changing import (
 )
 from hydrusd.builtin.actions._states_back import places_back
 from hydrusd.builtin.actions._taking_back import Change
-from hydrusd.plugin import Data, Fault, FileMetadata, HydrusClient, Permission
+from hydrusd.plugin import OR_ONE, Data, Fault, FileMetadata, HydrusClient, Permission
 
 REASON_SINCE_API = 28
 SEVERAL_DOMAINS_SINCE_API = 41
@@ -42,7 +42,7 @@ class DeleteFile(MetadataChange):
     since_api: ClassVar[int] = 15
     verb: ClassVar[str] = "delete in Hydrus"
 
-    domains: Annotated[tuple[str, ...], BeforeValidator(as_list)] = Field(
+    domains: Annotated[tuple[str, ...], BeforeValidator(as_list), OR_ONE] = Field(
         default=(),
         description=(
             "Delete it out of these local file domains only, by name or key; it stays in others. "

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from hydrusd.builtin.actions._changing import as_list
 from hydrusd.builtin.actions._noting import NoteStep, NotesUnwanted
-from hydrusd.plugin import HydrusClient
+from hydrusd.plugin import OR_ONE, HydrusClient
 
 
 class DeleteNotes(NoteStep):
@@ -17,7 +17,7 @@ class DeleteNotes(NoteStep):
     action: ClassVar[str] = "delete_notes"
     verb: ClassVar[str] = "delete notes of"
 
-    names: Annotated[tuple[str, ...], BeforeValidator(as_list)] = Field(
+    names: Annotated[tuple[str, ...], BeforeValidator(as_list), OR_ONE] = Field(
         description="a name, or a list of names", min_length=1
     )
 

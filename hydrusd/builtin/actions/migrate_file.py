@@ -16,7 +16,7 @@ from hydrusd.builtin.actions._changing import (
 )
 from hydrusd.builtin.actions._states_back import migration_back
 from hydrusd.builtin.actions._taking_back import Change
-from hydrusd.plugin import Duration, Fault, FileMetadata, HydrusClient, Permission
+from hydrusd.plugin import OR_ONE, Duration, Fault, FileMetadata, HydrusClient, Permission
 
 
 class MigrateFile(MetadataChange):
@@ -36,7 +36,7 @@ class MigrateFile(MetadataChange):
     since_api: ClassVar[int] = 68
     verb: ClassVar[str] = "migrate"
 
-    to: Annotated[tuple[str, ...], BeforeValidator(as_list), Field(min_length=1)] = Field(
+    to: Annotated[tuple[str, ...], BeforeValidator(as_list), OR_ONE, Field(min_length=1)] = Field(
         description="The local file domains to put it into, by name or key."
     )
     move: bool = Field(

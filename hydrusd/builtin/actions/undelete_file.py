@@ -17,7 +17,7 @@ from hydrusd.builtin.actions._changing import (
 from hydrusd.builtin.actions._states_back import places_back
 from hydrusd.builtin.actions._taking_back import Change
 from hydrusd.builtin.actions.delete_file import REASON_SINCE_API, SEVERAL_DOMAINS_SINCE_API
-from hydrusd.plugin import Fault, FileMetadata, HydrusClient, Permission
+from hydrusd.plugin import OR_ONE, Fault, FileMetadata, HydrusClient, Permission
 
 
 class UndeleteFile(MetadataChange):
@@ -39,7 +39,7 @@ class UndeleteFile(MetadataChange):
     past: ClassVar[str] = "brought back"
     goes_by_source: ClassVar[bool] = True
 
-    domains: Annotated[tuple[str, ...], BeforeValidator(as_list)] = Field(
+    domains: Annotated[tuple[str, ...], BeforeValidator(as_list), OR_ONE] = Field(
         default=(),
         description=(
             "Bring it back to these local file domains only, by name or key. "

@@ -17,6 +17,7 @@ from hydrusd.builtin.actions._exporting import NameTaken, Place, Placed, written
 from hydrusd.builtin.actions._placing import OnCollision
 from hydrusd.builtin.actions._written_back import foresee_written, undo_written
 from hydrusd.plugin import (
+    OR_ONE,
     AnyAction,
     Call,
     Fault,
@@ -79,7 +80,7 @@ class WriteSidecar(SetAction):
     format: Literal["txt", "json"] = Field(
         default="txt", description="`txt`: the tags, one a line; `json`: what `include` names."
     )
-    tag_services: Annotated[tuple[str, ...], BeforeValidator(as_list)] = Field(
+    tag_services: Annotated[tuple[str, ...], BeforeValidator(as_list), OR_ONE] = Field(
         default=(), description="Tags of these tag services only, by name or key. Without: of all."
     )
     siblings: bool = Field(
@@ -88,7 +89,7 @@ class WriteSidecar(SetAction):
             "Tags as Hydrus shows them, with siblings and parents; `false`: as they were given."
         ),
     )
-    include: Annotated[tuple[Part, ...], BeforeValidator(as_list)] = Field(
+    include: Annotated[tuple[Part, ...], BeforeValidator(as_list), OR_ONE] = Field(
         default=_PARTS, description="What a `json` holds, besides the hash."
     )
     on_collision: OnCollision = Field(

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from hydrusd.plugin import Event, Fault, Signal, Trigger, TriggerContext, finished_topic
+from hydrusd.plugin import OR_ONE, Event, Fault, Signal, Trigger, TriggerContext, finished_topic
 
 Ending = Literal["done", "skipped", "dead"]
 
@@ -34,10 +34,10 @@ class RuleFinished(Trigger):
         "hashes": None,
     }
 
-    rule: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+    rule: Annotated[tuple[str, ...], BeforeValidator(_listed), OR_ONE] = Field(
         description="the rule, or rules, to wait for", min_length=1
     )
-    state: Annotated[tuple[Ending, ...], BeforeValidator(_listed)] = Field(
+    state: Annotated[tuple[Ending, ...], BeforeValidator(_listed), OR_ONE] = Field(
         default=("done",), description="the endings that count: done, skipped, dead", min_length=1
     )
 

@@ -19,6 +19,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, Field, StringConstraints
 
 from hydrusd.plugin import (
+    OR_ONE,
     Detail,
     Duration,
     Event,
@@ -74,7 +75,7 @@ class Search(Trigger):
     in_portions: ClassVar[bool] = True
     gives: ClassVar[Mapping[str, Any] | None] = {"hash": None, "search": None}
 
-    tags: Annotated[tuple[Term | Alternatives, ...], BeforeValidator(_listed)] = Field(
+    tags: Annotated[tuple[Term | Alternatives, ...], BeforeValidator(_listed), OR_ONE] = Field(
         min_length=1, description="What to search for: a list of terms, or a single one."
     )
     file_service: str | None = Field(
