@@ -15,15 +15,18 @@ from __future__ import annotations
 from hydrusd.expressions._compiled import Condition, Expressions, Template, Value, is_template
 from hydrusd.expressions._plain import PlainData, plain
 from hydrusd.expressions._syntax import ExpressionSyntaxError, Read
+from hydrusd.expressions._told import FilterWords, filters_told
 
 __all__ = [
     "Condition",
     "ExpressionSyntaxError",
     "Expressions",
+    "FilterWords",
     "PlainData",
     "Read",
     "Template",
     "Value",
+    "filters_told",
     "is_template",
     "plain",
 ]
