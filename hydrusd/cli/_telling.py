@@ -24,7 +24,7 @@ _HASH = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 
 
 def line(console: Console, start: str, subject: str = "", *, whole: bool = False) -> None:
-    """Print one line, its subject shortened so that it stays one; ``whole`` where that is needed."""
+    """Print one line, its subject shortened so that it stays one, unless it is told ``whole``."""
     start, subject = plain(redact(start)), plain(redact(subject))
     if not whole:
         subject = shorten(subject, max(console.width - len(start), NARROWEST))
