@@ -9,30 +9,35 @@ import gc
 import importlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, closing, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import anyio
 import structlog
+from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from hydrusd import builtin
 from hydrusd.clock import Clock, SystemClock
 from hydrusd.engine import (
+    BackingUp,
     CompiledRule,
     Intake,
     Lane,
     MadeFiles,
     OffLimits,
     Progress,
+    Pruner,
     RuleBook,
     Signals,
+    Stores,
 )
 from hydrusd.errors import ConfigError, HydrusdError, HydrusError, Problem
 from hydrusd.expressions import Expressions
 from hydrusd.hydrus import ClientInfo, HydrusClient
-from hydrusd.ledger import Ledger, LedgerReader, LedgerWriter
+from hydrusd.ledger import History, Ledger, LedgerReader, LedgerWriter, Listener
 from hydrusd.model import FinishedJob
 from hydrusd.plugin import AnyAction, Fault, Trigger
 from hydrusd.plugin.host import PluginHost
@@ -52,6 +57,10 @@ from hydrusd.rules import (
 LEDGER_FILE = "ledger.sqlite"
 FIRST_LOOK_SECONDS = 10.0
 """How long a client may take to answer before the daemon starts without having asked it."""
+LOOK_SECONDS = 0.1
+"""How often to look whether what is to be undone is."""
+SOON = timedelta(seconds=30)
+"""What is due later than that is not waited for by a command."""
 
 log = structlog.get_logger("hydrusd.daemon")
 
@@ -286,21 +295,84 @@ class Daemon:
         finally:
             ledger.close()
 
-    async def _run(self, clients: Mapping[str, HydrusClient], writer: LedgerWriter) -> None:
-        book = RuleBook(
+    async def undo(self, run_id: int) -> str:
+        """Work off what is to be undone, and nothing else; for when no daemon runs.
+
+        Ends when the run is over, is stopped, or cannot go on for now: gives the reason then,
+        nothing where it is over. Raises LedgerLocked where a daemon runs, which will do it.
+        """
+        path = self._state_dir / LEDGER_FILE
+        ledger = Ledger.open(path)
+        try:
+            async with AsyncExitStack() as open_clients:
+                clients = {
+                    name: await open_clients.enter_async_context(make_client(spec, self._clock))
+                    for name, spec in self._configuration.rules.clients.items()
+                }
+                history = open_clients.enter_context(closing(History.open(path)))
+                return await self._undo(clients, LedgerWriter(ledger), history, run_id)
+        finally:
+            ledger.close()
+
+    async def _undo(
+        self,
+        clients: Mapping[str, HydrusClient],
+        writer: LedgerWriter,
+        history: History,
+        run_id: int,
+    ) -> str:
+        book = self._book()
+        # What settles beside it may end, and others may listen for that.
+        await writer(Ledger.listen, book.topics)
+        await self._take_over(clients, writer)
+        made, stores = MadeFiles(), Stores(OffLimits(self._state_dir), writer)
+        lanes = [
+            self._lane(name, client, book, writer, made, stores, only_undos=True)
+            for name, client in clients.items()
+        ]
+        async with anyio.create_task_group() as tasks:
+            for lane in lanes:
+                tasks.start_soon(lane.run, name=f"lane {lane.name}")
+            why = ""
+            while not why:
+                await self._clock.sleep(LOOK_SECONDS)
+                run = await to_thread.run_sync(history.run, run_id)
+                if run is None or run.ended_at is not None:
+                    break
+                jobs = await to_thread.run_sync(history.open_in, run_id)
+                why = "it was stopped" if self._stopped.is_set() else ""
+                why = why or next((lane.waits_for for lane in lanes if lane.name in jobs), "")
+                if (
+                    jobs
+                    and not why
+                    and all(due > self._clock.now() + SOON for due in jobs.values())
+                ):
+                    why = "what failed is tried again later"
+            tasks.cancel_scope.cancel()
+        return why
+
+    def _book(self) -> RuleBook:
+        return RuleBook(
             self._configuration.rules,
             self._configuration.vocabulary,
             self._configuration.expressions,
         )
+
+    async def _run(self, clients: Mapping[str, HydrusClient], writer: LedgerWriter) -> None:
+        book = self._book()
         async with anyio.create_task_group() as tasks:
 
             async def stop() -> None:
-                await self._stopped.wait()
-                log.info("stopping")
-                tasks.cancel_scope.cancel()
+                try:
+                    await self._stopped.wait()
+                    log.info("stopping")
+                    tasks.cancel_scope.cancel()
+                finally:
+                    writer.close()
 
             # From the first moment on: a busy client may not answer for minutes.
             tasks.start_soon(stop, name="stopping")
+            tasks.start_soon(writer.watch, name="health of the ledger")
             await self._look_first(clients, book)
             await writer(Ledger.listen, book.topics)
             await writer(
@@ -312,27 +384,49 @@ class Daemon:
             await writer(Ledger.forget_other_views, [source.view for source in book.sources()])
             await self._take_over(clients, writer)
             made = MadeFiles()
+            stores = Stores(OffLimits(self._state_dir), writer)
             lanes = {
-                name: self._lane(name, each, book, writer, made) for name, each in clients.items()
+                name: self._lane(name, each, book, writer, made, stores)
+                for name, each in clients.items()
             }
+            for name in clients:
+                await stores.recall(name)
             for lane in lanes.values():
                 tasks.start_soon(lane.run, name=f"lane {lane.name}")
             for name, client in clients.items():
                 self._tell_progress(name, client, writer, tasks)
             signals = Signals(writer, self._clock)
-            off_limits = OffLimits(self._state_dir)
             if book.topics:
                 tasks.start_soon(signals.run, name="signals")
+            self._back_up(writer, tasks)
+            tasks.start_soon(self._pruner(book, writer).run, name="pruning")
             for source in book.sources():
                 wake, client = lanes[source.client].wake, clients[source.client]
                 intake = Intake(
-                    source, writer, self._clock, wake, client, signals, off_limits, made
+                    source, writer, self._clock, wake, client, signals, stores.off_limits, made
                 )
                 tasks.start_soon(intake.run, name=f"trigger {intake.name}")
             path, count = str(self._state_dir / LEDGER_FILE), len(list(book))
             rules = f"{count} rule{'s' if count != 1 else ''}"
             log.info(f"started with {rules}; ledger {path}", rules=count, ledger=path)
         log.info("stopped")
+
+    def _back_up(self, writer: LedgerWriter, tasks: TaskGroup) -> None:
+        """Have the ledger backed up now and then, unless the rules file says otherwise."""
+        path, spec = self._state_dir / LEDGER_FILE, self._configuration.rules.backups
+        if spec.keep:
+            backing_up = BackingUp(
+                path, writer, self._clock, every_seconds=spec.every_seconds, keep=spec.keep
+            )
+            tasks.start_soon(backing_up.run, name="backups")
+
+    def _pruner(self, book: RuleBook, writer: LedgerWriter) -> Pruner:
+        listeners = [
+            Listener(source.name, source.identity, source.topics)
+            for source in book.sources()
+            if source.topics
+        ]
+        return Pruner(writer, self._clock, self._configuration.rules.history, listeners)
 
     def _tell_progress(
         self, name: str, client: HydrusClient, writer: LedgerWriter, tasks: TaskGroup
@@ -358,7 +452,11 @@ class Daemon:
         book: RuleBook,
         writer: LedgerWriter,
         made: MadeFiles,
+        stores: Stores,
+        *,
+        only_undos: bool = False,
     ) -> Lane:
+        path_map = self._configuration.rules.clients[name].path_map
         return Lane(
             name,
             client,
@@ -369,6 +467,8 @@ class Daemon:
             observe=self._observe if self._is_observed else None,
             on_connected=lambda info: reasons_to_park(book, name, client, info),
             made=made,
+            only_undos=only_undos,
+            look=lambda: stores.look(name, client, path_map),
         )
 
     async def _take_over(self, clients: Mapping[str, HydrusClient], writer: LedgerWriter) -> None:

@@ -19,7 +19,9 @@ text without a traceback. The tree::
     │  ├─ HydrusFailed        409, 422, 500 and answers that make no sense: try again later
     │  └─ VersionTooOld       the client cannot do that; nothing was sent
     └─ LedgerError
-       └─ LedgerLocked        another daemon has it open
+       ├─ LedgerLocked        another daemon has it open
+       ├─ LedgerFull          its disk has no room: everything waits until there is
+       └─ LedgerDamaged       its file or its disk fails: nothing more may be written
 """
 
 from __future__ import annotations
@@ -171,6 +173,17 @@ class VersionTooOld(HydrusError):
 
 class LedgerError(HydrusdError):
     """The ledger cannot be opened, read or written."""
+
+
+class LedgerFull(LedgerError):
+    """The ledger's disk has no room. What was to be stored was not, as a whole; try it again."""
+
+
+class LedgerDamaged(LedgerError):
+    """The ledger's file is damaged, or its disk fails.
+
+    Whoever writes on could make it worse, so this ends the daemon, whatever it came from.
+    """
 
 
 class LedgerLocked(LedgerError):

@@ -59,6 +59,18 @@ def finished_topic(rule: str) -> str:
     return f"finished:{rule}"
 
 
+CHAIN_VARIABLE = "HYDRUSD_CHAIN"
+"""The variable in which a command finds the rules that led to it, as a JSON list, …"""
+CHAIN_HEADER = "Hydrusd-Chain"
+"""… and the header in which a request to this machine says it, should that be hydrusd itself."""
+
+
+def chain_of(data: Data) -> tuple[str, ...]:
+    """Give the rules that led to an event, the first first."""
+    chain = data.get("chain")
+    return tuple(map(str, chain)) if isinstance(chain, list) else ()
+
+
 @dataclass(frozen=True, slots=True)
 class Firing:
     """A rule that is to be fired, and what it is fired with."""
@@ -142,6 +154,22 @@ class Outcome:
     def park_rule(cls, detail: str) -> Outcome:
         """Say that what this rule works on is away; other rules go on. Costs no attempt."""
         return cls(OutcomeKind.PARK, detail, scope=ParkScope.RULE)
+
+
+def tells(receipt: object) -> bool:
+    """Say whether there is anything in a receipt, so that something was changed."""
+    if isinstance(receipt, Mapping):
+        return any(map(tells, receipt.values()))
+    if isinstance(receipt, list | tuple):
+        return any(map(tells, receipt))
+    return receipt is not None and receipt is not False and receipt != ""  # a 0 is something
+
+
+UNDO = "undo"
+"""The trigger that no rules file can name: a person who takes something back."""
+
+UNDO_RULE = "undo of "
+"""How the names of the rules begin under which that is done; no rule may be called so."""
 
 
 class JobState(StrEnum):

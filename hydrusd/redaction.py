@@ -26,6 +26,10 @@ HIDDEN = "[hidden]"
 _KEYED = re.compile(
     r"(?i)((?:access|session)[-_ ]?key[\"']?\s*[:=]\s*[\"']?)[0-9a-z][0-9a-z_\-./+]{7,}"
 )
+# In an address: https://site/hook?token=…
+_IN_QUERY = re.compile(
+    r"(?i)([?&][a-z0-9_.-]*(?:token|secret|passw(?:or)?d|api[-_]?key)[a-z0-9_.-]*=)[^&#\s\"'<>]+"
+)
 _SECRET_NAMES = re.compile(r"(?i)access[-_ ]?key|session[-_ ]?key|cookie|password|secret|token")
 
 SHORTEST = 6
@@ -91,7 +95,8 @@ def redact(text: str) -> str:
     for secret in sorted(found, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
     # Most texts speak of no key: to see that takes a tenth of what the pattern takes.
-    return _KEYED.sub(rf"\1{HIDDEN}", text) if "key" in text.lower() else text
+    text = _KEYED.sub(rf"\1{HIDDEN}", text) if "key" in text.lower() else text
+    return _IN_QUERY.sub(rf"\1{HIDDEN}", text) if "=" in text else text
 
 
 def redact_tree(value: object, *, name: str = "") -> object:

@@ -239,6 +239,139 @@ def runs_show(run: int, everything: bool, state_dir: Path | None, as_json: bool)
     show_run(run, everything=everything, state_dir=state_dir, as_json=as_json)
 
 
+@cli.group(epilog=EXIT_CODES)
+def ledger() -> None:
+    """Look after the ledger itself: check it, back it up, mend it."""
+
+
+@ledger.command("check", epilog=EXIT_CODES)
+@STATE_DIR
+@JSON
+def ledger_check(state_dir: Path | None, as_json: bool) -> None:
+    """Look at every page of the ledger and of its backups, and say what is wrong.
+
+    Changes nothing; a daemon may run meanwhile.
+    """
+    from hydrusd.cli._ledger import check_ledger
+
+    check_ledger(state_dir, as_json=as_json)
+
+
+@ledger.command("backup", epilog=EXIT_CODES)
+@click.option(
+    "--to",
+    "target",
+    type=click.Path(path_type=Path),
+    help="Write it to this file. Default: beside those that are made every day.",
+)
+@STATE_DIR
+@JSON
+def ledger_backup(target: Path | None, state_dir: Path | None, as_json: bool) -> None:
+    """Make a backup of the ledger now; a daemon may run meanwhile.
+
+    The newest 5 that were asked for are kept beside the daily ones.
+    """
+    from hydrusd.cli._ledger import back_up_ledger
+
+    back_up_ledger(state_dir, target=target, as_json=as_json)
+
+
+@ledger.command("repair", epilog=EXIT_CODES)
+@click.option("--yes", is_flag=True, help="Ask nothing.")
+@STATE_DIR
+@JSON
+def ledger_repair(yes: bool, state_dir: Path | None, as_json: bool) -> None:
+    """Make a sound ledger of what can be read and of the newest backup.
+
+    Says first what would be missing, and asks. The damaged ledger is kept beside the new one.
+    The daemon must not run.
+    """
+    from hydrusd.cli._ledger import repair_ledger
+
+    repair_ledger(state_dir, yes=yes, as_json=as_json)
+
+
+@ledger.command("prune", epilog=EXIT_CODES)
+@click.option(
+    "--older-than",
+    metavar="AGE",
+    help="As in 90d; for everything. Default: what `history` in the rules file says.",
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option(
+    "--compact", is_flag=True, help="Make the file smaller, too. hydrusd must not be running."
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@RULES_FILE
+@STATE_DIR
+@JSON
+def ledger_prune(
+    older_than: str | None,
+    dry_run: bool,
+    compact: bool,
+    yes: bool,
+    rules_file: Path | None,
+    state_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Let go of the details of what ended long ago.
+
+    That a file was had stays known, so it is not imported again. Dead letters and what is not
+    over are kept whatever their age. What was pruned cannot be explained in full, nor undone. A
+    running daemon does it by itself, once a day.
+    """
+    from hydrusd.cli._prune import prune_ledger
+
+    prune_ledger(
+        older_than=older_than,
+        dry_run=dry_run,
+        compact=compact,
+        yes=yes,
+        rules_file=rules_file,
+        state_dir=state_dir,
+        as_json=as_json,
+    )
+
+
+@cli.command(epilog=EXIT_CODES)
+@click.argument("kind", type=click.Choice(["run", "job"]), metavar="run|job")
+@click.argument("number", type=NUMBER)
+@click.option("--plan", "only_plan", is_flag=True, help="Show what would be done, and do nothing.")
+@click.option("--yes", is_flag=True, help="Ask nothing.")
+@click.option("--all", "everything", is_flag=True, help="Show all jobs, however many.")
+@RULES_FILE
+@STATE_DIR
+@JSON
+def undo(
+    kind: str,
+    number: int,
+    only_plan: bool,
+    yes: bool,
+    everything: bool,
+    rules_file: Path | None,
+    state_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Take back what a run or a job did, by its number.
+
+    Just what it changed is taken back, and what somebody has changed since is left alone. First
+    it is shown what that is, and what cannot be taken back and why; then you are asked. An
+    undo is a run, too, and can be undone. A running daemon does it; without one it is done here.
+    """
+    from hydrusd.cli._undo import undo as undo_jobs
+
+    undo_jobs(
+        kind,
+        number,
+        rules_file=rules_file,
+        state_dir=state_dir,
+        only_plan=only_plan,
+        yes=yes,
+        everything=everything,
+        as_json=as_json,
+    )
+
+
 @cli.command(epilog=EXIT_CODES)
 @click.argument("rule")
 @click.option(

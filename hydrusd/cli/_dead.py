@@ -31,7 +31,35 @@ ADVICE = (
         "mend the rule's `if` (`hydrusd check` reads it), start hydrusd anew, then retry",
     ),
     (
-        r"after rendering|is undefined|template|two keys",
+        r"limits: per_run",
+        (
+            "look whether the rule means so many (`hydrusd dead --rule NAME` lists them); retry "
+            "lets them run, and a higher `limits: per_run` those of the next time"
+        ),
+    ),
+    (
+        r"service is called|there is no .*service",
+        (
+            "make that service in Hydrus (services > manage services), or name one that it has in "
+            "the rule and start hydrusd anew; then retry"
+        ),
+    ),
+    (
+        r"^(?:GET|HEAD|POST|PUT|PATCH|DELETE) \S+ → \d{3}",
+        (
+            "see what the server says, mend the address or what is sent to it, start hydrusd anew, "
+            "then retry"
+        ),
+    ),
+    (
+        r"^(?:exit code \d|killed by signal)|not over within",
+        (
+            "run the command by hand with the parameters above to see what ails it; mend it or "
+            "the rule, then retry"
+        ),
+    ),
+    (
+        r"after rendering|is undefined|: there is no '|template|two keys",
         (
             "mend the template in this step (`hydrusd check` reads it; the event above shows what "
             "it can use), start hydrusd anew, then retry"
@@ -91,7 +119,7 @@ ADVICE = (
     (
         r"→ 4(?:00|04|06|16|26)\]|refuses",
         (
-            "Hydrus understood and refused: compare its words with the parameters below, mend the "
+            "Hydrus understood and refused: compare its words with the parameters above, mend the "
             "rule, start hydrusd anew, then retry"
         ),
     ),
@@ -140,7 +168,8 @@ def list_dead(state_dir: Path | None, *, rule: str | None, limit: int, as_json: 
 def tell_dead(console: Console, letter: DeadLetter) -> None:
     """Print what a dead letter is about, and why it is one."""
     name = plain(letter.rule)
-    line(console, f"  {letter.job_id}  ", f"{name} · {letter.action} · {when(letter.ended_at)}")
+    told = " · ".join(filter(None, (name, letter.action, when(letter.ended_at))))
+    line(console, f"  {letter.job_id}  ", told)
     line(console, "      ", subject(letter.data))
     tries = f" (tried {letter.attempts} times)" if letter.attempts > 1 else ""
     indented(console, f"{letter.detail}{tries}", 6)
@@ -173,12 +202,14 @@ def show_dead(
             f"job {job_id} is no dead letter: it is {item.state} (see `hydrusd explain {job_id}`)"
         )
     rendered, why = _rendered(item, definition, rules_file)
+    written = _written(item, definition) if why else None
     if as_json:
         found = dataclasses.asdict(item) | {
             "trigger": trace.trigger,
             "noticed_at": trace.noticed_at,
             "parameters": rendered,
             "parameters_missing": why,
+            "written": written,
             "next": advice(item.detail, job_id),
         }
         click.echo(to_json(found))
@@ -199,6 +230,10 @@ def show_dead(
     console.print("parameters")
     for fact in [why] if why else facts(rendered) or ["none"]:
         indented(console, fact, 2)
+    if written:
+        console.print("as written in the rule")
+        for fact in facts(written):
+            indented(console, fact, 2)
     console.print("next")
     indented(console, advice(item.detail, job_id), 2)
 
@@ -229,6 +264,17 @@ def _rendered(
         return None, f"not rendered, as the rules cannot be read: {problem.message}"
     except ExpressionError as error:
         return None, f"they cannot be rendered: {error}"
+
+
+def _written(item: JobTrace, definition: str | None) -> object:
+    """Give what the rule said where it gave up: its condition, or its step; None if unknown."""
+    try:
+        said = json.loads(definition or "")
+        if item.steps:
+            return redact_tree(said["do"][item.step])
+        return redact_tree({"if": said["if"]}) if said["if"] is not None else None
+    except (ValueError, LookupError, TypeError):
+        return None
 
 
 def _render(item: JobTrace, definition: str, configuration: Configuration) -> object:

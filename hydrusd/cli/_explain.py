@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +20,17 @@ from hydrusd.cli._telling import NARROWEST, between, indented, line, subject, wh
 from hydrusd.cli._terminal import configure_logs, make_console, shorten
 from hydrusd.daemon import LEDGER_FILE, read_configuration
 from hydrusd.errors import ConfigError, HydrusdError
-from hydrusd.ledger import History, JobTrace, LaneStatus, Ledger, NotTaken, Trace, waits_for
+from hydrusd.ledger import (
+    History,
+    JobTrace,
+    LaneStatus,
+    Ledger,
+    NotTaken,
+    Trace,
+    UndoHistory,
+    UndoJob,
+    waits_for,
+)
 from hydrusd.plugin import FileSource, Trigger
 
 MOST_EVENTS = 50
@@ -73,25 +83,35 @@ class OnDisk:
     problem: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Undos:
+    """Which jobs take back what others did: by the number of the job undone, and of the undo."""
+
+    of: Mapping[int, Sequence[UndoJob]]
+    by: Mapping[int, UndoJob]
+
+
 def explain(asked: str, *, state_dir: Path | None, rules_file: Path | None, as_json: bool) -> None:
     """Print everything about it. Raises HydrusdError where nothing is known."""
     ledger_path = state_path(state_dir) / LEDGER_FILE
-    with closing(History.open(ledger_path)) as history:
+    with closing(UndoHistory.open(ledger_path)) as history:
         found = _find(history, asked)
+        numbers = [item.job_id for trace in found.events for item in trace.jobs]
+        undos = Undos(history.undos_of(numbers), history.undone_by(numbers))
         daemon = Daemon(Ledger.in_use(ledger_path), history.conditions())
     disk = _look(found, rules_file) if found.kind == "path" else None
     if not found.events and not (disk and disk.there):
         raise HydrusdError(f"nothing is known of {asked}: no trigger has ever noticed it")
     if as_json:
-        click.echo(to_json(_as_data(found, daemon, disk)))
+        click.echo(to_json(_as_data(found, daemon, disk, undos)))
         return
     console = make_console()
     if found.by_name:
-        line(console, "Nothing of just this path; of its name: ", subject(found.events[0].data))
+        line(console, "Nothing of just this path; of its name: ", _subject(found.events[0]))
     if found.more:
         console.print(f"There is more; these are the newest {MOST_EVENTS} times it was noticed.")
     for trace in found.events:
-        _tell(console, trace, daemon)
+        _tell(console, trace, daemon, undos)
     if disk is not None and (disk.there or not found.by_name):
         for text in _disk_in_words(disk, daemon, noticed=not found.by_name and bool(found.events)):
             indented(console, text, 0)
@@ -104,6 +124,11 @@ def _find(history: History, asked: str) -> Found:
     limit = MOST_EVENTS + 1
     if asked.isdecimal() and len(asked) < 19:
         trace = history.about_job(int(asked))
+        if trace is None and history.job_was_there(int(asked)):
+            raise HydrusdError(
+                f"job {asked} is no longer kept: it ended long ago and was pruned "
+                f"(ask by the path, the URL or the hash that it was about)"
+            )
         if trace is None:
             raise HydrusdError(f"there is no job {asked} (a file of that name is ./{asked})")
         return Found("job", asked, [trace])
@@ -114,12 +139,16 @@ def _find(history: History, asked: str) -> Found:
     # As it is written and as the links in it lead: a rule may name its folder in either way.
     path = Path(os.path.abspath(Path(asked).expanduser()))  # noqa: PTH100 - follows no links
     for form in dict.fromkeys((path, path.resolve())):
-        if events := history.about_key(FileSource.key_start(form), limit):
+        # What was noticed there, and what wrote the file, if that was a rule's doing.
+        events = history.about_key(FileSource.key_start(form), limit)
+        events += history.about_word(os.path.normcase(form), limit)
+        if events:
+            events = sorted({each.event_id: each for each in events}.values(), key=_number)
             return _found("path", str(form), events)
     events = history.about_word(path.name, MOST_OF_A_NAME) if path.name else []
     if same := [trace for trace in events if _is_at(trace, path)]:
         return _found("path", str(path), same)
-    paths = sorted({subject(trace.data) for trace in events})
+    paths = sorted({_subject(trace) for trace in events})
     if len(paths) > 1:
         shown = [*paths[:MOST_PATHS], *(["…"] if len(paths) > MOST_PATHS else [])]
         raise HydrusdError("\n  ".join([f"files called {path.name} were noticed here:", *shown]))
@@ -127,10 +156,27 @@ def _find(history: History, asked: str) -> Found:
     return dataclasses.replace(found, by_name=bool(events))
 
 
+def _number(trace: Trace) -> int:
+    return trace.event_id
+
+
 def _is_at(trace: Trace, path: Path) -> bool:
     """Say whether what was noticed is at a path, however the way there was written."""
-    source = FileSource.from_data(trace.data)
+    source = _source(trace)
     return source is not None and source.path.resolve() == path.resolve()
+
+
+def _source(trace: Trace) -> FileSource | None:
+    """Give the file that was noticed, from what is left where that was pruned."""
+    return FileSource.from_data(trace.data) or FileSource.from_key(trace.key)
+
+
+def _subject(trace: Trace) -> str:
+    """Say what an event is about; where that is no longer kept, by what it was told apart."""
+    if trace.data:
+        return subject(trace.data)
+    source = FileSource.from_key(trace.key)
+    return str(source.path) if source is not None else trace.key
 
 
 def _found(kind: str, asked: str, events: Sequence[Trace]) -> Found:
@@ -144,7 +190,7 @@ def _look(found: Found, rules_file: Path | None) -> OnDisk:
         status = path.stat(follow_symlinks=False)
     except OSError:
         return OnDisk(found.asked, there=False, known=False, watched=())
-    sources = [FileSource.from_data(trace.data) for trace in found.events]
+    sources = map(_source, found.events)
     known = any(s is not None and s.matches(status) for s in sources) and not found.by_name
     configure_logs(level="error")
     try:
@@ -167,19 +213,26 @@ def _look(found: Found, rules_file: Path | None) -> OnDisk:
 # --- telling ---------------------------------------------------------------------------------
 
 
-def _tell(console: Console, trace: Trace, daemon: Daemon) -> None:
-    line(console, "", subject(trace.data))
+def _tell(console: Console, trace: Trace, daemon: Daemon, undos: Undos) -> None:
+    line(console, "", _subject(trace))
     gone = "" if trace.there else "; what was noticed is no longer there"
     indented(console, f"noticed {when(trace.noticed_at)} by {trace.trigger}{gone}", 2)
     for item in trace.jobs:
-        _tell_job(console, item, daemon)
+        _tell_job(console, item, daemon, undos)
     for verdict in trace.not_taken:
         _tell_refusal(console, verdict)
-    if not trace.jobs and not trace.not_taken:
+    if trace.pruned_at is not None:
+        kept = "what was noticed and done is no longer kept, only that it was"
+        indented(console, f"pruned on {trace.pruned_at.astimezone():%Y-%m-%d}: {kept}", 2)
+    for left in trace.pruned:
+        indented(
+            console, f"rule {left.rule!r} has had it: {left.state}, {when(left.finished_at)}", 2
+        )
+    if not (trace.jobs or trace.not_taken or trace.pruned):
         indented(console, "no rule was asked, or what became of it is no longer kept", 2)
 
 
-def _tell_job(console: Console, item: JobTrace, daemon: Daemon) -> None:
+def _tell_job(console: Console, item: JobTrace, daemon: Daemon, undos: Undos) -> None:
     start = f"  job {item.job_id} of rule "
     parts = [str(item.state), when(item.finished_at), between(item.created_at, item.finished_at)]
     ended = f" ({item.revision[:8] or 'as it is now'}): {', '.join(filter(None, parts))}"
@@ -187,6 +240,12 @@ def _tell_job(console: Console, item: JobTrace, daemon: Daemon) -> None:
     line(console, f"{start}{shorten(item.rule, room)!r}{ended}")
     for each in item.steps:
         tell_step(console, each, 4, own=item.file_hash)
+    if undone := undos.by.get(item.job_id):
+        run = f" of run {undone.of_run}" if undone.of_run else ""
+        indented(console, f"takes back what job {undone.of_job}{run} did", 4)
+    for undo in undos.of.get(item.job_id, ()):
+        run = f" of run {undo.run_id}" if undo.run_id else ""
+        indented(console, f"taken back by job {undo.job_id}{run}: {undo.state}", 4)
     if item.file_hash:
         line(console, "    in Hydrus: ", item.file_hash)
     last = item.steps[-1].detail if item.steps else ""
@@ -199,7 +258,8 @@ def _tell_job(console: Console, item: JobTrace, daemon: Daemon) -> None:
 def _tell_refusal(console: Console, verdict: NotTaken) -> None:
     revision = "" if verdict.for_good else f" ({verdict.revision[:8]})"
     how = "was not to have it" if verdict.for_good else "did not match"
-    indented(console, f"rule {verdict.rule!r}{revision} {how}: {verdict.reason}", 2)
+    reason = f": {verdict.reason}" if verdict.reason else f", {when(verdict.judged_at)}"
+    indented(console, f"rule {verdict.rule!r}{revision} {how}{reason}", 2)
 
 
 def _disk_in_words(disk: OnDisk, daemon: Daemon, *, noticed: bool) -> Iterator[str]:
@@ -229,13 +289,17 @@ def _expected(each: Watched, daemon: Daemon) -> str:
     return "will notice it at its next look, once it has been left alone for long enough"
 
 
-def _as_data(found: Found, daemon: Daemon, disk: OnDisk | None) -> dict[str, object]:
+def _as_data(found: Found, daemon: Daemon, disk: OnDisk | None, undos: Undos) -> dict[str, object]:
     now = datetime.now(UTC)
     events = []
     for trace in found.events:
         told = dataclasses.asdict(trace)
         for item, job in zip(trace.jobs, told["jobs"], strict=True):
             del job["data"]  # that of the event
+            job["undone_by"] = [dataclasses.asdict(u) for u in undos.of.get(item.job_id, ())]
+            job["undoes"] = (
+                dataclasses.asdict(undos.by[item.job_id]) if item.job_id in undos.by else None
+            )
             job["waits_for"] = waits_for(item, daemon.conditions, now, running=daemon.running)
         events.append(told)
     return {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +14,7 @@ from hydrusd.cli._paths import rules_path, state_path
 from hydrusd.cli._terminal import configure_logs, plain
 from hydrusd.daemon import LEDGER_FILE, read_configuration
 from hydrusd.ledger import Ledger
-from hydrusd.model import fired_topic
+from hydrusd.model import CHAIN_VARIABLE, fired_topic
 
 RESERVED = frozenset({"chain", "fired", "rule", "steps"})
 
@@ -32,12 +34,21 @@ def fire_rule(
     running = path.exists() and Ledger.in_use(path)
     ledger = Ledger.open(path, exclusive=False)
     try:
-        data = {"by": "command", "chain": [], "values": given}
+        data = {"by": "command", "chain": _chain(), "values": given}
         ledger.post(fired_topic(rule), data, datetime.now(UTC))
     finally:
         ledger.close()
     when = "" if running else "; hydrusd is not running: it will happen when it is started"
     click.echo(plain(f"fired {rule!r}{when}"))
+
+
+def _chain() -> list[str]:
+    """Give the rules that led here, where this is run by a step of one (`run_command`)."""
+    try:
+        chain = json.loads(os.environ.get(CHAIN_VARIABLE, ""))
+    except (ValueError, RecursionError):
+        return []
+    return list(map(str, chain)) if isinstance(chain, list) else []
 
 
 def _values(texts: Sequence[str]) -> dict[str, str]:

@@ -19,7 +19,7 @@ from hydrusd.cli._telling import NARROWEST, between, indented, line, subject, to
 from hydrusd.cli._terminal import make_console, plain, shorten
 from hydrusd.daemon import LEDGER_FILE
 from hydrusd.errors import HydrusdError
-from hydrusd.ledger import History, JobTrace, RunView, StepSummary
+from hydrusd.ledger import History, JobTrace, RunView, StepSummary, UndoHistory
 from hydrusd.model import JobState, OutcomeKind
 from hydrusd.redaction import redact
 
@@ -77,15 +77,21 @@ def _counts(counts: Mapping[K, int]) -> str:
 
 def show_run(run_id: int, *, everything: bool, state_dir: Path | None, as_json: bool) -> None:
     """Print a run with its jobs, their steps and how long these took."""
-    with closing(History.open(state_path(state_dir) / LEDGER_FILE)) as history:
+    with closing(UndoHistory.open(state_path(state_dir) / LEDGER_FILE)) as history:
         run = history.run(run_id)
+        undone_by, undoes = history.runs_undoing(run_id), history.runs_undone_by(run_id)
         steps = history.steps_of(run_id)
         jobs = history.jobs_of(run_id, MOST_JOBS if everything or as_json else JOBS_SHOWN)
+        was_there = history.run_was_there(run_id)
+    if run is None and was_there:
+        raise HydrusdError(f"run {run_id} is no longer kept: it ended long ago and was pruned")
     if run is None:
         raise HydrusdError(f"there is no run {run_id} (see hydrusd runs)")
     if as_json:
         found = {
             "run": dataclasses.asdict(run),
+            "undone_by": undone_by,
+            "undoes": undoes,
             "steps": [dataclasses.asdict(each) for each in steps],
             "jobs": [dataclasses.asdict(each) for each in jobs],
         }
@@ -97,6 +103,10 @@ def show_run(run_id: int, *, everything: bool, state_dir: Path | None, as_json: 
     ended = f"over after {timing}" if timing else "not over"
     indented(console, f"fired by {run.trigger} {when(run.started_at)}; {ended}", 2)
     indented(console, f"jobs: {_counts(run.jobs)}", 2)
+    for other, count in undoes.items():
+        indented(console, f"takes back run {other} ({count} jobs)", 2)
+    for other, count in undone_by.items():
+        indented(console, f"taken back by run {other} ({count} jobs)", 2)
     if steps:
         console.print(_step_table(steps))
     for item in jobs:

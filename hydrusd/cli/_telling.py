@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from hydrusd.cli._terminal import plain, shorten
-from hydrusd.model import Data
+from hydrusd.model import UNDO, Data
 from hydrusd.redaction import redact, redact_tree
 
 NARROWEST = 12
@@ -42,7 +42,8 @@ def subject(data: Data) -> str:
     for named in (path, data.get("url"), data.get("hash")):
         if isinstance(named, str) and named:
             return named
-    return json.dumps(redact_tree(data), ensure_ascii=False)
+    plainly = {name: value for name, value in data.items() if name != UNDO}
+    return json.dumps(redact_tree(plainly), ensure_ascii=False)
 
 
 def when(moment: datetime | None) -> str:

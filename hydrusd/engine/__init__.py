@@ -1,23 +1,35 @@
 """The engine: intake, matching, lanes, settling, retrying."""
 
+from hydrusd.engine.backing_up import BackingUp
 from hydrusd.engine.compiling import CompiledRule, compile_rule
 from hydrusd.engine.intake import Intake
 from hydrusd.engine.lane import Lane
 from hydrusd.engine.made_files import MadeFiles
 from hydrusd.engine.off_limits import OffLimits
 from hydrusd.engine.progress import Progress
+from hydrusd.engine.pruning import Pruner, retention
 from hydrusd.engine.rulebook import RuleBook, Source
 from hydrusd.engine.signals import Signals
+from hydrusd.engine.stores import Stores
+from hydrusd.engine.undoing import PlannedStep, PlannedUndo, foresee_undo, plan_undo
 
 __all__ = [
+    "BackingUp",
     "CompiledRule",
     "Intake",
     "Lane",
     "MadeFiles",
     "OffLimits",
+    "PlannedStep",
+    "PlannedUndo",
     "Progress",
+    "Pruner",
     "RuleBook",
     "Signals",
     "Source",
+    "Stores",
     "compile_rule",
+    "foresee_undo",
+    "plan_undo",
+    "retention",
 ]

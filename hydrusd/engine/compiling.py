@@ -189,9 +189,9 @@ class CompiledRule:
             if record is None or record.action != step.name:
                 continue
             names = step.action_class.imports or step.action_class.names_files
-            if names and (hashes := _hashes(record.values)):
+            if names and (hashes := hashes_in(record.values)):
                 return hashes
-        return _hashes(job.data) or ((job.file_hash,) if job.file_hash else ())
+        return hashes_in(job.data) or ((job.file_hash,) if job.file_hash else ())
 
     def context(self, data: Data, steps: Sequence[StepRecord] = ()) -> dict[str, object]:
         """Give what templates and conditions of this rule see."""
@@ -202,7 +202,8 @@ class CompiledRule:
         }
 
 
-def _hashes(named: Data) -> tuple[str, ...]:
+def hashes_in(named: Data) -> tuple[str, ...]:
+    """Give the client's files that an event or the values of a step name."""
     given = named.get("hashes") or [named.get("hash")]
     listed = given if isinstance(given, Sequence) and not isinstance(given, str) else ()
     found = (h for h in listed if isinstance(h, str) and _HASH.fullmatch(h))

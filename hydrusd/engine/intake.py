@@ -6,6 +6,7 @@ before it the trigger has to notice again, after it the job will be done.
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -21,7 +22,7 @@ from hydrusd.engine.matching import judge
 from hydrusd.engine.off_limits import OffLimits
 from hydrusd.engine.rulebook import Source
 from hydrusd.engine.signals import Signals
-from hydrusd.errors import HydrusdError, HydrusError
+from hydrusd.errors import HydrusdError, HydrusError, LedgerDamaged
 from hydrusd.hydrus import HydrusClient
 from hydrusd.ledger import (
     FOR_GOOD,
@@ -31,14 +32,21 @@ from hydrusd.ledger import (
     NewJob,
     NotMatched,
     PendingEvent,
+    PutBack,
+    RunSoFar,
+    put_back,
 )
-from hydrusd.model import Event
+from hydrusd.model import Event, chain_of
 from hydrusd.plugin import Doubt, FileGroup, FileSource, Signal
 
 FIRST_RESTART_SECONDS = 5.0
 LONGEST_RESTART_SECONDS = 300.0
 LONGEST_RESTART_FOR_CLIENT_SECONDS = 30.0
 """A client that is back should not be waited for much longer."""
+RUN_GAP_SECONDS = 10.0
+"""What a trigger hands over in portions is one run as long as they come so close together…"""
+LONGEST_RUN_SECONDS = 3600.0
+"""… and for so long: what never pauses is no single run."""
 SIGNAL = "signal"
 """The name under which a trigger remembers the last signal that it has dealt with."""
 SIGNALS_AT_ONCE = 256
@@ -68,6 +76,8 @@ class Intake:
         self._ledger = ledger
         self._clock = clock
         self._wake = wake
+        self._runs: dict[str, RunSoFar] = {}
+        self._emitted_at = self._firing_since = -math.inf
         self._state = ""
         self._reports: list[tuple[str, str]] = []
         self._reported = anyio.Event()
@@ -93,27 +103,56 @@ class Intake:
     ) -> None:
         """Store events with the verdict of each listening rule; wake the lane."""
         refused = await self._off_limits_among(events)
+        led_to = await self._led_to(events)
+        back = await self._put_back_among(events)
         pending = [
             PendingEvent(event, self._refusals(refused[event.key]))
             if event.key in refused
-            else self._judged(event)
+            else self._judged(event, led_to.get(event.key, ()), back.get(event.key))
             for event in events
         ]
         await self._take_in(pending, remember)
 
-    def _judged(self, event: Event) -> PendingEvent:
-        """Have the rules judge an event; a rule that led to it does not get it."""
-        path = FileSource.path_in(event.data)
-        chain = self._made.chain(path) if path else ()
-        if chain:
-            event = replace(event, data={**event.data, "chain": list(chain)})
+    async def _put_back_among(self, events: Sequence[Event]) -> dict[str, PutBack]:
+        """Give the keys of events about files that were put where they are to undo something."""
+        sources = {e.key: s for e in events if (s := FileSource.from_data(e.data))}
+        if not sources:
+            return {}
+        files = {k: (s.key_start(s.path), s.size, s.mtime_ns) for k, s in sources.items()}
+        return await self._ledger(put_back, self._source.name, files)
+
+    async def _led_to(self, events: Sequence[Event]) -> dict[str, Sequence[str]]:
+        """Give by the keys of events about files that rules here have made: which rules."""
+        paths = {e.key: path for e in events if (path := FileSource.path_in(e.data))}
+        chains: dict[str, Sequence[str]] = {
+            key: chain for key, path in paths.items() if (chain := self._made.chain(path))
+        }
+        # Made in a former life of the daemon, maybe just before it ended.
+        if others := {path: key for key, path in paths.items() if key not in chains}:
+            earlier = await self._ledger(Ledger.makers, list(others))
+            chains |= {others[path]: chain for path, chain in earlier.items()}
+        return chains
+
+    def _judged(self, event: Event, made_by: Sequence[str], back: PutBack | None) -> PendingEvent:
+        """Have the rules judge an event; a rule that led to it does not get it.
+
+        Nor does a rule get what was put back to undo its work, before it is rewritten.
+        """
+        if made_by:
+            event = replace(event, data={**event.data, "chain": list(made_by)})
+        chain = chain_of(event.data)
         verdicts: list[NewJob | NotMatched] = []
         for rule in self._source.rules:
             if rule.name in chain:
                 circle = " → ".join([*chain, rule.name])
-                self.warn(f"a circle of rules ends at {path}: {circle}")
+                path = FileSource.path_in(event.data)
+                place = f"at {path}" if path else "here"
+                self.warn(f"a circle of rules ends {place}: {circle}")
                 reason = f"it would run in a circle: {circle}"
                 verdicts.append(NotMatched(rule.name, FOR_GOOD, reason))
+            elif back and (rule.name != back.rule or rule.revision == back.revision):
+                reason = f"job {back.job_id} has put it back, to undo what was done"
+                verdicts.append(NotMatched(rule.name, rule.revision, reason))
             else:
                 verdicts.append(judge(rule, event.data))
         return PendingEvent(event, verdicts)
@@ -166,8 +205,23 @@ class Intake:
         await self._store_reports()
         memory = None if remember is None else Memory(self._source.identity, remember)
         taken = await self._ledger(
-            Ledger.take_in, self._source.name, pending, self._clock.now(), memory
+            Ledger.take_in,
+            self._source.name,
+            pending,
+            self._clock.now(),
+            memory,
+            runs=self._present_runs(),
         )
+        self._runs.update(taken.runs)
+        for rule, present in taken.runs.items():
+            if present.surplus:
+                log.warning(
+                    f"rule {rule!r}: {_some(present.surplus, 'job')} of {present.jobs:,} in one "
+                    f"run {'are' if present.surplus != 1 else 'is'} beyond its limit of "
+                    f"{present.limit:,} and {'wait' if present.surplus != 1 else 'waits'} for a "
+                    f"person (see `hydrusd dead`)",
+                    rule=rule,
+                )
         if taken.jobs:
             log.info(
                 f"{self.name}: noticed {_some(taken.events, 'event')}, {_some(taken.jobs, 'job')}",
@@ -179,6 +233,22 @@ class Intake:
             for rule, failure in failed.items():
                 log.warning(f"rule {rule!r} gave up at once: {failure}", rule=rule)
             self._wake()
+
+    def _present_runs(self) -> Mapping[str, RunSoFar]:
+        """Give the runs that new jobs belong to: those of the portion before, where it is near."""
+        now = self._clock.monotonic()
+        goes_on = (
+            self._source.trigger.in_portions
+            and now - self._emitted_at <= RUN_GAP_SECONDS
+            and now - self._firing_since <= LONGEST_RUN_SECONDS
+        )
+        if not goes_on:
+            self._firing_since = now
+            self._runs = {
+                rule.name: RunSoFar(rule.spec.limits.per_run) for rule in self._source.rules
+            }
+        self._emitted_at = now
+        return self._runs
 
     async def unseen(self, keys: Sequence[str]) -> set[str]:
         """Give those of the keys that a rule listening here has not had yet."""
@@ -254,6 +324,8 @@ class Intake:
                 failure = "it ended by itself"
             except HydrusError as error:
                 failure, longest = str(error), LONGEST_RESTART_FOR_CLIENT_SECONDS
+            except LedgerDamaged:
+                raise  # no trigger's fault, and nothing that a second try would mend
             except HydrusdError as error:
                 failure = str(error)
             except (Exception, SystemExit) as error:  # the plugin boundary

@@ -14,9 +14,10 @@ from __future__ import annotations
 import inspect
 import random
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import cast
 
 import anyio
@@ -26,7 +27,7 @@ from anyio.abc import TaskGroup
 
 from hydrusd.clock import Clock, first_of
 from hydrusd.engine.compiling import CompiledRule, CompiledStep
-from hydrusd.engine.limits import Limits, Pause
+from hydrusd.engine.limits import HOUR_SECONDS, Limits, Pause
 from hydrusd.engine.made_files import MadeFiles
 from hydrusd.engine.matching import judge
 from hydrusd.engine.retrying import (
@@ -38,17 +39,32 @@ from hydrusd.engine.retrying import (
 )
 from hydrusd.engine.rulebook import RuleBook
 from hydrusd.engine.settling import Settling
+from hydrusd.engine.undoing import UndoRule, UndoStep, is_undo
 from hydrusd.errors import (
     AccessDenied,
     ExpressionError,
     HydrusdError,
     HydrusError,
+    HydrusFailed,
     HydrusUnavailable,
+    LedgerError,
     PermissionMissing,
+    RequestRejected,
 )
 from hydrusd.hydrus import ClientInfo, HydrusClient
-from hydrusd.ledger import RETRIED, ClaimFilter, JobUpdate, Ledger, LedgerWriter, StepUpdate
+from hydrusd.ledger import (
+    RETRIED,
+    ClaimFilter,
+    JobUpdate,
+    Ledger,
+    LedgerWriter,
+    Memory,
+    StepUpdate,
+    keep_steps,
+    take_up_undo,
+)
 from hydrusd.model import (
+    Data,
     FinishedJob,
     Job,
     JobId,
@@ -72,8 +88,13 @@ STEADY_SECONDS = 60.0
 """A connection that held for so long was a good one: the next outage is asked after at once."""
 CLOCK_TOLERANCE = timedelta(seconds=5)
 """A clock that is put back by less is being corrected, as clocks are."""
+SLEPT_SECONDS = 30.0
+"""A timer that rings so much too late, or a time of day that is so much later than it should be,
+means that the machine was suspended, the process stopped, or the clock set."""
 DEAD_TOLD = 10
 """How many dead letters of one set are named in the log; `hydrusd status` shows the others."""
+LIMITS = "limits"
+"""Under what the ledger remembers how rules were failing."""
 PROBE_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 
 log = structlog.get_logger("hydrusd.lane")
@@ -97,6 +118,7 @@ class _Work:
     began_at: datetime
     call: Call[AnyAction] | None = None
     outcome: Outcome | None = None
+    kept: Data | None = None
     stored: bool = False
 
     @property
@@ -114,7 +136,7 @@ class _Set:
     """
 
     work: Sequence[_Work]
-    rule: CompiledRule | None
+    rule: CompiledRule | UndoRule | None
     boot: str
     passed: anyio.Event = field(default_factory=anyio.Event)
 
@@ -156,11 +178,14 @@ class Lane:
         on_connected: Callable[[ClientInfo], dict[str, str]] | None = None,
         chance: random.Random | None = None,
         made: MadeFiles | None = None,
+        only_undos: bool = False,
+        look: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """Make a lane.
+        """Make a lane. ``look`` is called each time when the client is there again.
 
         ``observe`` is told of each finished job. ``on_connected`` may give reasons, by rule,
-        why a rule cannot run on the client as it is now: these are parked.
+        why a rule cannot run on the client as it is now: these are parked. ``only_undos``
+        leaves all jobs alone but those that take something back.
         """
         self.name = name
         self._client = client
@@ -169,8 +194,10 @@ class Lane:
         self._clock = clock
         self._observe = observe
         self._on_connected = on_connected
+        self._look = look
         self._made = made if made is not None else MadeFiles()
         self._chance = chance or random.Random()  # noqa: S311 - jitter, not a secret
+        self._only_undos = only_undos
         self._owner = uuid.uuid4().hex
         self._woken = anyio.Event()
         self._parked: _Parked | None = _Parked("not connected yet", 0.0)
@@ -188,6 +215,7 @@ class Lane:
         self._boot = ""
         # What the time of day is at zero of the clock that never jumps.
         self._ahead = clock.now() - timedelta(seconds=clock.monotonic())
+        self._slept = False
         self._settling = Settling(
             name,
             client,
@@ -201,6 +229,13 @@ class Lane:
     def wake(self) -> None:
         """Say that there is something to do. Call it on the event loop."""
         self._woken.set()
+
+    @property
+    def waits_for(self) -> str:
+        """Say what keeps the lane, or some rule on it, from working; nothing where nothing does."""
+        if self._parked is not None:
+            return self._parked.reason if self._probes else ""
+        return next((parked.reason for parked in self._parked_rules.values()), "")
 
     # --- the loop ------------------------------------------------------------------------
 
@@ -227,14 +262,39 @@ class Lane:
     async def _follow_clock(self) -> None:
         """Move what is due later along with a clock that somebody put back.
 
-        Otherwise a clock that was a year ahead for an hour would delay retries by a year.
+        Otherwise a clock that was a year ahead for an hour would delay retries by a year. A clock
+        that is suddenly later is that of a machine which has slept.
         """
         now = self._clock.now()
         expected = self._ahead + timedelta(seconds=self._clock.monotonic())
         self._ahead += now - expected
+        if self._slept or now - expected > timedelta(seconds=SLEPT_SECONDS):
+            await self._wake_up()
         if expected - now > CLOCK_TOLERANCE:
             log.warning(f"the clock went back by {expected - now}", lane=self.name)
             await self._ledger(Ledger.bring_forward, self.name, expected - now, now)
+
+    async def _wake_up(self) -> None:
+        """Take nothing for granted after a sleep: connections are dead, the client may be another.
+
+        Connecting asks harmless questions, on which it costs nothing to find that out.
+        """
+        self._slept = False
+        await self._ledger(Ledger.renew, self._owner, self._clock.now())
+        if self._parked is None:
+            log.info("the machine slept, or its clock was set: connecting again", lane=self.name)
+            self._probes = 0
+            self._parked = _Parked("the machine slept", self._clock.monotonic())
+        else:
+            self._parked.until = self._clock.monotonic()
+
+    async def _sleep(self, seconds: float) -> None:
+        began = self._clock.monotonic()
+        await self._clock.sleep(seconds)
+        self._note_lateness(began, seconds)
+
+    def _note_lateness(self, began: float, seconds: float) -> None:
+        self._slept |= self._clock.monotonic() - began - seconds > SLEPT_SECONDS
 
     async def _begin(self) -> None:
         latest = await self._ledger(Ledger.latest_time)
@@ -243,10 +303,31 @@ class Lane:
             log.warning(f"the clock is {by} behind what the ledger has seen", lane=self.name)
             await self._ledger(Ledger.bring_forward, self.name, by, self._clock.now())
         await self._settling.begin()
-        await self._adopt(self._rules.revisions_on(self.name))
+        if not self._only_undos:
+            await self._recall_limits()
+            await self._adopt(self._rules.revisions_on(self.name))
         mine = {rule for lane, rule in await self._ledger(Ledger.open_rules) if lane == self.name}
-        for rule in sorted(mine - set(self._rules.revisions)):
-            await self._orphan(rule)
+        for rule in sorted(mine):
+            if not self._rules.knows(rule):
+                await self._orphan(rule)
+
+    async def _recall_limits(self) -> None:
+        """Hold against the rules what they did in a former life of the daemon.
+
+        One that is started anew every minute would allow them everything sixty times an hour.
+        A rule that was stopped as it only failed is tried with one job, unless it was rewritten.
+        """
+        now, zero = self._clock.now(), self._clock.monotonic()
+        since = now - timedelta(seconds=HOUR_SECONDS)
+        for rule, minute, count in await self._ledger(Ledger.begun_since, since):
+            # Until the end of the minute, which is later than it was.
+            ago = (now - minute).total_seconds() - 60.0
+            self._limits.begun(rule, count, zero - max(ago, 0.0))
+        for rule, kept in (await self._ledger(Ledger.recall, LIMITS, self.name)).items():
+            if isinstance(kept, Mapping) and kept.get("revision") == self._rules.revisions.get(
+                rule
+            ):
+                self._limits.restore(rule, kept)
 
     async def _orphan(self, rule: str) -> None:
         """Let the jobs of a rule wait that nobody knows any more."""
@@ -263,7 +344,7 @@ class Lane:
 
     def _filter(self) -> ClaimFilter:
         blocked = self._orphans | frozenset(self._parked_rules)
-        return ClaimFilter(self.name, self._parked is not None, blocked)
+        return ClaimFilter(self.name, self._parked is not None, blocked, self._only_undos)
 
     async def _rest(self) -> None:
         """Wait until woken or until something becomes due, whichever is first."""
@@ -277,8 +358,9 @@ class Lane:
             waits.append(self._parked.until - now)
         elif (settles := self._settling.due_in_seconds()) is not None:
             waits.append(settles)
-        seconds = max(min(waits), 0.01)
+        began, seconds = self._clock.monotonic(), max(min(waits), 0.01)
         await first_of(self._woken, self._clock, seconds, name=f"rest of lane {self.name}")
+        self._note_lateness(began, seconds)
 
     # --- parking -------------------------------------------------------------------------
 
@@ -318,6 +400,8 @@ class Lane:
             )
         await self._condition("client", self.name, "connected", detail)
         self._settling.connected()
+        if self._look is not None:
+            await self._look()
         if self._on_connected is not None:
             reasons = self._on_connected(info)
             for rule in self._refused - reasons.keys():
@@ -365,7 +449,7 @@ class Lane:
         jobs = await self._take()
         if not jobs:
             return False
-        if jobs[0].rule not in self._rules.revisions:
+        if not self._rules.knows(jobs[0].rule):
             # Put back by a person after the rule was taken out of the file.
             await self._put_back(jobs)
             await self._orphan(jobs[0].rule)
@@ -373,6 +457,9 @@ class Lane:
         if not jobs[0].revision or jobs[0].revision.startswith(RETRIED):
             # Put back by a person: what the rule says now decides.
             await self._put_back(jobs)
+            if is_undo(jobs[0].rule):
+                await self._ledger(take_up_undo, jobs[0].rule)
+                return True
             await self._ledger(Ledger.take_up, jobs[0].rule, self._rules.revisions[jobs[0].rule])
             await self._adopt({jobs[0].rule: self._rules.revisions[jobs[0].rule]})
             return True
@@ -383,6 +470,8 @@ class Lane:
         work = [_Work(job, began_at) for job in jobs]
         try:
             rule = await self._rules.at(jobs[0].rule, jobs[0].revision, self._ledger)
+        except LedgerError:
+            raise  # says nothing of the rule
         except HydrusdError as error:
             reason = f"jobs that began under an older form of the rule cannot go on: {error}"
             for item in work:
@@ -393,12 +482,12 @@ class Lane:
         step = rule.steps[jobs[0].step]
         made: dict[str, AnyAction] = {}
         for item in work:
-            self._prepare(item, rule, made)
+            self._prepare(item, current, rule, made)
         tasks.start_soon(self._carry_out, current, step, name=f"a set of {step.name}")
         await current.passed.wait()
         return True
 
-    async def _carry_out(self, current: _Set, step: CompiledStep) -> None:
+    async def _carry_out(self, current: _Set, step: CompiledStep | UndoStep) -> None:
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._flush, current, name=f"checkpoints of {step.name}")
@@ -457,8 +546,8 @@ class Lane:
     async def _within_limits(self, jobs: list[Job]) -> list[Job]:
         """Give those of the claimed jobs that their rule may begin now; the others go back."""
         rule, now = jobs[0].rule, self._clock.monotonic()
-        fresh = [job for job in jobs if job.step == 0 and not job.steps]
-        if not fresh:
+        fresh = [job for job in jobs if _is_fresh(job)]
+        if not fresh or is_undo(rule):
             return jobs
         spec = self._rules.current(rule).spec.limits
         allowed = self._limits.allowance(rule, spec, len(fresh), now)
@@ -483,18 +572,32 @@ class Lane:
         if rule in self._rules.revisions and (general or well):
             spec = self._rules.current(rule).spec.limits
             why = general[-1].detail if general else ""
+            before = self._limits.failing(rule)
             pause = self._limits.ended(rule, spec, failed=len(general), well=well, why=why)
+            if (failing := self._limits.failing(rule)) != before:
+                revision = self._rules.revisions[rule]
+                kept = None if failing is None else {**failing, "revision": revision}
+                await self._ledger(Ledger.remember, LIMITS, Memory(self.name, {rule: kept}))
             if pause is not None:
                 await self._pause(rule, pause)
 
-    def _prepare(self, item: _Work, rule: CompiledRule, made: dict[str, AnyAction]) -> None:
+    def _prepare(
+        self,
+        item: _Work,
+        current: _Set,
+        rule: CompiledRule | UndoRule,
+        made: dict[str, AnyAction],
+    ) -> None:
         try:
             item.call = rule.call(item.job.step, item.job, self._client, self._clock, made)
+            item.call.keeper = partial(self._keep, current)
         except ExpressionError as error:
             item.outcome = Outcome.dead(str(error))
             self._raised.add(item.job.id)
 
-    async def _run_step(self, step: CompiledStep, calls: Sequence[Call[AnyAction]]) -> None:
+    async def _run_step(
+        self, step: CompiledStep | UndoStep, calls: Sequence[Call[AnyAction]]
+    ) -> None:
         """Have every call finished, by the action or by what it raised."""
         if not calls:
             return
@@ -504,7 +607,7 @@ class Lane:
             if issubclass(step.action_class, SetAction):
                 await step.action_class.run_set(cast("Sequence[Call[SetAction]]", calls))
             else:
-                await _one_by_one(cast("Sequence[Call[Action]]", calls), self._raised)
+                await _one_by_one(cast("Sequence[Call[Action]]", calls), self._raised, self._sick)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the table decides what it means
             await self._settle_failure(step, calls, error)
         else:
@@ -512,7 +615,7 @@ class Lane:
                 call.finish(Outcome.retry(f"{step.name} did not say how it ended"))
 
     async def _settle_failure(
-        self, step: CompiledStep, calls: Sequence[Call[AnyAction]], error: BaseException
+        self, step: CompiledStep | UndoStep, calls: Sequence[Call[AnyAction]], error: BaseException
     ) -> None:
         left = _open(calls)
         if not left:
@@ -520,6 +623,7 @@ class Lane:
             return
         if not isinstance(error, HydrusdError):
             log.debug("action failed", step=step.name, exc_info=error)
+        error = await self._sick(error) or error
         verdict = judge_error(error, attempt=max(call.attempt for call in left))
         if verdict.splits and len(calls) > 1:
             # Also where one is left: what spoilt the set may have been finished before.
@@ -531,7 +635,21 @@ class Lane:
             self._raised.add(call.job_id)
             call.finish(verdict.outcome)
 
-    def _require_permissions(self, step: CompiledStep) -> None:
+    async def _sick(self, error: BaseException) -> HydrusUnavailable | None:
+        """Say what is wrong with the client as a whole, where a failure may come from that.
+
+        No item is sentenced by what answers in the client's place: another program on its port,
+        a proxy, a client that fails at everything. It has to answer sensibly when it connects.
+        """
+        if not isinstance(error, HydrusFailed | RequestRejected) or error.status is None:
+            return None
+        try:
+            await self._client.connect()
+        except HydrusError as other:
+            return HydrusUnavailable(str(other))
+        return None
+
+    def _require_permissions(self, step: CompiledStep | UndoStep) -> None:
         info = self._client.info
         for permission in sorted(step.action_class.permissions):
             if not info.permits_everything and permission not in info.permissions:
@@ -548,7 +666,7 @@ class Lane:
         """Store outcomes while the rest of the set is still under way."""
         renewed = self._clock.monotonic()
         while True:
-            await self._clock.sleep(FLUSH_SECONDS)
+            await self._sleep(FLUSH_SECONDS)
             with anyio.CancelScope(shield=True):
                 await self._store(current)
                 if self._clock.monotonic() - renewed >= RENEW_SECONDS:
@@ -557,6 +675,28 @@ class Lane:
             if self._lingering is None and current.only_lingers:
                 self._lingering = current
                 current.passed.set()
+
+    async def _keep(self, current: _Set, receipts: Mapping[JobId, Data]) -> None:
+        """Store what steps are about to change; found by the next try, should this one die."""
+        steps = []
+        for item in current.work:
+            if item.job.id not in receipts or item.result is not None:
+                continue
+            # Other people's words, too: see ``sound``.
+            item.kept = sound(Outcome.done(receipt=receipts[item.job.id])).receipt
+            assert item.call is not None
+            record = StepRecord(
+                item.job.step,
+                item.call.action.action,
+                OutcomeKind.LATER,
+                "about to be done",
+                item.call.progress,
+                item.kept,
+                item.began_at,
+            )
+            steps.append(StepUpdate(item.job.id, record))
+        with anyio.CancelScope(shield=True):
+            await self._ledger(keep_steps, self._owner, steps, self._clock.now())
 
     async def _store(self, done: _Set) -> None:
         rule, position = done.rule, done.position
@@ -585,16 +725,17 @@ class Lane:
                 continue
             if outcome.kind is OutcomeKind.DONE and outcome.values:
                 self._made.note(item.job.rule, item.job.data, outcome.values)
-            name = rule.steps[position].name if rule is not None else ""
-            steps.append(StepUpdate(item.job.id, _record(item, name, update, outcome)))
-        await self._ledger(Ledger.checkpoint, self._owner, updates, steps, now)
+            action = rule.steps[position].name if rule is not None else ""
+            steps.append(StepUpdate(item.job.id, _record(item, action, update, outcome)))
+        name = done.work[0].job.rule
+        began = {name: sum(_is_fresh(item.job) for item in ready)}
+        await self._ledger(Ledger.checkpoint, self._owner, updates, steps, now, began=began)
         for item in ready:
             item.stored = True
         self._settling.entered([u.job_id for u in updates if u.state is JobState.SETTLING])
         await self._tell([u.job_id for u in updates if u.state in _ENDINGS])
         if park:
             await self._park(park)
-        name = done.work[0].job.rule
         if park_rule:
             await self._park_rule(name, park_rule)
         elif not park:
@@ -602,7 +743,12 @@ class Lane:
         await self._count_endings(name, updates)
 
     def _update(
-        self, job: Job, rule: CompiledRule | None, outcome: Outcome, now: datetime, present: str
+        self,
+        job: Job,
+        rule: CompiledRule | UndoRule | None,
+        outcome: Outcome,
+        now: datetime,
+        present: str,
     ) -> JobUpdate:
         """Decide where a job goes from here."""
         state, step, attempt, run_at = JobState.READY, job.step, job.attempt, now
@@ -692,24 +838,35 @@ def _record(item: _Work, action: str, update: JobUpdate, outcome: Outcome) -> St
     kind = OutcomeKind.DEAD if update.state is JobState.DEAD else outcome.kind
     values, receipt = outcome.values, outcome.receipt
     former = next((record for record in job.steps if record.position == job.step), None)
-    if former is not None and kind in {OutcomeKind.LATER, OutcomeKind.RETRY}:
-        receipt = receipt or former.receipt
-        if kind is OutcomeKind.RETRY and former.outcome in {OutcomeKind.LATER, OutcomeKind.RETRY}:
-            values = former.values
+    unfinished = {OutcomeKind.LATER, OutcomeKind.RETRY}
+    if outcome.kind in unfinished:
+        # Nobody knows: what was about to be changed may have been.
+        receipt = receipt or item.kept or (former.receipt if former is not None else None)
+    if former is not None and kind is OutcomeKind.RETRY and former.outcome in unfinished:
+        values = former.values
     if former is not None and former.outcome is OutcomeKind.LATER:
         began_at = former.began_at or began_at
     return StepRecord(job.step, action, kind, outcome.detail, values, receipt, began_at)
+
+
+def _is_fresh(job: Job) -> bool:
+    """Say whether nothing of a job has begun."""
+    return job.step == 0 and not job.steps
 
 
 def _open(calls: Iterable[Call[AnyAction]]) -> list[Call[AnyAction]]:
     return [call for call in calls if call.outcome is None]
 
 
-async def _one_by_one(calls: Sequence[Call[Action]], raised: set[JobId]) -> None:
+async def _one_by_one(
+    calls: Sequence[Call[Action]],
+    raised: set[JobId],
+    sick: Callable[[BaseException], Awaitable[HydrusUnavailable | None]],
+) -> None:
     """Run an action that knows one item at a time, a few at once.
 
     What one item raises is that item's fate, and is noted in ``raised``; only what concerns
-    the client as a whole ends the set.
+    the client as a whole, as ``sick`` may tell of an error, ends the set.
     """
     limiter = anyio.CapacityLimiter(ONE_BY_ONE_WIDTH)
     general: list[HydrusError] = []
@@ -732,6 +889,10 @@ async def _one_by_one(calls: Sequence[Call[Action]], raised: set[JobId]) -> None
                     return
                 outcome = judge_error(error, attempt=call.attempt).outcome
             except (Exception, SystemExit) as error:
+                if (whole := await sick(error)) is not None:
+                    general.append(whole)
+                    tasks.cancel_scope.cancel()
+                    return
                 log.debug("action failed", exc_info=error)
                 raised.add(call.job_id)
                 outcome = judge_error(error, attempt=call.attempt).outcome

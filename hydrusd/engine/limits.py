@@ -8,6 +8,7 @@ waits, and one that only fails waits too, and is then tried with a single job.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hydrusd.rules import LimitsSpec
@@ -36,10 +37,30 @@ class _Past:
 
 
 class Limits:
-    """Counts what rules begin and how it ends. Knows nothing of the time before the daemon."""
+    """Counts what rules begin and how it ends.
+
+    What it must not forget with the daemon, which may be one that is started over and over, is
+    in the ledger: ``begun`` and ``restore`` tell it again.
+    """
 
     def __init__(self) -> None:
         self._past: dict[str, _Past] = {}
+
+    def restore(self, rule: str, kept: object) -> None:
+        """Take up what ``failing`` gave in a former life. What is none of that is passed over."""
+        if not isinstance(kept, Mapping):
+            return
+        past = self._of(rule)
+        past.failures = _number(kept.get("failures"))
+        past.pauses = _number(kept.get("pauses"))
+        past.probing = kept.get("probing") is True
+
+    def failing(self, rule: str) -> Mapping[str, object] | None:
+        """Give how a rule is failing, as plain data; None where it is not."""
+        past = self._of(rule)
+        if not (past.failures or past.pauses or past.probing):
+            return None
+        return {"failures": past.failures, "pauses": past.pauses, "probing": past.probing}
 
     def allowance(self, rule: str, spec: LimitsSpec, wanted: int, now: float) -> int:
         """Say how many of so many jobs the rule may begin now."""
@@ -81,7 +102,8 @@ class Limits:
         past.failures += failed
         if not failed or (past.failures < spec.failures and not past.probing):
             return None
-        seconds = min(FIRST_PAUSE_SECONDS * 2**past.pauses, LONGEST_PAUSE_SECONDS)
+        doubled = 2 ** min(past.pauses, 16)  # in a year of failing there are thousands
+        seconds = min(FIRST_PAUSE_SECONDS * doubled, LONGEST_PAUSE_SECONDS)
         past.pauses += 1
         past.probing = True
         return Pause(
@@ -92,3 +114,7 @@ class Limits:
 
     def _of(self, rule: str) -> _Past:
         return self._past.setdefault(rule, _Past())
+
+
+def _number(kept: object) -> int:
+    return max(kept, 0) if isinstance(kept, int) else 0

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hydrusd.engine.compiling import CompiledRule, compile_rule
+from hydrusd.engine.undoing import UndoRule, is_undo, undo_rule
 from hydrusd.errors import HydrusdError
 from hydrusd.expressions import Expressions
 from hydrusd.ledger import Ledger, LedgerWriter
@@ -33,6 +34,11 @@ class Source:
     def revisions(self) -> Mapping[str, str]:
         """Each listening rule's revision by its name."""
         return {rule.name: rule.revision for rule in self.rules}
+
+    @property
+    def topics(self) -> frozenset[str]:
+        """The topics of signals on which it listens."""
+        return frozenset(self.trigger.topics([rule.name for rule in self.rules]))
 
     @property
     def client(self) -> str:
@@ -60,7 +66,7 @@ class RuleBook:
     """The rules of one daemon."""
 
     def __init__(self, rules: RuleSet, vocabulary: Vocabulary, expressions: Expressions) -> None:
-        folder = rules.file.parent
+        folder = rules.file.parent.absolute()
         self._compile: Callable[[RuleSpec], CompiledRule] = lambda spec: compile_rule(
             spec, expressions, folder
         )
@@ -69,6 +75,7 @@ class RuleBook:
         self._allow = rules.allow
         self._rules = {s.name: self._compile(s) for s in rules.rules if s.enabled}
         self._former: dict[tuple[str, str], CompiledRule] = {}
+        self._undos: dict[tuple[str, str], UndoRule] = {}
 
     def __iter__(self) -> Iterator[CompiledRule]:
         """Give the rules as they are now, in the order of the file."""
@@ -83,14 +90,14 @@ class RuleBook:
         """Each present revision of the rules that work on a client, by name."""
         return {n: rule.revision for n, rule in self._rules.items() if rule.spec.client == client}
 
+    def knows(self, name: str) -> bool:
+        """Say whether jobs of this rule can be worked: it is in the file, or undoes one."""
+        return name in self._rules or is_undo(name)
+
     @property
     def topics(self) -> frozenset[str]:
         """The topics of signals on which some rule's trigger listens."""
-        return frozenset(
-            topic
-            for source in self.sources()
-            for topic in source.trigger.topics([rule.name for rule in source.rules])
-        )
+        return frozenset(topic for source in self.sources() for topic in source.topics)
 
     def can_fire(self, name: str) -> bool:
         """Say whether a rule listens for being fired."""
@@ -109,8 +116,10 @@ class RuleBook:
             grouped.setdefault((_parameters(rule), own), []).append(rule)
         return [Source(rules[0].trigger, tuple(rules)) for rules in grouped.values()]
 
-    async def at(self, name: str, revision: str, ledger: LedgerWriter) -> CompiledRule:
+    async def at(self, name: str, revision: str, ledger: LedgerWriter) -> CompiledRule | UndoRule:
         """Give a rule as it was at a revision. Raises HydrusdError where it no longer loads."""
+        if is_undo(name):
+            return await self._undo(name, revision, ledger)
         rule = self._rules[name]
         if rule.revision == revision:
             return rule
@@ -124,3 +133,11 @@ class RuleBook:
                     raise HydrusdError(f"the rules file no longer allows {step.action}")
             self._former[name, revision] = self._compile(spec)
         return self._former[name, revision]
+
+    async def _undo(self, name: str, revision: str, ledger: LedgerWriter) -> UndoRule:
+        if (name, revision) not in self._undos:
+            definition = await ledger(Ledger.definition, name, revision)
+            if definition is None:
+                raise HydrusdError(f"{name!r} at revision {revision} is not in the ledger")
+            self._undos[name, revision] = undo_rule(name, definition, self._vocabulary.actions)
+        return self._undos[name, revision]

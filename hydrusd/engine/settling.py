@@ -22,15 +22,19 @@ import anyio
 import structlog
 
 from hydrusd.clock import Clock
-from hydrusd.engine.compiling import CompiledRule
+from hydrusd.engine.compiling import CompiledRule, CompiledStep
 from hydrusd.engine.rulebook import RuleBook
-from hydrusd.errors import AccessDenied, HydrusdError, HydrusUnavailable
+from hydrusd.engine.undoing import UndoRule, UndoStep
+from hydrusd.errors import AccessDenied, HydrusdError, HydrusUnavailable, LedgerError
 from hydrusd.hydrus import HydrusClient
 from hydrusd.ledger import Ledger, LedgerWriter
 from hydrusd.model import Job, JobId, OutcomeKind
 
 COMMIT_AT_LEAST_EVERY_SECONDS = 5.0
 COMMIT_AT_JOBS = 2000
+COMMIT_RESTS = 10
+"""A commit is followed by so many times as long without one, five seconds at most: files that
+trickle in one by one do not keep a client with a slow disk at nothing but committing."""
 LOOK_UP_JOBS = 256
 MOST_LOSSES = 10
 
@@ -68,6 +72,7 @@ class Settling:
         self._entered: deque[tuple[float, list[JobId]]] = deque()
         self.boot = ""
         self._said_waiting = False
+        self._no_commit_before = 0.0
 
     async def begin(self) -> None:
         """Take over what settled when the daemon last stopped."""
@@ -86,8 +91,11 @@ class Settling:
         """Say when to look again; None where nothing settles."""
         if not self._entered:
             return None
-        wait = 0.0 if self._client.can_force_commit else self._wait_seconds
-        return max(self._entered[0][0] + wait - self._clock.monotonic(), 0.0)
+        if self._client.can_force_commit:
+            due = self._no_commit_before
+        else:
+            due = self._entered[0][0] + self._wait_seconds
+        return max(due - self._clock.monotonic(), 0.0)
 
     async def settle(self, *, idle: bool) -> bool:
         """Prove what can be proved now; False where there was nothing to prove.
@@ -99,7 +107,7 @@ class Settling:
         if not ripe:
             return False
         if self._client.can_force_commit:
-            await self._client.force_commit()
+            await self._commit()
         elif self._client.can_look_up_files:
             # Its answer proves that no long task has kept the database from committing.
             await self._client.known_hashes([NO_FILE])
@@ -118,6 +126,13 @@ class Settling:
             log.info(f"settled {what}: Hydrus has committed them", jobs=settled, lane=self._lane)
         return True
 
+    async def _commit(self) -> None:
+        began = self._clock.monotonic()
+        await self._client.force_commit()
+        now = self._clock.monotonic()
+        rest = min((now - began) * COMMIT_RESTS, COMMIT_AT_LEAST_EVERY_SECONDS)
+        self._no_commit_before = now + rest
+
     def _ripe(self, *, idle: bool) -> list[tuple[float, list[JobId]]]:
         """Give the groups, oldest first, that the next look can prove durable."""
         if not self._entered:
@@ -126,6 +141,8 @@ class Settling:
         if not self._client.can_force_commit:
             self._say_waiting()
             return [group for group in self._entered if now - group[0] >= self._wait_seconds]
+        if now < self._no_commit_before:
+            return []
         waiting = sum(len(group) for _, group in self._entered)
         oldest = now - self._entered[0][0]
         due = idle or waiting >= COMMIT_AT_JOBS or oldest >= COMMIT_AT_LEAST_EVERY_SECONDS
@@ -150,15 +167,18 @@ class Settling:
             seen = jobs[-1].id
             back: dict[JobId, tuple[int, bool] | None] = {}
             for (name, revision), group in _by_rule(jobs).items():
-                if name not in self._rules.revisions:
+                if not self._rules.knows(name):
                     # The rule is gone from the file: nothing of it can be done again now. Its
                     # jobs keep the boot they were done in, unproved, until the rule is back.
                     continue
                 try:
                     rule = await self._rules.at(name, revision, self._ledger)
+                except LedgerError:
+                    raise
                 except HydrusdError:
                     # Can neither be proved nor done again: the lane makes dead letters of them.
-                    back |= {job.id: (job.step, True) for job in group}
+                    # From the first step on: at a later one all before it would count as proved.
+                    back |= {job.id: (0, True) for job in group}
                 else:
                     back |= await self._first_lost(rule, group)
             if not back:
@@ -195,12 +215,13 @@ class Settling:
         await self._tell(hopeless)
 
     async def _first_lost(
-        self, rule: CompiledRule, jobs: Sequence[Job]
+        self, rule: CompiledRule | UndoRule, jobs: Sequence[Job]
     ) -> dict[JobId, tuple[int, bool] | None]:
         """Find for each job the first step whose work the client no longer has."""
         back: dict[JobId, tuple[int, bool] | None] = {}
         left = {job.id: job for job in jobs}
-        for position, step in enumerate(rule.steps):
+        steps: Sequence[CompiledStep | UndoStep] = rule.steps
+        for position, step in enumerate(steps):
             if not step.action_class.changes_client:
                 continue
             done = [job for job in left.values() if _to_prove(rule, job, position)]
@@ -211,7 +232,7 @@ class Settling:
         return back | dict.fromkeys(left, None)
 
     async def _lost(
-        self, rule: CompiledRule, position: int, jobs: Sequence[Job]
+        self, rule: CompiledRule | UndoRule, position: int, jobs: Sequence[Job]
     ) -> frozenset[JobId]:
         """Ask a step's action whose work is lost. All of it is, where that cannot be told."""
         step = rule.steps[position]
@@ -232,7 +253,7 @@ class Settling:
             return everyone
 
 
-def _to_prove(rule: CompiledRule, job: Job, position: int) -> bool:
+def _to_prove(rule: CompiledRule | UndoRule, job: Job, position: int) -> bool:
     """Say whether a job has done this step, on this way through it, and not yet proved it.
 
     A step that disposes of the source ran only when all before it was proved.

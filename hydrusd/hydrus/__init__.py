@@ -76,6 +76,7 @@ from ._times import (
     TimeKind,
 )
 from ._transfer import (
+    PathMap,
     TransferMode,
     WrongFileError,
 )
@@ -126,6 +127,7 @@ __all__ = [
     "PageType",
     "Pair",
     "PairSort",
+    "PathMap",
     "Permission",
     "PermissionDialogClosed",
     "PixelDuplicates",

@@ -49,11 +49,12 @@ _NOT_LOCAL = (
 _UNAVAILABLE = {
     503: "the client is busy, locked or shutting down",
     509: "the client's bandwidth rule for its API is used up",
+    # Says nothing of what was asked, and would be said to everything.
+    419: "the client does not know the session which it has just opened",
 }
 _FAILED = {
     408: "the client did not wait for the request",
     409: "the client cannot do that now",
-    419: "the client does not know the session which it has just opened",
     422: "the client cannot do that before its user has had a look",
     429: "the client asks for fewer requests",
 }

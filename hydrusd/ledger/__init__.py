@@ -3,10 +3,12 @@
 The only room that knows SQL. Everything else asks it in words of the model.
 """
 
+from hydrusd.ledger._backups import Backup, Occasion, back_up, backups, export
 from hydrusd.ledger._explaining import (
     History,
     JobTrace,
     NotTaken,
+    PrunedJob,
     RunView,
     StepSummary,
     StepTrace,
@@ -25,8 +27,11 @@ from hydrusd.ledger._ledger import (
     NewJob,
     NotMatched,
     PendingEvent,
+    RunSoFar,
     StepUpdate,
 )
+from hydrusd.ledger._mentioning import made_paths
+from hydrusd.ledger._pruning import Cursor, Listener, Pruned, Retention
 from hydrusd.ledger._reading import (
     DeadLetter,
     JobView,
@@ -36,13 +41,28 @@ from hydrusd.ledger._reading import (
     PassedOver,
     RuleCount,
 )
+from hydrusd.ledger._repairing import Health, LostJob, Repair, Repaired, examine
+from hydrusd.ledger._salvaging import Salvage
+from hydrusd.ledger._undoing import (
+    NewUndo,
+    PutBack,
+    UndoHistory,
+    UndoJob,
+    enqueue_undo,
+    keep_steps,
+    put_back,
+    take_up_undo,
+)
 from hydrusd.ledger._writer import LedgerWriter
 
 __all__ = [
     "FOR_GOOD",
     "RETRIED",
+    "Backup",
     "ClaimFilter",
+    "Cursor",
     "DeadLetter",
+    "Health",
     "History",
     "Intake",
     "JobTrace",
@@ -53,18 +73,41 @@ __all__ = [
     "Ledger",
     "LedgerReader",
     "LedgerWriter",
+    "Listener",
+    "LostJob",
     "Memory",
     "NewJob",
+    "NewUndo",
     "NotMatched",
     "NotTaken",
+    "Occasion",
     "OpenJobs",
     "PassedOver",
     "PendingEvent",
+    "Pruned",
+    "PrunedJob",
+    "PutBack",
+    "Repair",
+    "Repaired",
+    "Retention",
     "RuleCount",
+    "RunSoFar",
     "RunView",
+    "Salvage",
     "StepSummary",
     "StepTrace",
     "StepUpdate",
     "Trace",
+    "UndoHistory",
+    "UndoJob",
+    "back_up",
+    "backups",
+    "enqueue_undo",
+    "examine",
+    "export",
+    "keep_steps",
+    "made_paths",
+    "put_back",
+    "take_up_undo",
     "waits_for",
 ]

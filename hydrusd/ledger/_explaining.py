@@ -11,11 +11,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Engine, func, select
 
 from hydrusd.ledger._ledger import FOR_GOOD
 from hydrusd.ledger._reading import LaneStatus, LedgerReader
-from hydrusd.ledger._tables import event, job, mention, not_matched, rule_revision, run, step
+from hydrusd.ledger._tables import (
+    event,
+    job,
+    mention,
+    not_matched,
+    pruned_job,
+    rule_revision,
+    run,
+    step,
+)
 from hydrusd.model import Data, EventId, JobId, JobState, OutcomeKind
 
 _OPEN = frozenset({JobState.READY, JobState.RUNNING, JobState.SETTLING})
@@ -85,10 +94,21 @@ class NotTaken:
 
 
 @dataclass(frozen=True, slots=True)
+class PrunedJob:
+    """What is left of a job that was pruned."""
+
+    rule: str
+    state: JobState
+    finished_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Trace:
     """An event with all that followed from it.
 
     ``there`` is False where what it stood for is known to be gone: moved, trashed, replaced.
+    Where it was pruned, ``data`` is empty and the reasons of ``not_taken`` are; ``pruned`` has
+    the jobs that there were.
     """
 
     event_id: EventId
@@ -99,6 +119,8 @@ class Trace:
     there: bool
     jobs: Sequence[JobTrace]
     not_taken: Sequence[NotTaken]
+    pruned_at: datetime | None = None
+    pruned: Sequence[PrunedJob] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +194,14 @@ class History(LedgerReader):
             ids = connection.execute(select(job.c.event_id).where(job.c.id == job_id)).scalars()
             return next(iter(_traces(connection, list(ids))), None)
 
+    def job_was_there(self, job_id: int) -> bool:
+        """Say whether a job of that number was made, though it may be pruned by now."""
+        return _was_given(self._engine, job.c.id, job_id)
+
+    def run_was_there(self, run_id: int) -> bool:
+        """Say whether a run of that number was made, though it may be pruned by now."""
+        return _was_given(self._engine, run.c.id, run_id)
+
     def definition(self, rule: str, revision: str) -> str | None:
         """Give the definition of a rule as it was at that revision."""
         statement = select(rule_revision.c.definition).where(
@@ -211,6 +241,16 @@ class History(LedgerReader):
         with self._engine.connect() as connection:
             ids = connection.execute(statement).scalars().all()
             return _jobs(connection, job.c.id, ids)
+
+    def open_in(self, run_id: int) -> dict[str, datetime]:
+        """Give the lanes in which a run has open jobs, and when the first of these is due."""
+        statement = (
+            select(job.c.lane, func.min(job.c.run_at))
+            .where(job.c.run_id == run_id, job.c.finished_at.is_(None))
+            .group_by(job.c.lane)
+        )
+        with self._engine.connect() as connection:
+            return dict(connection.execute(statement).all())
 
     def steps_of(self, run_id: int) -> list[StepSummary]:
         """Give the steps of a run, summed up over its jobs, in their order."""
@@ -286,6 +326,12 @@ def _own_wait(item: JobTrace, now: datetime) -> str:
     return f"its turn, for its step {item.step + 1}"
 
 
+def _was_given(engine: Engine, column: Any, number: int) -> bool:
+    # The newest of all is never pruned, so numbers up to its have been given.
+    with engine.connect() as connection:
+        return 0 < number <= (connection.execute(select(func.max(column))).scalar() or 0)
+
+
 # --- statements ------------------------------------------------------------------------------
 
 
@@ -328,6 +374,14 @@ def _traces(connection: Connection, event_ids: Sequence[int]) -> list[Trace]:
             row.rule, row.revision, row.reason, row.judged_at, row.revision == FOR_GOOD
         )
         refusals.setdefault(row.event_id, []).append(verdict)
+    pruned: dict[int, list[PrunedJob]] = {}
+    for row in connection.execute(
+        select(pruned_job)
+        .where(pruned_job.c.event_id.in_(event_ids))
+        .order_by(pruned_job.c.event_id, pruned_job.c.rule)
+    ):
+        left = PrunedJob(row.rule, JobState(row.state), row.finished_at)
+        pruned.setdefault(row.event_id, []).append(left)
     return [
         Trace(
             EventId(row.id),
@@ -338,6 +392,8 @@ def _traces(connection: Connection, event_ids: Sequence[int]) -> list[Trace]:
             row.freed == 0,
             tuple(jobs.get(row.id, ())),
             tuple(refusals.get(row.id, ())),
+            row.pruned_at,
+            tuple(pruned.get(row.id, ())),
         )
         for row in connection.execute(
             select(event).where(event.c.id.in_(event_ids)).order_by(event.c.id)

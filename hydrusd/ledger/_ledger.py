@@ -10,9 +10,11 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import sys
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,18 +38,38 @@ from sqlalchemy import (
 )
 
 from hydrusd.errors import LedgerError, LedgerLocked
+from hydrusd.ledger._backups import Occasion, back_up, problems_of, refuse_what_is_left
 from hydrusd.ledger._batches import Batch, ListQuery
+from hydrusd.ledger._disks import network_mount
 from hydrusd.ledger._known_files import KnownFiles, forget_files_of
-from hydrusd.ledger._mentioning import words_in_event, words_in_values
-from hydrusd.ledger._migrating import migrate
-from hydrusd.ledger._sqlite import insert_ignoring, insert_or_update, open_engine, unhurried
+from hydrusd.ledger._mentioning import (
+    SPEAKING,
+    made_paths,
+    storable,
+    words_in_event,
+    words_in_step,
+)
+from hydrusd.ledger._migrating import is_outdated, migrate
+from hydrusd.ledger._pruning import Pruning
+from hydrusd.ledger._sqlite import (
+    damage,
+    has_been_left_open,
+    insert_ignoring,
+    insert_or_add,
+    insert_or_update,
+    open_engine,
+    unhurried,
+)
 from hydrusd.ledger._tables import (
     DEAD,
+    begun,
     condition,
+    ended,
     event,
     job,
     mention,
     not_matched,
+    pruned_job,
     rule_revision,
     run,
     signal,
@@ -55,6 +77,7 @@ from hydrusd.ledger._tables import (
     trigger_memory,
 )
 from hydrusd.model import (
+    UNDO_RULE,
     Data,
     Event,
     EventId,
@@ -64,7 +87,9 @@ from hydrusd.model import (
     JobState,
     OutcomeKind,
     StepRecord,
+    chain_of,
     finished_topic,
+    tells,
 )
 
 CHUNK = 500
@@ -73,6 +98,11 @@ CHUNK = 500
 LEASE = timedelta(minutes=10)
 
 DROPPED = "dropped by a person: "
+
+TOO_MANY = (
+    "one run of its rule may have {limit:,} jobs, and this is beyond them (limits: per_run says "
+    "how many)"
+)
 
 RUNS_KEPT = 10_000
 """How many runs are known to be marked; the mark of any other is set once more."""
@@ -140,11 +170,26 @@ class KeptSignal:
 
 
 @dataclass(frozen=True, slots=True)
+class RunSoFar:
+    """The run that an intake makes for a rule, or goes on with.
+
+    ``limit`` is how many jobs it may have; those beyond it, ``surplus`` of them in the last
+    intake, are dead letters from the start.
+    """
+
+    limit: int
+    run_id: int | None = None
+    jobs: int = 0
+    surplus: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Intake:
-    """What an intake stored."""
+    """What an intake stored. ``runs`` are those that it made or went on with, by rule."""
 
     events: int
     jobs: int
+    runs: Mapping[str, RunSoFar] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +199,7 @@ class ClaimFilter:
     lane: str
     without_client: bool = False
     blocked_rules: frozenset[str] = frozenset()
+    only_undos: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +236,7 @@ def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
         yield items[start : start + CHUNK]
 
 
-class Ledger(KnownFiles):
+class Ledger(KnownFiles, Pruning):
     """The writing side. Calls block on the disk: use it through ``LedgerWriter``."""
 
     def __init__(self, engine: Engine, lock: FileLock | None) -> None:
@@ -207,17 +253,33 @@ class Ledger(KnownFiles):
 
         ``exclusive`` is for the daemon: two on one ledger would work against each other,
         so the second gets LedgerLocked with the pid of the first. Commands that only
-        mark jobs (``retry``) open it beside a running daemon. Raises LedgerError where the
-        file is not a ledger, is from a newer version or lies on an unsuitable disk.
+        mark jobs (``retry``) open it beside a running daemon. Before older tables are changed
+        a backup is made. Raises LedgerError where the file is not a ledger, is from a newer
+        version or lies on an unsuitable disk; LedgerDamaged where it can no longer be used,
+        or has vanished while its backups are there.
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock = cls._take_lock(path) if exclusive else None
+            lock = cls.take_lock(path) if exclusive else None
         except (OSError, NotImplementedError) as error:  # the latter: a disk without file locks
             raise LedgerError(f"the ledger cannot be kept in {path.parent}: {error}") from error
         try:
+            if problem := network_mount(path.parent):
+                raise LedgerError(
+                    f"the ledger cannot be kept in {path.parent}: it lies on {problem}, where "
+                    f"SQLite can lose or damage it. Choose a folder on a disk of this machine "
+                    f"with --state-dir"
+                )
+            refuse_what_is_left(path)
+            unclean = exclusive and has_been_left_open(path)
             engine = open_engine(path, writes=True)
             try:
+                if unclean and (problems := problems_of(path, quick=True)):
+                    raise damage(path, problems[0])
+                with engine.connect() as connection:
+                    outdated = is_outdated(connection)
+                if outdated:
+                    back_up(path, Occasion.UPGRADE, datetime.now(UTC))
                 with engine.begin() as connection:
                     migrate(connection)
             except BaseException:
@@ -230,7 +292,8 @@ class Ledger(KnownFiles):
         return cls(engine, lock)
 
     @staticmethod
-    def _take_lock(path: Path) -> FileLock:
+    def take_lock(path: Path) -> FileLock:
+        """Keep every daemon away from a ledger. Raises LedgerLocked where one is at work."""
         # By default each thread has a lock of its own, and could not release this one.
         lock = FileLock(path.with_suffix(".lock"), thread_local=False)
         owner = path.with_suffix(".pid")
@@ -262,6 +325,11 @@ class Ledger(KnownFiles):
                 return False
         except Timeout:
             return True
+
+    @property
+    def engine(self) -> Engine:
+        """The connection, for the other statements of this room."""
+        return self._engine
 
     def close(self) -> None:
         """Close the file and let the next daemon in."""
@@ -305,10 +373,34 @@ class Ledger(KnownFiles):
                 judged = dict.fromkeys(ids.values(), 0)
                 for event_id, rule in _MADE.rows(connection, list(judged)):
                     judged[event_id] += rule in rules
+                for event_id, rule in _HAD.rows(connection, list(judged)):
+                    judged[event_id] += rule in rules
                 for event_id, rule, revision in _PASSED.rows(connection, list(judged)):
                     judged[event_id] += rule in rules and revision in {rules[rule], FOR_GOOD}
                 unseen.difference_update(key for key, i in ids.items() if judged[i] >= wanted)
         return unseen
+
+    def makers(self, paths: Sequence[str]) -> dict[str, list[str]]:
+        """Give those of these files that a job here wrote, with the rules that led to it.
+
+        The last of the rules is that of the job.
+        """
+        wanted = {storable(os.path.normcase(path)): path for path in paths}
+        found: dict[str, list[str]] = {}
+        with self._engine.connect() as connection:
+            for chunk in _chunks(list(wanted)):
+                statement = (
+                    select(mention.c.word, job.c.rule, event.c.data, step.c["values"])
+                    .join(event, event.c.id == mention.c.event_id)
+                    .join(job, job.c.event_id == mention.c.event_id)
+                    .join(step, step.c.job_id == job.c.id)
+                    .where(mention.c.word.in_(chunk), step.c.outcome == OutcomeKind.DONE)
+                    .order_by(job.c.id)
+                )
+                for word, rule, data, values in connection.execute(statement):
+                    if word in set(map(storable, made_paths(values))):
+                        found[wanted[word]] = [*chain_of(data), rule]
+        return found
 
     @staticmethod
     def _event_ids(connection: Connection, trigger: str, keys: Sequence[str]) -> dict[str, EventId]:
@@ -320,8 +412,12 @@ class Ledger(KnownFiles):
         pending: Sequence[PendingEvent],
         now: datetime,
         memory: Memory | None = None,
+        *,
+        runs: Mapping[str, RunSoFar] | None = None,
     ) -> Intake:
         """Store events, a job for each match and a reason for each other verdict.
+
+        ``runs`` are the runs that the new jobs of these rules belong to; others get a new one.
 
         Known events and rules that already have their job are left as they are. What the
         trigger wants to remember is stored along with them, or not at all.
@@ -332,6 +428,7 @@ class Ledger(KnownFiles):
         # Over all chunks: what is noticed twice in one call still makes one job.
         had: set[tuple[EventId, str]] = set()
         judged: set[EventId] = set()
+        told: dict[EventId, Data] = {}
         with self._engine.begin() as connection:
             for chunk in _chunks(pending):
                 keys = [item.event.key for item in chunk]
@@ -361,12 +458,25 @@ class Ledger(KnownFiles):
                             new_jobs.append(row | {"file_hash": _hash_in(item.event.data)})
                         else:
                             passed.append(_passed_row(event_id, verdict, now))
-            self._store_verdicts(connection, trigger, new_jobs, passed, judged, now)
+                        if item.event.key not in fresh:
+                            told[event_id] = item.event.data
+            self._make_whole(connection, told)
+            present = _into_runs(connection, trigger, new_jobs, runs or {}, now)
+            self._store_verdicts(connection, new_jobs, passed, judged)
             if memory is not None:
                 self._remember(connection, trigger, memory)
             dead = [(row["event_id"], row["rule"]) for row in new_jobs if row["finished_at"]]
             self._tell_of_stillborn(connection, dead, now)
-        return Intake(intake_events, len(new_jobs))
+        return Intake(intake_events, len(new_jobs), present)
+
+    @staticmethod
+    def _make_whole(connection: Connection, told: Mapping[EventId, Data]) -> None:
+        """Give known events their data back where it was pruned: a rule wants it anew."""
+        if not told:
+            return
+        rows = [{"event": event_id, "told": data} for event_id, data in told.items()]
+        if _WHOLE.execute(connection, rows):
+            _mention(connection, {i: words_in_event(data) for i, data in told.items()})
 
     @staticmethod
     def _dealt_with(
@@ -378,7 +488,8 @@ class Ledger(KnownFiles):
             return set()
         made = _MADE.rows(connection, ids)
         passed = _PASSED.rows(connection, ids)
-        return {(EventId(i), rule) for i, rule in made} | {
+        had = _HAD.rows(connection, ids)
+        return {(EventId(i), rule) for i, rule in (*made, *had)} | {
             (EventId(i), rule) for i, rule, revision in passed if revision == FOR_GOOD
         }
 
@@ -490,22 +601,10 @@ class Ledger(KnownFiles):
     @staticmethod
     def _store_verdicts(
         connection: Connection,
-        trigger: str,
         new_jobs: list[dict[str, Any]],
         passed: list[dict[str, Any]],
         judged: set[EventId],
-        now: datetime,
     ) -> None:
-        runs: dict[str, int] = {}
-        for row in new_jobs:
-            if row["rule"] not in runs:
-                made = connection.execute(
-                    insert(run)
-                    .values(rule=row["rule"], trigger=trigger, started_at=now, eventful=False)
-                    .returning(run.c.id)
-                )
-                runs[row["rule"]] = made.scalar_one()
-            row["run_id"] = runs[row["rule"]]
         _note_eventful(connection, {row["run_id"] for row in new_jobs if row["finished_at"]})
         if new_jobs:
             _NEW_JOBS.execute(connection, new_jobs)
@@ -567,6 +666,7 @@ class Ledger(KnownFiles):
                             finished_at=now,
                         )
                     )
+                    _count_ended(connection, [item.id])
                     self._tell_of_endings(connection, [item.id], now)
                     continue
                 if isinstance(verdict, NotMatched):
@@ -605,6 +705,8 @@ class Ledger(KnownFiles):
             due.append(job.c.needs_client.is_(False))
         if wanted.blocked_rules:
             due.append(job.c.rule.not_in(wanted.blocked_rules))
+        if wanted.only_undos:
+            due.append(job.c.rule.startswith(UNDO_RULE))
         with unhurried(self._engine).begin() as connection:
             first = connection.execute(
                 select(job.c.rule, job.c.revision, job.c.step)
@@ -657,7 +759,11 @@ class Ledger(KnownFiles):
         with self._engine.begin() as connection:
             connection.execute(
                 update(job)
-                .where(job.c.owner == owner, job.c.state == JobState.RUNNING)
+                .where(
+                    job.c.owner == owner,
+                    job.c.state == JobState.RUNNING,
+                    job.c.finished_at.is_(None),
+                )
                 .values(lease_until=now + LEASE)
             )
 
@@ -667,8 +773,12 @@ class Ledger(KnownFiles):
         updates: Sequence[JobUpdate],
         steps: Sequence[StepUpdate],
         now: datetime,
+        *,
+        began: Mapping[str, int] | None = None,
     ) -> None:
         """Store how steps ended and where their jobs go next: all of it, or nothing.
+
+        ``began`` says how many jobs of a rule had their first step now.
 
         Raises LedgerError where a lease was lost: somebody else has the job now, and what
         this owner knows of it no longer counts.
@@ -684,6 +794,8 @@ class Ledger(KnownFiles):
                 )
             insert_or_update(connection, step, [_step_row(item, now) for item in steps])
             eventful = self._note_what_happened(connection, updates, steps)
+            _count_begun(connection, began or {}, now)
+            _count_ended(connection, [u.job_id for u in updates if u.state in _COUNTED])
             _post(connection, [post for item in updates for post in item.signals], now)
             self._tell_of_endings(
                 connection, [u.job_id for u in updates if u.state in _ENDINGS], now
@@ -701,8 +813,8 @@ class Ledger(KnownFiles):
         words: dict[EventId, set[str]] = {}
         for each in steps:
             values = each.record.values
-            if ("hash" in values or "hashes" in values) and (item := items.get(each.job_id)):
-                new = words_in_values(values) - {item.file_hash}
+            if not values.keys().isdisjoint(SPEAKING) and (item := items.get(each.job_id)):
+                new = words_in_step(values) - {item.file_hash}
                 if new:
                     words.setdefault(item.event_id, set()).update(new)
         _mention(connection, words)
@@ -732,7 +844,7 @@ class Ledger(KnownFiles):
 
         Costs no attempt: that a daemon died says nothing about the job.
         """
-        mine = [job.c.state == JobState.RUNNING]
+        mine = [job.c.state == JobState.RUNNING, job.c.finished_at.is_(None)]
         if owner is not None:
             mine.append(job.c.owner == owner)
         if ids is not None:
@@ -762,12 +874,16 @@ class Ledger(KnownFiles):
             statement = statement.where(job.c.needs_client.is_(False))
         if wanted.blocked_rules:
             statement = statement.where(job.c.rule.not_in(wanted.blocked_rules))
+        if wanted.only_undos:
+            statement = statement.where(job.c.rule.startswith(UNDO_RULE))
         with self._engine.connect() as connection:
             return connection.execute(statement).scalar()
 
     def latest_time(self) -> datetime | None:
         """Give the time at which the newest job was made; None where there is none."""
-        newest = select(job.c.created_at).order_by(job.c.id.desc()).limit(1)
+        newest = select(job.c.created_at).where(
+            job.c.id == select(func.max(job.c.id)).scalar_subquery()
+        )
         with self._engine.connect() as connection:
             return connection.execute(newest).scalar()
 
@@ -812,6 +928,7 @@ class Ledger(KnownFiles):
                 over = connection.execute(_END_DURABLE, durable).scalars()
                 now_over = sorted(JobId(i) for i in over)
                 ended += now_over
+                _count_ended(connection, now_over)
                 self._tell_of_endings(connection, now_over, now)
                 if len(now_over) < len(chunk):
                     connection.execute(_GO_ON_DURABLE, durable)
@@ -859,15 +976,16 @@ class Ledger(KnownFiles):
                 )
 
     def give_up(self, ids: Sequence[JobId], detail: str, now: datetime) -> None:
-        """Make dead letters of settling jobs: what they do does not last."""
+        """Make dead letters of settling jobs: what they do does not last.
+
+        They keep the boot, unproved, so that ``retry`` has them begin again.
+        """
         with self._engine.begin() as connection:
             for chunk in _chunks(ids):
                 connection.execute(
                     update(job)
                     .where(job.c.id.in_(chunk), job.c.state == JobState.SETTLING)
-                    .values(
-                        state=JobState.DEAD, detail=detail, ending=None, boot=None, finished_at=now
-                    )
+                    .values(state=JobState.DEAD, detail=detail, ending=None, finished_at=now)
                 )
             self._tell_of_endings(connection, ids, now)
 
@@ -931,8 +1049,11 @@ class Ledger(KnownFiles):
                     detail=literal(DROPPED, Text).concat(job.c.detail),
                     finished_at=now,
                 )
+                .returning(job.c.rule)
             )
-            return dropped.rowcount
+            counts = Counter(dropped.scalars())
+            _add_ended(connection, {(name, JobState.SKIPPED): n for name, n in counts.items()})
+            return counts.total()
 
     def set_condition(self, kind: str, name: str, state: str, reason: str, now: datetime) -> None:
         """Note what a lane, a rule or a trigger is in, and since when, for ``status`` to show.
@@ -958,6 +1079,12 @@ class Ledger(KnownFiles):
         """Forget what a daemon that no longer runs was waiting for."""
         with self._engine.begin() as connection:
             connection.execute(delete(condition))
+
+    def begun_since(self, since: datetime) -> list[tuple[str, datetime, int]]:
+        """Give rule, minute and number of the jobs that began since a time, the oldest first."""
+        statement = select(begun).where(begun.c.minute >= since).order_by(begun.c.minute)
+        with self._engine.connect() as connection:
+            return [(row.rule, row.minute, row.jobs) for row in connection.execute(statement)]
 
     def open_rules(self) -> set[tuple[str, str]]:
         """Give the lane and rule of all jobs that have not ended, each pair once."""
@@ -1085,6 +1212,9 @@ _MANY: BindParameter[Any] = bindparam("many", expanding=True)
 _JOBS_BY_ID = ListQuery(_JOBS.where(job.c.id.in_(_MANY)))
 _STEPS_BY_JOB = ListQuery(_STEPS.where(step.c.job_id.in_(_MANY)))
 _MADE = ListQuery(select(job.c.event_id, job.c.rule).where(job.c.event_id.in_(_MANY)))
+_HAD = ListQuery(
+    select(pruned_job.c.event_id, pruned_job.c.rule).where(pruned_job.c.event_id.in_(_MANY))
+)
 _PASSED = ListQuery(
     select(not_matched.c.event_id, not_matched.c.rule, not_matched.c.revision).where(
         not_matched.c.event_id.in_(_MANY)
@@ -1097,6 +1227,12 @@ _IDS_BY_KEY = ListQuery(
 )
 
 _EVENTS = Batch(insert(event), ("trigger", "key", "data", "noticed_at"))
+
+_WHOLE = Batch(
+    update(event)
+    .where(event.c.id == bindparam("event"), event.c.pruned_at.is_not(None))
+    .values(data=bindparam("told", type_=event.c.data.type), pruned_at=None)
+)
 
 _NO_LONGER_PASSED = Batch(
     delete(not_matched).where(
@@ -1150,6 +1286,8 @@ _GO_ON_DURABLE = (
 
 
 _ENDINGS = frozenset({JobState.DONE, JobState.SKIPPED, JobState.DEAD})
+_COUNTED = frozenset({JobState.DONE, JobState.SKIPPED})
+"""Endings that are only counted: too many to be counted when somebody asks."""
 
 
 def _dead(ids: Sequence[int], rule: str | None) -> list[ColumnElement[bool]]:
@@ -1160,6 +1298,31 @@ def _dead(ids: Sequence[int], rule: str | None) -> list[ColumnElement[bool]]:
     if rule is not None:
         chosen.append(job.c.rule == rule)
     return chosen
+
+
+def _count_ended(connection: Connection, ids: Sequence[JobId]) -> None:
+    """Count these jobs under their rule, those that ended for good."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for chunk in _chunks(ids):
+        statement = (
+            select(job.c.rule, job.c.state, func.count())
+            .where(job.c.id.in_(chunk), job.c.state.in_(_COUNTED))
+            .group_by(job.c.rule, job.c.state)
+        )
+        for rule, state, jobs in connection.execute(statement):
+            counts[rule, state] += jobs
+    _add_ended(connection, counts)
+
+
+def _add_ended(connection: Connection, counts: Mapping[tuple[str, str], int]) -> None:
+    rows = [{"rule": rule, "state": state, "jobs": n} for (rule, state), n in counts.items()]
+    insert_or_add(connection, ended, rows, "jobs")
+
+
+def _count_begun(connection: Connection, began: Mapping[str, int], now: datetime) -> None:
+    minute = now.replace(second=0, microsecond=0)
+    rows = [{"rule": rule, "minute": minute, "jobs": jobs} for rule, jobs in began.items() if jobs]
+    insert_or_add(connection, begun, rows, "jobs")
 
 
 def _mention(connection: Connection, words: Mapping[EventId, Iterable[str]]) -> None:
@@ -1178,16 +1341,7 @@ def _is_eventful(record: StepRecord) -> bool:
     """Say whether a step changed something, as far as is known, or gave up."""
     if record.receipt is None:
         return record.outcome in {OutcomeKind.DONE, OutcomeKind.DEAD}
-    return record.outcome is OutcomeKind.DEAD or _tells(record.receipt)
-
-
-def _tells(receipt: object) -> bool:
-    """Say whether there is anything in a receipt."""
-    if isinstance(receipt, Mapping):
-        return any(map(_tells, receipt.values()))
-    if isinstance(receipt, list | tuple):
-        return any(map(_tells, receipt))
-    return receipt is not None and receipt is not False and receipt != ""  # a 0 is something
+    return record.outcome is OutcomeKind.DEAD or tells(record.receipt)
 
 
 def _post(connection: Connection, posts: Sequence[tuple[str, Data]], now: datetime) -> None:
@@ -1210,6 +1364,36 @@ def _hash_in(data: Data) -> str | None:
     """Give the file of the client that an event is about, where it names one."""
     named = data.get("hash")
     return named if isinstance(named, str) and _HASH.fullmatch(named) else None
+
+
+def _into_runs(
+    connection: Connection,
+    trigger: str,
+    new_jobs: list[dict[str, Any]],
+    given: Mapping[str, RunSoFar],
+    now: datetime,
+) -> dict[str, RunSoFar]:
+    """Give each new job its run, and an end to those that are too many for it."""
+    runs: dict[str, RunSoFar] = {}
+    for row in new_jobs:
+        rule = row["rule"]
+        if rule not in runs:
+            runs[rule] = replace(given.get(rule, RunSoFar(sys.maxsize)), surplus=0)
+        present = runs[rule]
+        if present.run_id is None:
+            made = connection.execute(
+                insert(run)
+                .values(rule=rule, trigger=trigger, started_at=now, eventful=False)
+                .returning(run.c.id)
+            )
+            present = replace(present, run_id=made.scalar_one())
+        row["run_id"] = present.run_id
+        if present.jobs >= present.limit and not row["finished_at"]:
+            detail = TOO_MANY.format(limit=present.limit)
+            row |= {"state": JobState.DEAD, "detail": detail, "finished_at": now}
+            present = replace(present, surplus=present.surplus + 1)
+        runs[rule] = replace(present, jobs=present.jobs + 1)
+    return runs
 
 
 def _job_row(event_id: EventId, verdict: NewJob, now: datetime) -> dict[str, Any]:

@@ -7,6 +7,7 @@ its path.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 
@@ -15,6 +16,9 @@ from hydrusd.model import Data
 MOST_WORDS = 1_000
 """How many words of one event are kept: what speaks of more is found by other ways."""
 LONGEST_WORD = 2_000
+
+SPEAKING = frozenset({"hash", "hashes", "path", "paths"})
+"""What the values of a step must have one of, for it to be asked for by a word."""
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -26,6 +30,22 @@ def words_in_event(data: Data) -> set[str]:
     names += [data.get("url"), data.get("normalised")]
     texts = {storable(n) for n in names if isinstance(n, str) and 0 < len(n) <= LONGEST_WORD}
     return texts | words_in_values(data)
+
+
+def made_paths(values: Data) -> set[str]:
+    """Give the files that a step wrote, going by its ``path`` and ``paths``, as the system
+    tells paths apart.
+    """
+    several = values.get("paths")
+    listed: object = list(several.values()) if isinstance(several, Mapping) else several
+    found = [values.get("path"), *(listed if isinstance(listed, list) else ())]
+    return {os.path.normcase(path) for path in found if isinstance(path, str) and path}
+
+
+def words_in_step(values: Data) -> set[str]:
+    """Give the words by which a step can be asked for: what it speaks of, and what it wrote."""
+    paths = {storable(path) for path in made_paths(values) if len(path) <= LONGEST_WORD}
+    return words_in_values(values) | set(sorted(paths)[:MOST_WORDS])
 
 
 def words_in_values(values: Data) -> set[str]:

@@ -15,7 +15,7 @@ from hydrusd.errors import LedgerError
 HEAD = "0006"
 """The newest migration; a test holds it against the versions folder."""
 
-KNOWN = ("0001", "0002", "0003", "0006")
+KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006")
 
 
 def revision(connection: Connection) -> str | None:
@@ -44,13 +44,19 @@ def _refuse_newer(present: str | None) -> None:
         )
 
 
-def migrate(connection: Connection) -> None:
-    """Bring the tables up to date, inside the caller's transaction.
+def is_outdated(connection: Connection) -> bool:
+    """Say whether ``migrate`` would change tables that hold something."""
+    present = revision(connection)
+    return present in KNOWN and present != HEAD
+
+
+def migrate(connection: Connection, to: str = HEAD) -> None:
+    """Bring the tables up to date (or to what they were ``to``), in the caller's transaction.
 
     Raises LedgerError for a ledger that a newer hydrusd has written.
     """
     present = revision(connection)
-    if present == HEAD:
+    if present in {HEAD, to}:
         return
     _refuse_newer(present)
     if present is None and inspect(connection).get_table_names():
@@ -66,4 +72,4 @@ def migrate(connection: Connection) -> None:
     folder = str(Path(__file__).parent / "migrations").replace("%", "%%")
     config.set_main_option("script_location", folder)
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, to)

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from hydrusd.errors import LedgerError
 from hydrusd.ledger._migrating import require_head
 from hydrusd.ledger._sqlite import open_engine
-from hydrusd.ledger._tables import DEAD, condition, event, job, not_matched, step
+from hydrusd.ledger._tables import DEAD, condition, ended, event, job, not_matched, step
 from hydrusd.model import Data, JobId, JobState, OutcomeKind, StepRecord
 
 ENDINGS = (JobState.DONE, JobState.SKIPPED, JobState.DEAD)
@@ -59,7 +59,10 @@ class LaneStatus:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A job that gave up, as far as a person needs it to decide."""
+    """A job that gave up, as far as a person needs it to decide.
+
+    ``action`` is that of the step which gave up; empty where it came to none.
+    """
 
     job_id: JobId
     rule: str
@@ -123,14 +126,20 @@ class LedgerReader:
         self._engine.dispose()
 
     def counts(self) -> list[RuleCount]:
-        """Count jobs by rule and state."""
-        statement = (
-            select(job.c.rule, job.c.state, func.count())
-            .group_by(job.c.rule, job.c.state)
-            .order_by(job.c.rule)
-        )
+        """Count jobs by rule and state, those included that were pruned."""
+        # By the names themselves SQLite would go through all jobs there ever were, in their order.
+        name, state = job.c.rule.concat(""), job.c.state.concat("")
+        of_some = select(name, state, func.count()).group_by(name, state)
         with self._engine.connect() as connection:
-            return [RuleCount(r, JobState(s), n) for r, s, n in connection.execute(statement)]
+            found = [
+                *connection.execute(select(ended.c.rule, ended.c.state, ended.c.jobs)),
+                *connection.execute(of_some.where(job.c.finished_at.is_(None))),
+                *connection.execute(of_some.where(job.c.state == DEAD)),
+            ]
+        return sorted(
+            (RuleCount(rule, JobState(state), jobs) for rule, state, jobs in found),
+            key=lambda count: (count.rule, count.state),
+        )
 
     @contextmanager
     def _snapshot(self) -> Iterator[Connection]:
@@ -213,7 +222,7 @@ class LedgerReader:
             statement = statement.where(job.c.rule == rule)
         with self._engine.connect() as connection:
             return [
-                DeadLetter(JobId(i), rule, action or "if", detail, data, attempts, ended)
+                DeadLetter(JobId(i), rule, action or "", detail, data, attempts, ended)
                 for i, rule, action, detail, data, attempts, ended in connection.execute(statement)
             ]
 

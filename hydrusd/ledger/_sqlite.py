@@ -8,6 +8,7 @@ because somebody else began to write first.
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from functools import cache
 from pathlib import Path
@@ -17,11 +18,15 @@ from sqlalchemy import Connection, Engine, ExceptionContext, Table, create_engin
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.pool import StaticPool
 
-from hydrusd.errors import LedgerError
+from hydrusd.errors import LedgerDamaged, LedgerError, LedgerFull
 from hydrusd.ledger._batches import Batch
 
 BUSY_SECONDS = 30
 SYNCHRONOUS = "hydrusd_synchronous"
+ROOM_BYTES = 4 * 1024 * 1024
+"""A disk with less than that is full: the system may say so in several ways."""
+
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def unhurried(engine: Engine) -> Engine:
@@ -74,7 +79,7 @@ def open_engine(path: Path, *, writes: bool) -> Engine:
     def _say_which_file(context: ExceptionContext) -> None:
         error = context.original_exception
         if isinstance(error, sqlite3.Error):
-            raise LedgerError(f"the ledger {path} cannot be used: {error}") from error
+            raise ledger_error(path, error) from error
 
     try:
         with engine.connect() as connection:
@@ -85,6 +90,46 @@ def open_engine(path: Path, *, writes: bool) -> Engine:
     return engine
 
 
+def ledger_error(path: Path, error: sqlite3.Error) -> LedgerError:
+    """Give what SQLite said about a ledger as the error that tells what to do about it."""
+    said = f"the ledger {path} cannot be used: {error}"
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _is_full(path)):
+        return LedgerFull(f"{said}; make room on its disk")
+    if code in _DAMAGED:
+        return damage(path, str(error))
+    if code == sqlite3.SQLITE_IOERR:
+        return LedgerDamaged(
+            f"{said}. Its disk does not do as it is told: see that it is there, writable, within "
+            f"its quota and sound, then start hydrusd again; it goes on where it was"
+        )
+    return LedgerError(said)
+
+
+def damage(path: Path, problem: str) -> LedgerDamaged:
+    """Give the error for a ledger that can no longer be used."""
+    return LedgerDamaged(
+        f"the ledger {path} cannot be used: {problem}. Nothing more is written to it. "
+        f"`hydrusd ledger check` tells what is wrong, `hydrusd ledger repair` mends what can "
+        f"be mended"
+    )
+
+
+def has_been_left_open(path: Path) -> bool:
+    """Say whether somebody has the ledger open, or died while having it open."""
+    try:
+        return path.with_name(f"{path.name}-wal").stat().st_size > 0
+    except OSError:
+        return False
+
+
+def _is_full(path: Path) -> bool:
+    try:
+        return shutil.disk_usage(path.parent).free < ROOM_BYTES
+    except OSError:
+        return False
+
+
 def _write_ahead(connection: sqlite3.Connection, path: Path) -> None:
     journal = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
     if journal != "wal":
@@ -93,6 +138,30 @@ def _write_ahead(connection: sqlite3.Connection, path: Path) -> None:
             f"SQLite's WAL mode (a network mount?). Choose a local folder with --state-dir."
         )
     connection.execute("PRAGMA synchronous=FULL")
+
+
+def room(connection: Connection) -> tuple[int, int]:
+    """Say how many bytes the file has, and how many of them are free for what comes."""
+    page, pages, free = (
+        connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+        for name in ("page_size", "page_count", "freelist_count")
+    )
+    return page * pages, page * free
+
+
+def compact(engine: Engine) -> None:
+    """Write the file anew without what is free in it. Nobody else may have it open."""
+    with engine.connect() as connection:
+        # A statement of its own: SQLite does this only outside of transactions.
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        try:
+            driver.execute("VACUUM")
+            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise LedgerError(
+                f"the ledger could not be written anew, and is as it was: {error}"
+            ) from error
 
 
 def insert_ignoring(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
@@ -107,6 +176,14 @@ def insert_or_update(connection: Connection, table: Table, rows: list[dict[str, 
         _insert_or_update(table, tuple(rows[0])).execute(connection, rows)
 
 
+def insert_or_add(
+    connection: Connection, table: Table, rows: list[dict[str, Any]], column: str
+) -> None:
+    """Insert rows, or add their ``column`` to that of the row with the same primary key."""
+    if rows:
+        _insert_or_add(table, tuple(rows[0]), column).execute(connection, rows)
+
+
 @cache
 def _insert_ignoring(table: Table, names: tuple[str, ...]) -> Batch:
     return Batch(sqlite_insert(table).on_conflict_do_nothing(), names)
@@ -118,3 +195,11 @@ def _insert_or_update(table: Table, names: tuple[str, ...]) -> Batch:
     keys = [column.name for column in table.primary_key]
     changed = {name: statement.excluded[name] for name in names if name not in keys}
     return Batch(statement.on_conflict_do_update(index_elements=keys, set_=changed), names)
+
+
+@cache
+def _insert_or_add(table: Table, names: tuple[str, ...], column: str) -> Batch:
+    statement = sqlite_insert(table)
+    keys = [key.name for key in table.primary_key]
+    added = {column: table.c[column] + statement.excluded[column]}
+    return Batch(statement.on_conflict_do_update(index_elements=keys, set_=added), names)

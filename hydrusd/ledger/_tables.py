@@ -99,7 +99,16 @@ event = Table(
     Column("freed", Integer, nullable=False, server_default="0"),
     Column("data", JSON, nullable=False),
     Column("noticed_at", Moment, nullable=False),
+    # When all but its identity was let go: `data` is empty then.
+    Column("pruned_at", Moment),
     UniqueConstraint("trigger", "key", "freed"),
+    Index(
+        "ix_event_whole",
+        "noticed_at",
+        "id",
+        sqlite_where=text("pruned_at IS NULL"),
+        postgresql_where=text("pruned_at IS NULL"),
+    ),
 )
 
 rule_revision = Table(
@@ -181,6 +190,37 @@ job = Table(
     ),
 )
 
+# What is left of a job that was pruned: that the rule has had the event, once and for all.
+pruned_job = Table(
+    "pruned_job",
+    metadata,
+    Column("event_id", ForeignKey("event.id", ondelete="CASCADE"), primary_key=True),
+    Column("rule", Text, primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("finished_at", Moment, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# How many jobs of a rule ever ended as done or skipped, those included that were pruned since:
+# counting a million rows is too slow for `status`.
+ended = Table(
+    "ended",
+    metadata,
+    Column("rule", Text, primary_key=True),
+    Column("state", String(16), primary_key=True),
+    Column("jobs", Integer, nullable=False),
+)
+
+# How many jobs of a rule began in a minute of the last hour, so that a limit by the hour
+# outlives the daemon.
+begun = Table(
+    "begun",
+    metadata,
+    Column("rule", Text, primary_key=True),
+    Column("minute", Moment, primary_key=True),
+    Column("jobs", Integer, nullable=False),
+)
+
 step = Table(
     "step",
     metadata,
@@ -206,6 +246,17 @@ mention = Table(
     Column("word", Words, primary_key=True),
     Index("ix_mention_word", "word"),
     sqlite_with_rowid=False,
+)
+
+# Which job takes back what another one did. That one may have been pruned since.
+undoing = Table(
+    "undoing",
+    metadata,
+    Column("job_id", ForeignKey("job.id", ondelete="CASCADE"), primary_key=True),
+    Column("of_job", Integer, nullable=False),
+    Column("of_run", Integer),
+    Index("ix_undoing_of_job", "of_job"),
+    Index("ix_undoing_of_run", "of_run"),
 )
 
 # What a trigger keeps for itself: since when a rule listens, what was fired last.

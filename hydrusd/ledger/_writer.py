@@ -4,6 +4,10 @@ SQLite has one writer anyhow; a queue in front of it in our own process is fair,
 cannot time out and keeps the event loop free while the disk syncs. A call that
 has begun is never abandoned: a cancelled task waits for its transaction to end,
 so a shutdown cannot leave one half way.
+
+Each call is one transaction, so what a full disk refuses can be tried again as it is: the
+caller waits here until there is room, and knows nothing of it. Not so with a damaged file or
+a disk that fails: from then on every call fails, whoever may have swallowed the first error.
 """
 
 from __future__ import annotations
@@ -12,11 +16,18 @@ from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
 import anyio
+import structlog
 from anyio import to_thread
 from sqlalchemy.exc import StatementError
 
-from hydrusd.errors import LedgerError
+from hydrusd.errors import LedgerDamaged, LedgerError, LedgerFull
 from hydrusd.ledger._ledger import Ledger
+
+FIRST_WAIT_SECONDS = 1.0
+LONGEST_WAIT_SECONDS = 30.0
+"""How soon, and how seldom at most, a full disk is tried again."""
+
+log = structlog.get_logger("hydrusd.ledger")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -28,17 +39,75 @@ class LedgerWriter:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._limiter = anyio.CapacityLimiter(1)
+        self._waiting = 0
+        self._closing = anyio.Event()
+        self._damage: LedgerDamaged | None = None
+        self._damaged = anyio.Event()
 
     async def __call__(
         self, method: Callable[Concatenate[Ledger, P], T], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run ``method(ledger, …)`` and give its result.
+        """Run ``method(ledger, …)`` and give its result; wait where the disk is full.
 
         Values that the database cannot hold are a LedgerError, like everything it says itself.
         """
+
+        def call() -> T:
+            return method(self._ledger, *args, **kwargs)
+
         try:
-            return await to_thread.run_sync(
-                lambda: method(self._ledger, *args, **kwargs), limiter=self._limiter
-            )
+            return await self._run(call)
+        except LedgerFull as error:
+            if self._closing.is_set():
+                raise
+            if not self._waiting:
+                log.warning(f"everything waits: {error}. Nothing is lost; it goes on by itself")
+        # Others may read meanwhile, or find room for less: what counts is who waits.
+        self._waiting += 1
+        try:
+            result = await self._when_there_is_room(call)
+        finally:
+            self._waiting -= 1
+        if not self._waiting:
+            log.info("there is room for the ledger again; the work goes on")
+        return result
+
+    async def _when_there_is_room(self, call: Callable[[], T]) -> T:
+        wait = FIRST_WAIT_SECONDS
+        while True:
+            # Real seconds: no clock of ours is asked how long a person needs to make room.
+            with anyio.move_on_after(wait):
+                await self._closing.wait()
+            try:
+                return await self._run(call)
+            except LedgerFull:
+                if self._closing.is_set():
+                    raise
+            wait = min(2 * wait, LONGEST_WAIT_SECONDS)
+
+    async def _run(self, call: Callable[[], T]) -> T:
+        if self._damage is not None:
+            raise self._damage
+        try:
+            return await to_thread.run_sync(call, limiter=self._limiter)
+        except LedgerDamaged as error:
+            self.damaged(error)
+            raise
         except StatementError as error:
             raise LedgerError(f"the ledger cannot hold this: {error.orig}") from error
+
+    def close(self) -> None:
+        """Wait for no room any more: the daemon stops. Call it on the event loop."""
+        self._closing.set()
+
+    def damaged(self, error: LedgerDamaged) -> None:
+        """Write nothing more, because of this. Call it on the event loop."""
+        self._damage = self._damage or error
+        self._damaged.set()
+        self._closing.set()
+
+    async def watch(self) -> None:
+        """Wait until the ledger proves to be damaged, and raise that."""
+        await self._damaged.wait()
+        assert self._damage is not None
+        raise self._damage

@@ -54,6 +54,8 @@ from hydrusd.hydrus import (
     clean_tag,
 )
 from hydrusd.model import (
+    CHAIN_HEADER,
+    CHAIN_VARIABLE,
     Data,
     Event,
     FinishedJob,
@@ -63,6 +65,7 @@ from hydrusd.model import (
     StepRecord,
     finished_topic,
     fired_topic,
+    tells,
 )
 from hydrusd.opening import system_path
 from hydrusd.plugin._action import (
@@ -72,6 +75,8 @@ from hydrusd.plugin._action import (
     Fault,
     Foreseen,
     SetAction,
+    Undo,
+    keep_receipts,
     source_outcome,
 )
 from hydrusd.plugin._cookies import CookieAction, FoundCookies, cookie_expiry
@@ -84,6 +89,8 @@ from hydrusd.redaction import redact
 from hydrusd.rules import Duration, FilePath, FolderPath, Secret, Size
 
 __all__ = [
+    "CHAIN_HEADER",
+    "CHAIN_VARIABLE",
     "Action",
     "AnswerLost",
     "AnyAction",
@@ -153,6 +160,7 @@ __all__ = [
     "TimeKind",
     "Trigger",
     "TriggerContext",
+    "Undo",
     "UrlFile",
     "UrlInfo",
     "UrlType",
@@ -170,9 +178,11 @@ __all__ = [
     "first_of",
     "header_text",
     "hookimpl",
+    "keep_receipts",
     "mount_of",
     "part_of",
     "redact",
     "source_outcome",
     "system_path",
+    "tells",
 ]

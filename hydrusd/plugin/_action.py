@@ -9,20 +9,25 @@ An action comes in one of two shapes. ``Action`` handles one item at a time and 
 called at a bounded width. ``SetAction`` gets the whole set of up to 256 calls and
 says of each how it ended with ``call.finish``, as soon as it knows: what was said
 is stored even if the daemon dies a moment later.
+
+What an action has changed it tells in its *receipt*, and by that alone it is undone: the rule
+may be rewritten or gone by then. So a receipt holds only what was really new, and what was there
+before; and what undoing changes is told in a receipt of the same kind, which makes an undo
+something that can be undone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from hydrusd.clock import Clock
 from hydrusd.hydrus import HydrusClient, Permission
-from hydrusd.model import Data, JobId, Outcome, OutcomeKind, StepRecord
+from hydrusd.model import Data, JobId, Outcome, OutcomeKind, StepRecord, chain_of
 from hydrusd.plugin._source import FileSource, SourceState
 
 A_co = TypeVar("A_co", bound="AnyAction", covariant=True)
@@ -76,8 +81,17 @@ class AnyAction(BaseModel):
     """True where the source is no longer there afterwards: runs only when all is durable."""
     destroys: ClassVar[bool] = False
     """True where the source may be lost for good afterwards: wants an importing step before it."""
+    repeat_shows: ClassVar[bool] = False
+    """True where somebody would notice that it was done twice (a message, a command, a counter):
+    where hydrusd can no longer tell whether it was, a person is asked."""
     needs_allowing: ClassVar[bool] = False
     """True where the rules file has to name the action under ``allow``."""
+    no_undo: ClassVar[str] = ""
+    """Why nothing that it does can ever be taken back."""
+    undo_needs_client: ClassVar[bool | None] = None
+    """Whether undoing needs the client; None where that is as with doing."""
+    undo_permissions: ClassVar[frozenset[Permission] | None] = None
+    """What undoing must be allowed; None where that is as with doing."""
 
     def check(self, rules: Mapping[str, str]) -> Iterable[Fault]:
         """Name what is wrong with these parameters, given all rules: name → trigger."""
@@ -103,6 +117,52 @@ class AnyAction(BaseModel):
         """Say of each call, in order, what running it would change. Reads; never writes."""
         return [Foreseen(f"would run {cls.action}") for _ in calls]
 
+    # --- taking back ---------------------------------------------------------------------
+
+    @classmethod
+    def can_undo(cls) -> bool:
+        """Say whether the action has a way of taking back what it does."""
+        own = _function(cls.undo_set) is not _function(AnyAction.undo_set)
+        return own and not cls.no_undo
+
+    @classmethod
+    def undo_refusal(cls, receipt: Data) -> str:
+        """Say why what a receipt tells of cannot be taken back; nothing where it can.
+
+        Asked before anything is undone, and shown to the person who wants it undone.
+        """
+        del receipt
+        return (
+            "" if cls.can_undo() else cls.no_undo or f"{cls.action} does not say how it is undone"
+        )
+
+    @classmethod
+    async def undo_plan(cls, calls: Sequence[Call[Undo]]) -> Sequence[Foreseen]:
+        """Say of each call, in order, what ``undo_set`` would take back. Reads; never writes."""
+        return [Foreseen(f"would undo {cls.action}") for _ in calls]
+
+    @classmethod
+    async def undo_set(cls, calls: Sequence[Call[Undo]]) -> None:
+        """Take back what the receipts (``call.action.receipt``) tell of, finishing each call.
+
+        Looks first. What is no longer as it was left has been changed by somebody since, and is
+        left alone, with a word about it. The receipt of the outcome is of the kind that the
+        action itself gives, and says what was changed now: by it the undo is undone.
+        """
+        raise NotImplementedError  # can_undo() says so
+
+    @classmethod
+    async def undo_lost(cls, calls: Sequence[Call[Undo]]) -> Sequence[Call[Undo]]:
+        """Say of which of these calls the client no longer knows, after it restarted.
+
+        They are done again. All of them by default, which is safe where ``undo_set`` looks first.
+        """
+        return calls
+
+
+def _function(method: object) -> object:
+    return getattr(method, "__func__", method)
+
 
 class Action(AnyAction):
     """An action that handles one item at a time. ``run`` may be ``def`` or ``async def``."""
@@ -124,6 +184,40 @@ class SetAction(AnyAction):
         raise NotImplementedError  # see Action.run
 
 
+class Undo(SetAction):
+    """What an action is asked to take back: one step of a job that is over.
+
+    The engine makes a class of these for each action. ``receipt`` and ``values`` are those of
+    the step; ``others`` are all steps of its job that have changed something, in their order,
+    and ``before`` those of them that are taken back before this one.
+    """
+
+    undoes: ClassVar[type[AnyAction]]
+
+    receipt: dict[str, Any]
+    values: dict[str, Any]
+    others: tuple[StepRecord, ...] = ()
+    before: tuple[StepRecord, ...] = ()
+
+    @classmethod
+    async def run_set(cls, calls: Sequence[Call[SetAction]]) -> None:
+        """Have the action undo them."""
+        await cls.undoes.undo_set(calls)  # type: ignore[arg-type]
+
+    @classmethod
+    async def plan(cls, calls: Sequence[Call[AnyAction]]) -> Sequence[Foreseen]:
+        """Have the action foresee it."""
+        return await cls.undoes.undo_plan(calls)  # type: ignore[arg-type]
+
+    @classmethod
+    async def lost(cls, calls: Sequence[Call[AnyAction]]) -> Sequence[Call[AnyAction]]:
+        """Have the action look."""
+        return await cls.undoes.undo_lost(calls)  # type: ignore[arg-type]
+
+
+Keep = Callable[[Mapping[JobId, Data]], Awaitable[None]]
+
+
 @dataclass(eq=False)
 class Call(Generic[A_co]):
     """One item that an action is asked to handle."""
@@ -138,6 +232,7 @@ class Call(Generic[A_co]):
     attempt: int = 1
     steps: Sequence[StepRecord] = ()
     position: int = 0
+    keeper: Keep | None = field(default=None, repr=False)
     outcome: Outcome | None = field(default=None, init=False)
     lingers: bool = field(default=False, init=False)
 
@@ -162,6 +257,11 @@ class Call(Generic[A_co]):
         return self.file_hashes[0] if self.file_hashes else None
 
     @property
+    def chain(self) -> tuple[str, ...]:
+        """The rules that led here, each fired by the one before it; this one is the last."""
+        return (*chain_of(self.data), self.rule)
+
+    @property
     def earlier(self) -> StepRecord | None:
         """What an earlier, finished run of this very step reached, where it is done again."""
         record = self._record
@@ -180,6 +280,17 @@ class Call(Generic[A_co]):
     def _record(self) -> StepRecord | None:
         mine = (self.position, self.action.action)
         return next((r for r in self.steps if (r.position, r.action) == mine), None)
+
+
+async def keep_receipts(receipts: Mapping[Call[Any], Data]) -> None:
+    """Have the ledger keep what calls of one set are about to change, before anything is sent.
+
+    A daemon that dies between the deed and the note of it finds the deed done, and would take
+    it for somebody else's. What is kept here is then found in ``Call.earlier``.
+    """
+    keeper = next((call.keeper for call in receipts), None)
+    if keeper is not None:
+        await keeper({call.job_id: receipt for call, receipt in receipts.items()})
 
 
 def source_outcome(state: SourceState, source: FileSource) -> Outcome | None:

@@ -94,6 +94,7 @@ class CookieAction(Action):
     """
 
     permissions: ClassVar[frozenset[Permission]] = frozenset({Permission.MANAGE_HEADERS})
+    no_undo: ClassVar[str] = "what cookies were is not kept, as they are secrets"
 
     domains: WebDomains = Field(
         default=(), description="Send only cookies of these domains and their subdomains."

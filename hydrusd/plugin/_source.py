@@ -139,6 +139,20 @@ class FileSource:
             return None
         return str(file["path"])
 
+    @classmethod
+    def from_key(cls, key: str) -> FileSource | None:
+        """Read back what ``key`` says; None where it is not that of a file.
+
+        Which folder was watched is not in it: ``root`` is the folder that the file is in.
+        """
+        try:
+            text, end = json.JSONDecoder().raw_decode(key)
+            _, size, mtime_ns, inode = key[end:].split("|")
+            path = Path(text)
+            return cls(path, path.parent, int(size), int(mtime_ns), int(inode) if inode else None)
+        except (TypeError, ValueError):
+            return None
+
     def to_data(self) -> dict[str, object]:
         """Give the plain data that templates and conditions see as ``file``."""
         path, root = self.text, str(self.root)

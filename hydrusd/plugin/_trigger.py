@@ -137,6 +137,9 @@ class Trigger(BaseModel):
     shared: ClassVar[bool] = True
     """True where rules with equal parameters share one instance. What it remembers belongs to
     them all then; where that must not be (since when does a rule listen?), say False."""
+    in_portions: ClassVar[bool] = False
+    """True where one firing is handed over in many calls of ``emit``, each of a part of what was
+    found: calls that come close together then make one run, to which limits apply as a whole."""
 
     def topics(self, rules: Sequence[str]) -> Sequence[str]:
         """Give the topics of signals that it listens to, for these listening rules."""

@@ -18,7 +18,9 @@ from hydrusd.rules._loading import (
 from hydrusd.rules._secrets import Rendered, Secret
 from hydrusd.rules._specs import (
     ONLY_CLIENT,
+    BackupsSpec,
     ClientSpec,
+    HistorySpec,
     LimitsSpec,
     Position,
     RuleFault,
@@ -27,14 +29,17 @@ from hydrusd.rules._specs import (
     StepSpec,
     Vocabulary,
 )
-from hydrusd.rules._units import Duration, FilePath, FolderPath, Size
+from hydrusd.rules._units import Age, Duration, FilePath, FolderPath, Size
 
 __all__ = [
     "ONLY_CLIENT",
+    "Age",
+    "BackupsSpec",
     "ClientSpec",
     "Duration",
     "FilePath",
     "FolderPath",
+    "HistorySpec",
     "LimitsSpec",
     "Position",
     "Rendered",

@@ -15,15 +15,18 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StrictBool
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StrictBool, field_validator
 
 from hydrusd.errors import ConfigError, ExpressionError
+from hydrusd.model import UNDO_RULE
 from hydrusd.rules import _yaml
 from hydrusd.rules._problems import Problems, nearest
 from hydrusd.rules._secrets import SecretError, access_key
 from hydrusd.rules._specs import (
     ONLY_CLIENT,
+    BackupsSpec,
     ClientSpec,
+    HistorySpec,
     LimitsSpec,
     Position,
     RuleSet,
@@ -31,11 +34,11 @@ from hydrusd.rules._specs import (
     StepSpec,
     Vocabulary,
 )
-from hydrusd.rules._units import Duration, FilePath, FolderPath, resolve_path
+from hydrusd.rules._units import Age, Duration, FilePath, FolderPath, resolve_path
 from hydrusd.rules._wording import validate
 from hydrusd.rules._yaml import Document, Path as DataPath
 
-_TOP = ("client", "clients", "plugins", "allow", "rules")
+_TOP = ("client", "clients", "plugins", "allow", "backups", "history", "rules")
 _RULE = ("name", "client", "on", "if", "do", "limits", "enabled")
 _CLIENT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _URL_HINT = "as in http://127.0.0.1:45869"
@@ -53,7 +56,29 @@ class _Limits(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     per_hour: int = Field(default=LimitsSpec().per_hour, ge=1)
+    per_run: int = Field(default=LimitsSpec().per_run, ge=1)
     failures: int = Field(default=LimitsSpec().failures, ge=1)
+
+
+class _Backups(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    every: Duration = BackupsSpec().every_seconds
+    keep: int = Field(default=BackupsSpec().keep, ge=0, le=100)
+
+    @field_validator("every")
+    @classmethod
+    def _not_too_often(cls, value: float) -> float:
+        if value < 3600:
+            raise ValueError("it must be at least 1h")
+        return value
+
+
+class _History(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    keep: Age = HistorySpec().keep
+    keep_dull: Age = HistorySpec().keep_dull
 
 
 class _Client(BaseModel):
@@ -262,10 +287,13 @@ class _Reading:
         self._clients = self._all_clients(data, environ, resolve_secrets=resolve_secrets)
         folders = self._plugin_folders(data)
         self._allow = self._allowed(data)
+        backups = self._backups(data)
+        history = self._history(data)
         rules = self._rules(data)
         if self._problems:
             return None
-        return RuleSet(self._clients, rules, folders, Path(self._problems.file), self._allow)
+        file = Path(self._problems.file)
+        return RuleSet(self._clients, rules, folders, file, self._allow, backups, history)
 
     def clients_only(
         self, environ: Mapping[str, str], *, resolve_secrets: bool
@@ -443,6 +471,30 @@ class _Reading:
                 self._problem_at(path, "this is no action that needs to be allowed", hint)
         return frozenset(name for name in names if isinstance(name, str))
 
+    def _backups(self, data: dict[str, Any]) -> BackupsSpec:
+        """Say how often the ledger is backed up, and how many backups are kept."""
+        raw, at = data.get("backups"), ("backups",)
+        if raw is None:
+            return BackupsSpec()
+        if not isinstance(raw, dict):
+            hint = "as in: backups: {every: 1d, keep: 3}"
+            self._problem_at(at, "'backups' must be a mapping", hint)
+            return BackupsSpec()
+        read, _ = self._validated(_Backups, raw, at)
+        return BackupsSpec(read.every, read.keep) if isinstance(read, _Backups) else BackupsSpec()
+
+    def _history(self, data: dict[str, Any]) -> HistorySpec:
+        """Read how long what has ended is kept."""
+        if "history" not in data:
+            return HistorySpec()
+        if not isinstance(data["history"], dict):
+            self._problem_at(
+                ("history",), "'history' must be a mapping", "as in: history: {keep: 180d}"
+            )
+            return HistorySpec()
+        read, _ = self._validated(_History, data["history"], ("history",))
+        return HistorySpec(**read.model_dump()) if read is not None else HistorySpec()
+
     # -- the rules ----------------------------------------------------------------
 
     def _rules(self, data: dict[str, Any]) -> tuple[RuleSpec, ...]:
@@ -518,6 +570,10 @@ class _Reading:
             self._problem_at(at, f"'name' must be one line of at most {MAX_NAME} characters")
             return None
         name = name.strip()
+        if name.startswith(UNDO_RULE):
+            hint = f"jobs that take something back go by names that begin with '{UNDO_RULE}'"
+            self._problem_at(at, f"'name' cannot begin with '{UNDO_RULE}'", hint)
+            return None
         if name in names:
             self._problem_at(at, f"there is another rule called '{name}'", "names must differ")
             return None
@@ -529,7 +585,8 @@ class _Reading:
         if "limits" not in raw:
             return LimitsSpec()
         if not isinstance(raw["limits"], dict):
-            self._problem_at(at, "'limits' must be a mapping", "it knows: 'per_hour', 'failures'")
+            hint = "it knows: 'per_hour', 'per_run', 'failures'"
+            self._problem_at(at, "'limits' must be a mapping", hint)
             return LimitsSpec()
         read, _ = self._validated(_Limits, raw["limits"], at)
         return LimitsSpec(**read.model_dump()) if read is not None else LimitsSpec()

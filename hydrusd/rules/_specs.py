@@ -34,10 +34,24 @@ class StepSpec:
 
 @dataclass(frozen=True, slots=True)
 class LimitsSpec:
-    """How many jobs a rule may begin in an hour, and how many may give up in a row."""
+    """How many jobs a rule may begin in an hour, how many one run may have, and how many may
+    give up in a row.
+    """
 
     per_hour: int = 1_000_000
+    per_run: int = 1_000_000
     failures: int = 25
+
+
+@dataclass(frozen=True, slots=True)
+class HistorySpec:
+    """How long what has ended is kept whole, in seconds; None is for ever.
+
+    ``dull`` holds for jobs of which nothing came, and for what no rule wanted.
+    """
+
+    keep: float | None = 366 * 86_400.0
+    keep_dull: float | None = 60 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +102,14 @@ class ClientSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class BackupsSpec:
+    """How often the ledger is backed up, and how many of these are kept; 0: it is not."""
+
+    every_seconds: float = 24 * 3600.0
+    keep: int = 3
+
+
+@dataclass(frozen=True, slots=True)
 class RuleSet:
     """A whole rules file. ``allow`` names the actions that run only where a user says so."""
 
@@ -96,6 +118,8 @@ class RuleSet:
     plugin_folders: tuple[Path, ...]
     file: Path
     allow: frozenset[str] = frozenset()
+    backups: BackupsSpec = BackupsSpec()
+    history: HistorySpec = HistorySpec()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ from pydantic_core import PydanticCustomError
 
 LONGEST_SECONDS = 10 * 366 * 86_400
 LARGEST_SIZE = 2**63 - 1
+FOR_EVER = "forever"
+SHORTEST_AGE_SECONDS = 86_400.0
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _PART = r"(\d{1,15}(?:\.\d{1,9})?)\s*(ms|s|m|h|d)"
@@ -44,6 +46,16 @@ def _duration(value: object) -> float:
     seconds = math.fsum(float(n) * _SECONDS[unit] for n, unit in re.findall(_PART, text))
     if seconds > LONGEST_SECONDS:
         raise _wrong("is longer than ten years")
+    return seconds
+
+
+def _age(value: object) -> float | None:
+    if value == FOR_EVER:
+        return None
+    seconds = _duration(value)
+    if seconds < SHORTEST_AGE_SECONDS:
+        # What has only just ended may still be looked at by whoever waited for it.
+        raise _wrong("must be a day or more", f"as in 90d, or {FOR_EVER}")
     return seconds
 
 
@@ -97,6 +109,9 @@ def resolve_path(text: str, folder: Path | None) -> Path:
     path = Path(text).expanduser()
     return path if folder is None else folder / path
 
+
+Age = Annotated[float | None, BeforeValidator(_age)]
+"""How long to keep something, in seconds: a day or more; None is for ever."""
 
 Duration = Annotated[
     float,

@@ -129,10 +129,16 @@ class Project:
         """Ask the client by a GET route, and give its answer: what is there after a run."""
         return json.loads(self._request(f"{path}?{urllib.parse.urlencode(parameters)}"))
 
-    def _request(self, path: str, body: bytes | None = None) -> bytes:
+    def tell(self, path: str, **content: object) -> None:
+        """Change something in the client by a POST route, as if its user had."""
+        self._request(path, json.dumps(content).encode(), "application/json")
+
+    def _request(
+        self, path: str, body: bytes | None = None, kind: str = "application/octet-stream"
+    ) -> bytes:
         headers = {"Hydrus-Client-API-Access-Key": self.access_key}
         if body is not None:
-            headers["Content-Type"] = "application/octet-stream"
+            headers["Content-Type"] = kind
         request = urllib.request.Request(self.url + path, body, headers)  # noqa: S310 - our own
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - see above
             return bytes(answer.read())

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import socket
+import sys
+import urllib.request
+
 import pytest
 
 from hydrusd.cli._fire import fire_rule
@@ -249,3 +254,72 @@ rules:
     made.drop("inbox/a.png").run(until=crash_once_all_is_done)
     assert made.simulator.imports()[made.sha256("inbox/a.png")] == 2
     assert [job.rule for job in made.jobs] == ["import", "count"]
+
+
+COMMAND = """
+allow: [run_command]
+rules:
+  - name: again
+    on: manual
+    do:
+      - run_command:
+          command: [{python}, -m, hydrusd, fire, again, --rules-file, {rules}, --state-dir, {state}]
+          inherit_env: true
+"""
+
+
+def test_a_command_that_fires_the_rule_that_ran_it_ends_there(rules, tmp_path):
+    made = rules("rules: []")
+    places = {
+        "python": json.dumps(sys.executable),
+        "rules": json.dumps(str(made.folder / "rules.yaml")),
+        "state": json.dumps(str(made.state_dir)),
+    }
+    made.write({"rules.yaml": COMMAND.format(**places)})
+    fire(made, "again")
+
+    def is_over(project):
+        [job] = project.jobs or [None]
+        circles = [o for o in project.passed_over if "again → again" in o.reason]
+        return circles and job.state is JobState.DONE
+
+    made.run(until=is_over)
+    assert len(made.passed_over) == 1
+
+
+WEBHOOK = """
+rules:
+  - name: echo
+    on: {{webhook: {{port: {port}, path: /in, secret: "${{file:secret.txt}}"}}}}
+    do:
+      - http_request:
+          url: http://127.0.0.1:{port}/in
+          method: POST
+          headers: {{X-Hydrusd-Secret: {{secret: "${{file:secret.txt}}"}}}}
+          json: {{again: true}}
+"""
+
+
+def test_a_request_that_comes_back_as_a_message_ends_there(rules):
+    made = rules("rules: []")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    secret = "s" * 40
+    made.write({"secret.txt": secret, "rules.yaml": WEBHOOK.format(port=port)})
+
+    def send_once(project):
+        if not sent:
+            request = urllib.request.Request(
+                f"http://127.0.0.1:{port}/in",
+                data=b"{}",
+                headers={"Content-Type": "application/json", "X-Hydrusd-Secret": secret},
+            )
+            try:
+                sent.append(urllib.request.urlopen(request, timeout=5).status)
+            except OSError:
+                return False
+        return any("echo → echo" in o.reason for o in project.passed_over)
+
+    sent = []
+    made.run(until=send_once)
+    assert len(made.jobs) == 1

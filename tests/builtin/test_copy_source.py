@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 from pathlib import Path
 
@@ -31,7 +32,8 @@ async def test_copies_the_file_and_keeps_its_time(call, picture, tmp_path):
     assert outcome.kind is OutcomeKind.DONE
     assert outcome.detail == f"copied to {to / 'a.jpg'}"
     assert outcome.values == {"path": str(to / "a.jpg")}
-    assert outcome.receipt == {"copied": str(to / "a.jpg")}
+    sha256 = hashlib.sha256(CONTENT).hexdigest()
+    assert outcome.receipt == {"copied": str(to / "a.jpg"), "sha256": sha256}
     assert not outcome.frees_event
 
 

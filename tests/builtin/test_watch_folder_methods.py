@@ -164,6 +164,7 @@ async def test_system_that_never_tells_is_found_out(root, monkeypatch):
     kinds = _hints._KINDS
     monkeypatch.setattr(_hints, "_KINDS", [_hints.events.FileOpenedEvent])
     monkeypatch.setattr(_hints, "PROBE_SECONDS", 0.05)
+    monkeypatch.setattr(watch_folder, "TEST_AGAIN_SECONDS", 120)
     monkeypatch.setattr(_hints._Handler, "dispatch", lambda self, event: None)
     async with watching(root) as context:
         assert listeners() == []
@@ -175,7 +176,6 @@ async def test_system_that_never_tells_is_found_out(root, monkeypatch):
         await until_noticed(context, "a.jpg")
         monkeypatch.undo()
         assert _hints._KINDS is kinds
-        await context.clock.advance(3600)
         await context.until(lambda: "by the system's hints" in how(context))
         assert len(context.warnings) == 1
 
@@ -250,6 +250,7 @@ if sys.platform == "linux":
     async def test_what_does_not_fit_is_scanned_and_the_knob_is_named(root, monkeypatch):
         for name in ("one", "two", "three"):
             (root / name).mkdir()
+        monkeypatch.setattr(watch_folder, "TEST_AGAIN_SECONDS", 120)
         limit = Limit(monkeypatch, 2)
         async with watching(root) as context:
             assert listeners()
@@ -262,7 +263,6 @@ if sys.platform == "linux":
             (root / "b.jpg").write_bytes(b"b")
             await until_noticed(context, "b.jpg", "one/a.jpg", "two/a.jpg", "three/a.jpg")
             limit.left = 10_000
-            await context.clock.advance(3600)
             await context.until(lambda: "a test showed" in how(context))
 
     @pytest.mark.parametrize(

@@ -18,11 +18,13 @@ COMMANDS = [
     "demo",
     "explain",
     "fire",
+    "ledger",
     "run",
     "runs",
     "setup",
     "simulator",
     "status",
+    "undo",
 ]
 
 

@@ -211,8 +211,12 @@ class Place:
 class _Process:
     """A process of ours, its words going to a file; ``kill`` gives it no chance."""
 
-    def __init__(self, folder: Path, name: str, arguments: list[str]) -> None:
-        self._command = [sys.executable, "-m", *arguments]
+    def __init__(
+        self, folder: Path, name: str, arguments: list[str], *, launcher: Path | None = None
+    ) -> None:
+        """``launcher``: a script that runs the module in place of ``python -m``."""
+        self._launcher = "-m" if launcher is None else str(launcher)
+        self._command = [sys.executable, self._launcher, *arguments]
         self._folder = folder
         self.log = folder / f"{name}.log"
         self.process: subprocess.Popen[str] | None = None
@@ -221,6 +225,7 @@ class _Process:
     def _launch(self, *, stdout: int | None = None) -> subprocess.Popen[str]:
         # On Windows only a process group of its own can be sent a Ctrl-Break.
         flags = subprocess.CREATE_NEW_PROCESS_GROUP if sys.platform == "win32" else 0
+        self.close()  # of one that has died by itself
         self._said_before = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("a", encoding="utf-8") as log:
             self.process = subprocess.Popen(
@@ -274,11 +279,10 @@ class _Process:
 class DaemonProcess(_Process):
     """``hydrusd run`` on the rules of a place."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, *, launcher: Path | None = None) -> None:
         state = str(place.ledger.parent)
-        super().__init__(
-            place.folder, "daemon", ["hydrusd", "run", "rules.yaml", "--state-dir", state]
-        )
+        arguments = ["hydrusd", "run", "rules.yaml", "--state-dir", state]
+        super().__init__(place.folder, "daemon", arguments, launcher=launcher)
 
     def start(self) -> None:
         """Start it. Does not wait until it is ready: it may be killed before."""
@@ -315,6 +319,7 @@ class ClientProcess(_Process):
         commit_seconds: float = 30,
         import_seconds: float = 0,
         api_version: int = 95,
+        launcher: Path | None = None,
     ) -> None:
         self._port = 0
         self._options = [
@@ -324,11 +329,11 @@ class ClientProcess(_Process):
             *("--api-version", str(api_version)),
         ]
         self._acknowledged = place.client_state / "acknowledged.log"
-        super().__init__(place.folder, "client", [])
+        super().__init__(place.folder, "client", [], launcher=launcher)
 
     def start(self) -> str:
         """Start it and give its URL."""
-        self._command = [sys.executable, "-m", *self._options, "--port", str(self._port)]
+        self._command = [sys.executable, self._launcher, *self._options, "--port", str(self._port)]
         process = self._launch(stdout=subprocess.PIPE)
         assert process.stdout is not None
         url = process.stdout.readline().strip()

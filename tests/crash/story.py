@@ -68,28 +68,32 @@ class Plan:
         kills = chance.randint(1, most_kills)
         return cls(
             seed=seed,
-            moments=tuple(_moment(chance, usual_seconds, again=n > 0) for n in range(kills)),
+            moments=(
+                _moment(chance, usual_seconds),
+                # What was once reached is reached at once after a restart; then only time tells.
+                *(_soon(chance, usual_seconds / kills) for _ in range(kills - 1)),
+            ),
             dropped_while_running=chance.random() < 0.5,
             commit_seconds=1.5 if api_version < 95 else chance.choice((30, 30, 0.5)),
             api_version=api_version,
         )
 
 
-def _moment(chance: random.Random, usual_seconds: float, *, again: bool) -> Moment:
-    at_any_time = Moment("started", then_seconds=chance.uniform(0, usual_seconds))
+def _moment(chance: random.Random, usual_seconds: float) -> Moment:
     # Time alone would hit the short phases seldom, and on a busy machine not at all.
     marks = (
-        at_any_time,
+        _soon(chance, usual_seconds),
         Moment("noticed", then_seconds=chance.uniform(0, 0.1)),
         Moment("imported", chance.random()),
         Moment("imported", 1, chance.uniform(0, usual_seconds / 4)),
         Moment("settling", then_seconds=chance.uniform(0, 0.05)),
         Moment("disposed", chance.random()),
     )
-    # What was once reached is reached at once after a restart; then only time tells.
-    if again:
-        return Moment("started", then_seconds=chance.uniform(0, min(usual_seconds, 12)))
     return chance.choice(marks)
+
+
+def _soon(chance: random.Random, seconds: float) -> Moment:
+    return Moment("started", then_seconds=chance.uniform(0, min(seconds, 12)))
 
 
 @dataclass
@@ -168,6 +172,10 @@ class Round:
             self._kill(moment)
         if self._plan.dropped_while_running:
             dropping.join()
+        self._end(began)
+
+    def _end(self, began: float) -> None:
+        """Wait until all is done, and judge what it came to."""
         wait_until(self._over, "all disposed of", pause=0.1, seconds=ROUND_DEADLINE_SECONDS)
         self._report.working_seconds = time.monotonic() - began
         self._daemon.wait_until_started()
@@ -212,9 +220,13 @@ class Round:
         self._report.phases.append(phase)
         imported, trashed = len(set(self._client.acknowledged())), len(self._place.trashed())
         self._report.kills.append(f"while {phase} ({imported} in, {trashed} out; at {moment})")
+        self._bury(self._target)
+
+    def _bury(self, target: str) -> None:
+        """Hold what is gone from the disk against what was kept, and start anew what is dead."""
         # What is dead does not commit any more; what is alive was asked after the look.
         disposed = self._disposed()
-        if self._target == "daemon":
+        if target == "daemon":
             safe = set(self._client.state()["committed_files"])  # type: ignore[call-overload]
             whole = {r for r, h in self._hashes.items() if h in safe}
             self._judge.hold_against(disposed, whole, "the daemon was killed")
@@ -222,7 +234,7 @@ class Round:
             return
         self._judge.client_died(self._client.acknowledged(), disposed)
         self._client.start()
-        if self._target == "both":
+        if target == "both":
             self._daemon.start()
 
     def _disposed(self) -> list[str]:

@@ -15,7 +15,7 @@ LONG = os.environ.get("HYDRUSD_LONG") == "1"
 ROUNDS = (
     {"daemon": 50, "simulator": 50, "both": 50}
     if LONG
-    else {"daemon": 3, "simulator": 3, "both": 1}
+    else {"daemon": 1, "simulator": 1, "both": 1}
 )
 
 

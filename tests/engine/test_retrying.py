@@ -52,7 +52,7 @@ NO_KEY = b'{"error": "Did not find an entry for that access key!"}'
         (500, b"", RETRY, None),
         (409, b"", RETRY, None),
         (422, b"", RETRY, None),
-        (419, b"", RETRY, None),  # of a session that was opened a moment ago
+        (419, b"", PARK, ParkScope.LANE),  # of a session that was opened a moment ago
         (302, b"", RETRY, None),  # no Hydrus client does that
     ],
 )

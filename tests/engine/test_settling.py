@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from bench import PARTLY, key_for
@@ -84,7 +85,8 @@ async def test_a_crash_between_import_and_tags_brings_the_file_back(bench):
         at.simulator.inject(busy(ADD_TAGS))
         await at.notice("a.jpg")
         await at.rest()
-        assert at.steps("a.jpg").keys() == {"add_file"}
+        # What it is about to change is kept by then, and that it has not said how it ended.
+        assert at.steps("a.jpg")["add_tags"] == ("later", "about to be done")
         at.simulator.crash()
         await at.passes(3)
         assert at.state("a.jpg") == "done"
@@ -146,6 +148,43 @@ async def test_a_file_that_the_user_deleted_meanwhile_is_not_forced_back(bench):
         assert at.state("a.jpg") == "skipped"
     assert at.simulator.files[at.hash_of("a.jpg")].status == "deleted"
     assert at.is_there("a.jpg")
+
+
+@pytest.mark.parametrize("api_version", [95, 32])
+async def test_a_file_that_a_restart_left_with_another_size_keeps_its_source(bench, api_version):
+    # What a kill within a real client's commit can lead to: it takes one file for another.
+    at = bench(**NEVER, api_version=api_version)
+    async with at.running():
+        await at.rest()
+        if api_version == 95:
+            at.simulator.inject(busy(FORCE_COMMIT))
+        await at.notice("a.jpg", "b.png")
+        await at.rest()
+        at.simulator.commit()
+        resize(at, at.hash_of("a.jpg"), 7)
+        at.simulator.commit()
+        at.simulator.crash()
+        await at.passes(130)
+        assert at.state("a.jpg") == "dead"
+        assert (at.state("b.png"), at.is_moved("b.png")) == ("done", True)
+        assert at.is_there("a.jpg")
+        size = (at.folder / "inbox" / "a.jpg").stat().st_size
+        assert f"with 7 bytes, and it has {size}" in at.dead["a.jpg"].detail
+        assert await at.retry() == 1
+        await at.passes(130)
+        assert (at.state("a.jpg"), at.is_there("a.jpg")) == ("dead", True)
+        resize(at, at.hash_of("a.jpg"), size)
+        assert await at.retry() == 1
+        await at.passes(130)
+        assert (at.state("a.jpg"), at.is_moved("a.jpg")) == ("done", True)
+
+
+def resize(at, sha256, size):
+    """Let the client take a file for one of another size."""
+    store = at.simulator._client.store
+    with store.writing():
+        entry = store.touch(sha256)
+        entry.file = replace(entry.file, size=size)
 
 
 async def test_a_tag_that_the_user_removed_meanwhile_is_not_forced_back(bench):
@@ -509,3 +548,24 @@ async def test_what_is_lost_again_and_again_is_given_up(bench, monkeypatch):
     assert at.is_there("a.jpg")
     assert [entry.state.value for entry in at.told] == ["dead"]
     assert "restarted 2 times" in at.told[0].detail
+
+
+async def test_what_was_given_up_begins_again_and_keeps_its_source_until_then(bench, monkeypatch):
+    monkeypatch.setattr(settling, "MOST_LOSSES", 2)
+    at = bench(**PARTLY_ALLOWED)
+    async with at.running():
+        await at.rest()
+        await at.notice("a.jpg")
+        await at.rest()
+        for _ in range(2):
+            at.simulator.crash()
+            await at.passes(65)
+        assert at.state("a.jpg") == "dead"
+        assert at.simulator.files == {}
+        assert await at.retry() == 1
+        await at.passes(30)
+        # Nothing of it is in the client: it must not go on where it stood, at moving the source.
+        assert (at.state("a.jpg"), at.is_there("a.jpg")) == ("settling", True)
+        await at.passes(130)
+        assert (at.state("a.jpg"), at.is_moved("a.jpg")) == ("done", True)
+    assert at.simulator.tags(at.hash_of("a.jpg")) == {0: {"one", "two"}}

@@ -109,9 +109,10 @@ async def test_a_session_that_dies_again_at_once_is_a_failure_not_a_loop(
     async with client_of(network) as client:
         await client.connect()
         network.says("/add_tags/add_tags", dead)
-        with pytest.raises(HydrusFailed) as caught:
+        with pytest.raises(HydrusUnavailable) as caught:
             await client.add_tags(["ab" * 32], {"my tags": ["a"]})
     assert caught.value.status == 419
+    assert not caught.value.outcome_unknown
     assert len(network.asked_for("/add_tags/add_tags")) == 2
 
 

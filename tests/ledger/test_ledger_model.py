@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,7 +26,7 @@ from hypothesis.stateful import (
 from ledgering import LANE, NOW, claim, ended, noticed, onward, record, rows
 
 from hydrusd.errors import LedgerError
-from hydrusd.ledger import Intake, Ledger, NewJob
+from hydrusd.ledger import Intake, Ledger, LedgerReader, NewJob, Retention
 from hydrusd.model import Job, JobState
 
 OWNERS = st.sampled_from(["one", "two"])
@@ -56,6 +57,7 @@ class Expected:
     boot: str | None = None
     ending: JobState | None = None
     ended: bool = False
+    ended_at: datetime = NOW
     freed: bool = False
 
     def row(self) -> tuple:
@@ -93,18 +95,23 @@ class Queue(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.path = Path(shutil.copy(self.template, Path(self.folder.name) / "ledger.sqlite"))
         self.ledger = Ledger.open(self.path)
+        self.reader = LedgerReader.open(self.path)
         self.now = NOW
         self.jobs: dict[int, Expected] = {}
         self.held: dict[int, Job] = {}
         self.stale: list[tuple[str, Job]] = []
         self.events: dict[int, int] = {}
         self.over: dict[int, JobState] = {}
+        self.pruned: set[tuple[str, str]] = set()
+        self.pruned_keys: set[str] = set()
+        self.counts: Counter[tuple[str, JobState]] = Counter()
         self.enqueue(keys="abcd", rules=set(RULES), revision="r1")
         self.both_say_the_same()
 
     def teardown(self):
         if hasattr(self, "ledger"):
             self.ledger.close()
+            self.reader.close()
             self.folder.cleanup()
 
     def in_state(self, *states: JobState) -> list[Expected]:
@@ -121,8 +128,8 @@ class Queue(RuleBasedStateMachine):
         verdicts = [NewJob(name, revision, LANE, name == "tag") for name in sorted(rules)]
         pending = [noticed(key, *verdicts) for key in keys]
         taken = self.ledger.take_in("folder", pending, self.now)
-        known = {job.key for job in self.jobs.values() if not job.freed}
-        had = {(job.key, job.rule) for job in self.jobs.values() if not job.freed}
+        known = {job.key for job in self.jobs.values() if not job.freed} | self.pruned_keys
+        had = {(job.key, job.rule) for job in self.jobs.values() if not job.freed} | self.pruned
         due = dict.fromkeys((key, name) for key in keys for name in sorted(rules))
         made = [pair for pair in due if pair not in had]
         assert taken == Intake(len(set(keys) - known), len(made))
@@ -315,6 +322,35 @@ class Queue(RuleBasedStateMachine):
             job.attempt, job.needs_client = 0, False
             job.run_at = self.now
 
+    @rule(age=st.integers(0, 90))
+    def prune(self, age):
+        """What ended so long ago goes, event by event; that it was there does not."""
+        before = self.now - timedelta(seconds=age)
+        events: dict[int, list[Expected]] = {}
+        for job in self.jobs.values():
+            events.setdefault(self.events[job.id], []).append(job)
+        newest = max(self.jobs, default=0)
+        gone = [
+            jobs
+            for jobs in events.values()
+            if all(
+                job.ended
+                and job.state is not JobState.DEAD
+                and job.ended_at < before
+                and job.id != newest
+                for job in jobs
+            )
+        ]
+        pruned = self.ledger.prune_events(Retention(before, None), self.now, after=None)
+        assert (pruned.events, pruned.jobs) == (len(gone), sum(map(len, gone)))
+        for job in (job for jobs in gone for job in jobs):
+            del self.jobs[job.id]
+            self.over.pop(job.id)
+            self.stale = [(owner, old) for owner, old in self.stale if old.id != job.id]
+            if not job.freed:
+                self.pruned.add((job.key, job.rule))
+                self.pruned_keys.add(job.key)
+
     # --- what always holds -------------------------------------------------------------------
 
     @invariant()
@@ -324,10 +360,17 @@ class Queue(RuleBasedStateMachine):
         self.events = {row[0]: row[-1] for row in found}
 
     @invariant()
-    def nothing_ends_twice(self):
+    def nothing_ends_twice_and_all_endings_are_counted(self):
         for job_id, state in self.over.items():
             assert self.jobs[job_id].state == state
+        for job in self.jobs.values():
+            if job.ended and job.id not in self.over:
+                job.ended_at = self.now
+                self.counts[job.rule, job.state] += job.state is not JobState.DEAD
         self.over = {job.id: job.state for job in self.jobs.values() if job.ended}
+        dead = Counter((job.rule, job.state) for job in self.in_state(JobState.DEAD))
+        found = {(c.rule, c.state): c.jobs for c in self.reader.counts() if c.state in ENDINGS}
+        assert found == +(self.counts + dead)
 
     @invariant()
     def one_open_job_for_a_rule_and_what_is_there(self):

@@ -47,7 +47,7 @@ def test_dead_letters_newest_first(ledger, reader):
         now=later(3),
     )
     newest, older = reader.dead(10)
-    assert (newest.action, newest.detail, newest.data) == ("if", "no such name", {"name": "c"})
+    assert (newest.action, newest.detail, newest.data) == ("", "no such name", {"name": "c"})
     assert (older.job_id, older.action, older.detail, older.attempts, older.ended_at) == (
         b.id,
         "add_file",

@@ -49,6 +49,15 @@ def test_everything_public_has_a_docstring(room):
                 assert inspect.getdoc(getattr(value, member)), f"{name}.{member}"
 
 
+def test_every_action_says_how_it_is_undone_or_why_not():
+    for name, action in load_plugins([]).actions.items():
+        assert action.can_undo() != bool(action.no_undo), name
+        if action.can_undo():
+            assert action.undo_plan.__func__ is not AnyAction.undo_plan.__func__, name
+        else:
+            assert action.undo_refusal({}) == action.no_undo
+
+
 def test_every_action_says_what_it_would_change():
     actions = load_plugins([]).actions
     assert len(actions) > 40

@@ -8,7 +8,7 @@ from hydrusd.clock import SystemClock
 from hydrusd.daemon import load_plugins
 from hydrusd.hydrus import HydrusClient
 from hydrusd.model import JobId, JobState
-from hydrusd.plugin import Call, FileSource
+from hydrusd.plugin import Call, FileSource, Undo
 from hydrusd.simulator import DEFAULT_ACCESS_KEY, Simulator, SimulatorConfig
 from hydrusd.testing import paint
 
@@ -94,3 +94,56 @@ async def test_the_plan_tells_which_tags_are_new_and_writes_nothing(tmp_path, ap
             plans = await loaded.plan(calls)
             assert [p.changes for p in plans] == [not knows, True, False]
             assert (plans[0].detail == "no tag is new") is knows
+
+
+async def undo(client, call, receipt):
+    """Take back what a receipt tells of, as the engine has it done; the outcome."""
+    action = type(call.action)
+    taken = Call(
+        action=Undo.model_construct(receipt=receipt, values={}),
+        job_id=JobId(2),
+        rule="undo of albums",
+        data=call.data,
+        client=client,
+        clock=SystemClock(),
+    )
+    [seen] = await action.undo_plan([taken])
+    await action.undo_set([taken])
+    assert seen.changes == bool(next(iter(taken.outcome.receipt.values())))
+    return taken.outcome
+
+
+@pytest.mark.anyio
+async def test_just_the_tags_that_were_new_are_taken_back_and_put_back(stage, tmp_path):
+    server, url = stage
+    action = load_plugins([]).actions["add_folder_tags"]
+    path = tmp_path / "2024" / "Cats" / "a.png"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(paint("a.png"))
+    with Simulator(SimulatorConfig()) as simulator:
+        server.simulator = simulator
+        async with HydrusClient(url, DEFAULT_ACCESS_KEY) as client:
+            await client.connect()
+            sha256 = (await client.add_file(path)).hash
+            await client.add_tags([sha256], {"my tags": ["folder:2024"]})
+            source = FileSource.of(path, tmp_path, path.stat())
+            call = Call(
+                action=action(),
+                job_id=JobId(1),
+                rule="albums",
+                data={"file": source.to_data()},
+                client=client,
+                clock=SystemClock(),
+                file_hashes=(sha256,),
+            )
+            done = await call.action.run(call)
+            assert simulator.tags(sha256)[0] == {"folder:2024", "folder:cats"}
+            undone = await undo(client, call, done.receipt)
+            assert simulator.tags(sha256)[0] == {"folder:2024"}
+            redone = await undo(client, call, undone.receipt)
+            assert simulator.tags(sha256)[0] == {"folder:2024", "folder:cats"}
+            # A person takes it off: then there is nothing left to take back.
+            await undo(client, call, redone.receipt)
+            again = await undo(client, call, redone.receipt)
+            assert again.receipt == {"deleted": {}}
+            assert simulator.tags(sha256)[0] == {"folder:2024"}

@@ -199,6 +199,19 @@ def test_plain_data_without_secrets_stays_as_it_is(tree):
     assert json.loads(json.dumps(redact_tree(tree))) == tree
 
 
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://a.b/c?token=hunter2", "https://a.b/c?token=[hidden]"),
+        ("see https://a.b/c?x=1&apiKey=k#top.", "see https://a.b/c?x=1&apiKey=[hidden]#top."),
+        ("https://a.b/?user_password=p&y=2", "https://a.b/?user_password=[hidden]&y=2"),
+        ("https://a.b/?tags=token+blue&page=2", "https://a.b/?tags=token+blue&page=2"),
+    ],
+)
+def test_what_an_address_says_in_secret_is_hidden(address, shown):
+    assert redact(address) == shown
+
+
 def test_a_secret_is_found_in_json_too():
     secret = 'quo"ted back\\slash'
     register(secret)

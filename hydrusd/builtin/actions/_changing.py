@@ -15,6 +15,7 @@ from typing import ClassVar, Generic, TypeVar, cast
 
 from anyio import to_thread
 
+from hydrusd.builtin.actions._taking_back import TakesBack
 from hydrusd.plugin import (
     AnyAction,
     Call,
@@ -33,6 +34,7 @@ from hydrusd.plugin import (
     SetAction,
     SourceState,
     VersionTooOld,
+    keep_receipts,
     source_outcome,
 )
 
@@ -56,7 +58,7 @@ class _Item:
     before: dict[str, object] = field(default_factory=dict)
 
 
-class FileChange(SetAction, Generic[Row]):
+class FileChange(TakesBack, Generic[Row]):
     """What actions share that bring files into one state, alike for all files of a request.
 
     ``Row`` is what a look tells of one file. Where a change takes its time in the client,
@@ -170,6 +172,17 @@ class FileChange(SetAction, Generic[Row]):
                 groups.setdefault(action, []).append(item)
             else:
                 item.call.finish(action.ending(item, rows, rows))
+        if rows is not None:
+            await keep_receipts(
+                {
+                    item.call: {
+                        "before": {**item.before, **_earlier(item.call)},
+                        **action.extra_receipt,
+                    }
+                    for action, group in groups.items()
+                    for item in group
+                }
+            )
         for action, group in groups.items():
             await action.change_group(client, group, rows)
 

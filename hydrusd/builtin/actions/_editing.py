@@ -12,16 +12,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar, cast
 
 from pydantic import ValidatorFunctionWrapHandler, WrapValidator
 
 from hydrusd.builtin.actions._changing import no_file
+from hydrusd.builtin.actions._taking_back import (
+    Change,
+    Item,
+    State,
+    TakesBack,
+    intended_receipts,
+    joined_receipt,
+    told,
+)
 from hydrusd.plugin import (
     AnyAction,
     Call,
-    Data,
     Fault,
     Foreseen,
     HydrusClient,
@@ -31,28 +38,10 @@ from hydrusd.plugin import (
     RequestRejected,
     SetAction,
     VersionTooOld,
+    keep_receipts,
 )
 
-State = Any
-"""What a look tells of one file: of the kind that the action's own ``look`` gives."""
-
 T = TypeVar("T")
-
-
-class Change(ABC):
-    """What some files need, alike for all of them. Frozen and hashable: equal ones are one."""
-
-    @abstractmethod
-    async def send(self, client: HydrusClient, hashes: Sequence[str]) -> object:
-        """Do it for these files. What is given back is passed to ``words`` and ``kept``."""
-
-    @abstractmethod
-    def words(self, answer: object = None) -> str:
-        """Tell it in a few words; without an answer, before it is done."""
-
-    @abstractmethod
-    def kept(self, state: State, answer: object) -> Mapping[str, object]:
-        """Give what the receipt keeps of one file: kind of change → what to take back."""
 
 
 class Wish(ABC):
@@ -69,18 +58,7 @@ class Wish(ABC):
         """
 
 
-@dataclass(eq=False, slots=True)
-class _Item:
-    """One call on its way."""
-
-    call: Call[SetAction]
-    needs: dict[str, Change]
-    left: int
-    kept: dict[str, dict[str, object]] = field(default_factory=dict)
-    words: dict[str, int] = field(default_factory=dict)
-
-
-class FileEdit(SetAction):
+class FileEdit(TakesBack):
     """What actions share that edit what Hydrus knows about files."""
 
     verb: ClassVar[str] = ""
@@ -119,7 +97,7 @@ class FileEdit(SetAction):
         client = calls[0].client
         states = await looked_up(cls.look, calls)
         wishes = _Wishes(client)
-        groups: dict[Change, list[tuple[_Item, str]]] = {}
+        groups: dict[Change, list[tuple[Item, str]]] = {}
         for call in calls:
             try:
                 wish = wishes.of(call)
@@ -127,11 +105,13 @@ class FileEdit(SetAction):
             except (PermanentError, RequestRejected) as error:
                 call.finish(Outcome.dead(str(error)))
                 continue
-            item = _Item(call, needs, len(needs))
+            item = Item(call, needs, len(needs))
             if not needs:
                 call.finish(_ending(item, wish, looked=states is not None))
             for file_hash, change in needs.items():
                 groups.setdefault(change, []).append((item, file_hash))
+        if states is not None:
+            await keep_receipts(intended_receipts(groups, states))
         for change, group in groups.items():
             answer = await change.send(client, [file_hash for _, file_hash in group])
             words = change.words(answer)
@@ -178,7 +158,7 @@ class FileEdit(SetAction):
         for change in needs.values():
             counts[change.words()] = counts.get(change.words(), 0) + 1
         unseen = "" if states is not None else " (the access key may not look what is there)"
-        return Foreseen(f"would change: {_told(counts, len(call.file_hashes))}{unseen}")
+        return Foreseen(f"would change: {told(counts, len(call.file_hashes))}{unseen}")
 
 
 class _Wishes:
@@ -233,27 +213,6 @@ async def looked_up(
         return None
 
 
-def joined(earlier: object, new: object) -> object:
-    """Bring two receipts of one step together: after a restart, both are its doing.
-
-    Of an old state the older one is the truth.
-    """
-    if isinstance(earlier, Mapping) and isinstance(new, Mapping):
-        if {"before", "after"} <= earlier.keys() & new.keys():
-            return {**new, "before": earlier["before"]}
-        both = {name: joined(earlier[name], new[name]) for name in earlier.keys() & new.keys()}
-        return {**earlier, **new, **both}
-    if isinstance(earlier, list) and isinstance(new, list):
-        return [*earlier, *(item for item in new if item not in earlier)]
-    return new
-
-
-def joined_receipt(call: Call[Any], new: Data) -> Data:
-    """Give a call's receipt together with that of an earlier run of its step."""
-    earlier = call.earlier.receipt if call.earlier is not None else None
-    return cast("Data", joined(earlier, new)) if earlier else new
-
-
 def too_old(action: str, since_api: int, client: HydrusClient) -> Iterator[Fault]:
     """Say where a client cannot do what an action, as it is written, asks for."""
     spoken = client.info.api_version
@@ -285,11 +244,6 @@ def rendered(value: T, name: str) -> T:
     return value
 
 
-def count_of(number: int, what: str) -> str:
-    """Give "1 tag", "2 tags"."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
 def _needs(
     wish: Wish, hashes: Sequence[str], states: Mapping[str, State] | None
 ) -> dict[str, Change]:
@@ -308,15 +262,8 @@ def _is_lost(call: Call[AnyAction], wishes: _Wishes, states: Mapping[str, State]
         return True  # the step itself will say why
 
 
-def _ending(item: _Item, wish: Wish, *, looked: bool) -> Outcome:
+def _ending(item: Item, wish: Wish, *, looked: bool) -> Outcome:
     detail = wish.nothing
     if item.needs:
-        detail = _told(item.words, len(item.call.file_hashes))
+        detail = told(item.words, len(item.call.file_hashes))
     return Outcome.done(detail, receipt=joined_receipt(item.call, item.kept) if looked else None)
-
-
-def _told(counts: Mapping[str, int], files: int) -> str:
-    """Give "2 tags added", or "2 tags added on 3 of 4 files"."""
-    if files == 1:
-        return next(iter(counts))
-    return "; ".join(f"{words} on {count} of {files} files" for words, count in counts.items())

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from hydrusd.builtin.actions._editing import Change, FileEdit, Wish, count_of
+from hydrusd.builtin.actions._editing import FileEdit, Wish
+from hydrusd.builtin.actions._taking_back import Change, count_of
 from hydrusd.plugin import FileMetadata, HydrusClient, NoteConflict, NoteMerge, Permission
 
 
@@ -25,6 +26,22 @@ class NoteStep(FileEdit):
     async def look(cls, client: HydrusClient, hashes: Sequence[str]) -> Mapping[str, FileMetadata]:
         """Give the files with their notes."""
         return {row.hash: row for row in await client.file_metadata(hashes, notes=True)}
+
+    @classmethod
+    def taking_back(
+        cls, client: HydrusClient, file_hash: str, taken: Mapping[str, Any], state: FileMetadata
+    ) -> tuple[NotesBack | None, Sequence[str]]:
+        """Write what was there before, where what was written is still there."""
+        del client
+        back: list[tuple[str, str | None]] = []
+        alone: list[str] = []
+        for name, change in taken.get("changed", {}).items():
+            now, after = state.notes.get(name), change["after"]
+            if (now is None) == (after is None) and _bare(now or "") == _bare(after or ""):
+                back.append((name, change["before"]))
+            else:
+                alone.append(f"the note {name!r} has changed since")
+        return (NotesBack(file_hash, tuple(back)) if back else None), alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +62,42 @@ class NewNotes(Change):
         number = len(answer) if isinstance(answer, Mapping) else len(self.notes)
         return f"{count_of(number, 'note')} set"
 
+    def intended(self, state: FileMetadata) -> Mapping[str, object]:
+        """Give them where no merging can give them other names."""
+        return {} if self.merge is not None else self.kept(state, dict(self.notes))
+
     def kept(self, state: FileMetadata, answer: object) -> Mapping[str, object]:
         """Give each note as it was and as it is."""
         assert isinstance(answer, Mapping)
         return {"changed": {name: _was_is(state, name, text) for name, text in answer.items()}}
+
+
+@dataclass(frozen=True, slots=True)
+class NotesBack(Change):
+    """Notes of one file as they were; None for those that were not there."""
+
+    file_hash: str
+    notes: tuple[tuple[str, str | None], ...]
+
+    async def send(self, client: HydrusClient, hashes: Sequence[str]) -> None:
+        """Set some and delete the others."""
+        (file_hash,) = hashes
+        if there := {name: text for name, text in self.notes if text is not None}:
+            await client.set_notes(file_hash, there)
+        if gone := [name for name, text in self.notes if text is None]:
+            await client.delete_notes(file_hash, gone)
+
+    def words(self, answer: object = None) -> str:
+        """Count them."""
+        del answer
+        gone = sum(text is None for _, text in self.notes)
+        counts = ((len(self.notes) - gone, "as before"), (gone, "deleted"))
+        return ", ".join(f"{count_of(number, 'note')} {what}" for number, what in counts if number)
+
+    def kept(self, state: FileMetadata, answer: object) -> Mapping[str, object]:
+        """Give each note as it was and as it is."""
+        del answer
+        return {"changed": {name: _was_is(state, name, text) for name, text in self.notes}}
 
 
 @dataclass(frozen=True, slots=True)

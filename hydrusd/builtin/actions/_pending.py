@@ -44,6 +44,7 @@ class PendingStep(SetAction):
 
     permissions: ClassVar[frozenset[Permission]] = frozenset({Permission.COMMIT_PENDING})
 
+    no_undo: ClassVar[str] = "what was uploaded or thrown away cannot be had back"
     past: ClassVar[str] = ""
     """The receipt's word for it."""
 

@@ -60,6 +60,7 @@ class Move:
     on_collision: OnCollision = "rename"
     gone_will_do: bool = False  # that the source is away is all that is wanted
     keeps: bool = False  # the source stays: a copy, not a move
+    into_watched: bool = False  # back to where it was noticed
     _digest: str | None = None
     _copied: bool = False
 
@@ -95,6 +96,8 @@ class Move:
         bad_on_windows = sys.platform == "win32" and ":" in self.name
         if self.name in {"", ".", ".."} or Path(self.name).name != self.name or bad_on_windows:
             raise PermanentError(f"{self.name!r} cannot be the name of a file")
+        if self.into_watched:
+            return
         if self.folder.resolve().is_relative_to(self.source.root.resolve()):
             raise PermanentError(
                 f"{self.folder} is in the watched folder {self.source.root}, where the file would "
@@ -141,7 +144,8 @@ class Move:
             except FileExistsError:
                 if self._identical(target):
                     self._refuse_same_folder()
-                    return self._finish(target, "the same file was there already:", new=False)
+                    how = "the same file was there already:"
+                    return self._finish(target, how, new=self._half_done(target))
             else:
                 return self._finish(target, "copied to" if self.keeps else "moved to")
         if self.on_collision == "skip":
@@ -179,6 +183,12 @@ class Move:
                 self._digest = _digest(file)
         with target.open("rb") as file:
             return _digest(file) == self._digest
+
+    def _half_done(self, target: Path) -> bool:
+        """Say whether a try before this one gave the source its new name, and died with both."""
+        with contextlib.suppress(OSError):
+            return not self.keeps and os.path.samestat(target.lstat(), self.source.path.lstat())
+        return False
 
     def _refuse_same_folder(self) -> None:
         """Make sure that the file found at the target is not the source by another path.
@@ -267,7 +277,8 @@ class Move:
         """Remove the source, now that the file is at its target for good; or leave a copy's."""
         _sync_folder(target.parent)
         if self.keeps:
-            receipt = {"copied": str(target) if new else None}
+            receipt: dict[str, object] = {"copied": str(target) if new else None}
+            receipt |= {"sha256": self._digest} if new else {}
             return Outcome.done(f"{how} {target}", values={"path": str(target)}, receipt=receipt)
         match self.source.state():
             case SourceState.SAME:
@@ -278,12 +289,14 @@ class Move:
                 stop = source_outcome(state, self.source)
                 assert stop is not None
                 return stop
-        return self._moved(target, how)
+        return self._moved(target, how, new=new)
 
-    def _moved(self, target: Path, how: str) -> Outcome:
+    def _moved(self, target: Path, how: str, *, new: bool = True) -> Outcome:
+        # What was there before is not ours to take away again.
+        found = {} if new else {"there_already": True}
         return Outcome.done(
             f"{how} {target}",
-            receipt={"from": str(self.source.path), "to": str(target)},
+            receipt={"from": str(self.source.path), "to": str(target), **found},
             frees_event=True,
         )
 

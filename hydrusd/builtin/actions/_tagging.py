@@ -10,14 +10,16 @@ Siblings and parents are Hydrus' own affair; tags are written as they are given.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, NamedTuple, Self
+from functools import partial
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 from pydantic import BeforeValidator, model_validator
 
 from hydrusd.builtin.actions._changing import as_list
-from hydrusd.builtin.actions._editing import Change, FileEdit, Wish, count_of, unrendered
+from hydrusd.builtin.actions._editing import FileEdit, Wish, unrendered
+from hydrusd.builtin.actions._taking_back import Change, count_of
 from hydrusd.plugin import (
     Fault,
     HydrusClient,
@@ -177,6 +179,30 @@ class TagStep(FileEdit):
         """Give the tags that the files have now."""
         return await client.tags(hashes)
 
+    @classmethod
+    def taking_back(
+        cls, client: HydrusClient, file_hash: str, taken: Mapping[str, Any], state: Standing
+    ) -> tuple[TagChange | None, Sequence[str]]:
+        """Do the opposite of what was done, where the tag is still as that left it."""
+        del file_hash
+        known = {service.reference for service in client.services}
+        edits: list[TagEdit] = []
+        alone: list[str] = []
+        for kind, services in taken.items():
+            for service, tags in services.items():
+                for tag in tags:
+                    edit = None if kind not in _BACK else TagEdit(service, _BACK[kind][0], tag)
+                    if service not in known:
+                        alone.append(f"the tag service {service[:16]} is gone")
+                    elif edit is None:
+                        alone.append("that a tag is kept off cannot be taken back")
+                    elif _BACK[kind][1](edit, state):
+                        edits.append(edit)
+                    else:
+                        alone.append(f"{tag!r} is {_BACK[kind][2]}")
+        how = How(readd_deleted=True)
+        return (TagChange(tuple(edits), how, looked=True) if edits else None), alone
+
     def preflight(self, client: HydrusClient) -> Iterable[Fault]:
         """Name the services that the client does not have, or has twice, or that do not do it."""
         for name in self.services:
@@ -241,3 +267,34 @@ def _changes(edit: TagEdit, state: Standing, how: How) -> bool:
             return pending
         case TagAction.RESCIND_PETITION:
             return _is(TagStatus.PETITIONED, edit, state)
+
+
+_BACK: Mapping[str, tuple[TagAction, Callable[[TagEdit, Standing], bool], str]] = {
+    "added": (TagAction.DELETE, partial(_is, TagStatus.CURRENT), "no longer there"),
+    "deleted": (
+        TagAction.ADD,
+        lambda edit, state: not _is(TagStatus.CURRENT, edit, state),
+        "there again",
+    ),
+    "pended": (TagAction.RESCIND_PEND, partial(_is, TagStatus.PENDING), "no longer pending"),
+    "rescinded_pend": (
+        TagAction.PEND,
+        lambda edit, state: (
+            not _is(TagStatus.CURRENT, edit, state) and not _is(TagStatus.PENDING, edit, state)
+        ),
+        "there or pending again",
+    ),
+    "petitioned": (
+        TagAction.RESCIND_PETITION,
+        partial(_is, TagStatus.PETITIONED),
+        "no longer petitioned",
+    ),
+    "rescinded_petition": (
+        TagAction.PETITION,
+        lambda edit, state: (
+            _is(TagStatus.CURRENT, edit, state) and not _is(TagStatus.PETITIONED, edit, state)
+        ),
+        "petitioned again, or no longer there",
+    ),
+}
+"""Of each kind of change: what takes it back, when that is due, and how a tag is where not."""

@@ -106,6 +106,11 @@ def written(at: datetime | None) -> str | None:
     return None if at is None else at.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
+def read(text: str | None) -> datetime | None:
+    """Read back what ``written`` gave."""
+    return None if text is None else datetime.fromisoformat(text)
+
+
 def same_time(one: datetime | None, other: datetime | None) -> bool:
     """Say whether two times are the same millisecond, which is all that Hydrus keeps."""
     if one is None or other is None:
@@ -138,6 +143,10 @@ class Viewed:
 
     @classmethod
     def from_data(cls, data: object) -> Viewed:
-        """Read back what ``to_data`` gave, but for the last time."""
+        """Read back what ``to_data`` gave."""
         assert isinstance(data, Mapping)
-        return cls(data["views"], data["seconds"], None)
+        return cls(data["views"], data["seconds"], read(data.get("last_viewed")))
+
+    def is_like(self, other: Viewed) -> bool:
+        """Say whether it counts the same."""
+        return self.views == other.views and abs(self.seconds - other.seconds) < self.SECONDS_APART

@@ -13,9 +13,14 @@ from typing import ClassVar
 import anyio
 from anyio import to_thread
 
+from hydrusd.builtin.actions._disk_back import coming_back, copies, left_alone
+from hydrusd.builtin.actions._states_back import REASON, REASON_SINCE_API
+from hydrusd.builtin.actions._taking_back import joined_receipt
 from hydrusd.plugin import (
     AnyAction,
     Call,
+    Data,
+    Detail,
     FileChangedError,
     FileSource,
     Foreseen,
@@ -27,8 +32,10 @@ from hydrusd.plugin import (
     PermissionMissing,
     SetAction,
     SourceState,
+    Undo,
     VersionTooOld,
     WrongFileError,
+    keep_receipts,
     source_outcome,
 )
 
@@ -111,8 +118,31 @@ class AddFile(SetAction):
             raise failures[0]
 
     @classmethod
+    async def undo_plan(cls, calls: Sequence[Call[Undo]]) -> Sequence[Foreseen]:
+        """Say which files would go to Hydrus' trash: those of which there is a copy elsewhere."""
+        judged = await _judge_all(calls, foresee=True)
+        return [
+            Foreseen(f"left alone: {why}", changes=False) if why else Foreseen(words)
+            for why, words in (judged[call] for call in calls)
+        ]
+
+    @classmethod
+    async def undo_set(cls, calls: Sequence[Call[Undo]]) -> None:
+        """Send the files to Hydrus' trash, or bring back those that an undo has sent there."""
+        judged = await _judge_all(calls)
+        due = [call for call in calls if not judged[call][0]]
+        await keep_receipts({call: joined_receipt(call, _opposite(call)) for call in due})
+        await _send_back(due)
+        for call, (why, words) in judged.items():
+            if why:
+                call.finish(left_alone(call, why))
+            else:
+                receipt = joined_receipt(call, _opposite(call))
+                call.finish(Outcome.done(words, receipt=receipt))
+
+    @classmethod
     async def lost(cls, calls: Sequence[Call[AnyAction]]) -> Sequence[Call[AnyAction]]:
-        """Give those whose file the client does not have (any more)."""
+        """Give those whose file the client does not have (any more), or has with another size."""
         client = calls[0].client
         if not client.can_look_up_files:
             return calls
@@ -120,7 +150,44 @@ class AddFile(SetAction):
             known = await client.known_hashes([c.file_hash for c in calls if c.file_hash])
         except (PermissionMissing, VersionTooOld):
             return calls
-        return [call for call in calls if call.file_hash not in known]
+        wrong = await _wrong_sizes([call for call in calls if call.file_hash in known])
+        return [call for call in calls if call.file_hash not in known or call in wrong]
+
+
+async def _wrong_sizes(calls: Sequence[Call[AnyAction]]) -> dict[Call[AnyAction], int]:
+    """Give the calls whose file the client says to have with another size, and that size.
+
+    Hydrus keeps what it knows in several databases, one commit after the other: one that dies
+    in between can take what it knows of one file for another. The size gives that away, for
+    one request more in 256 files.
+    """
+    by_hash = {call.file_hash: call for call in calls if call.file_hash and call.source}
+    if not by_hash or not calls[0].client.can_search:
+        return {}
+    try:
+        rows = await calls[0].client.file_metadata(list(by_hash), detail=Detail.BASIC)
+    except (PermissionMissing, VersionTooOld):
+        return {}
+    sizes = {row.hash: row.size for row in rows if row.size is not None}
+    return {
+        call: sizes[call.file_hash]
+        for call in calls
+        if call.source and call.file_hash in sizes and sizes[call.file_hash] != call.source.size
+    }
+
+
+async def _refuse_wrong_sizes(calls: Sequence[Call[SetAction]]) -> None:
+    """Finish those that were begun before and whose file is another one in the client."""
+    for call, size in (await _wrong_sizes(calls)).items():
+        assert call.source is not None
+        call.finish(
+            Outcome.dead(
+                f"Hydrus has this file with {size} bytes, and it has {call.source.size}: its "
+                f"databases disagree, probably since it was killed. Have them checked (in "
+                f"Hydrus: database > check and repair), then retry; until then the source is "
+                f"left alone"
+            )
+        )
 
 
 def _foreseen(found: str | Outcome, known: set[str], deleted: set[str]) -> Foreseen:
@@ -147,8 +214,11 @@ async def _unknown(calls: Sequence[Call[SetAction]]) -> dict[Call[SetAction], st
             call.finish(found)
         else:
             hashes[call] = found
-    known = await _known(calls[0].client, list(hashes.values())) if hashes else set()
-    for call, file_hash in hashes.items():
+    again = [call for call in hashes if any(r.position == call.position for r in call.steps)]
+    await _refuse_wrong_sizes(again)
+    waiting = {call: h for call, h in hashes.items() if call.outcome is None}
+    known = await _known(calls[0].client, list(waiting.values())) if waiting else set()
+    for call, file_hash in waiting.items():
         if file_hash in known:
             call.finish(_there(call, file_hash, "already in Hydrus"))
     return {call: h for call, h in hashes.items() if call.outcome is None}
@@ -239,6 +309,9 @@ async def _deleted(client: HydrusClient, hashes: Sequence[str]) -> set[str]:
 
 async def _upload_all(hashes: dict[Call[SetAction], str]) -> None:
     """Send the files, in order. The first failure of the client ends it for those left."""
+    if any(call.client.can_look_up_files for call in hashes):
+        # Or it may have them already, and not by us.
+        await keep_receipts({call: {"imported": h} for call, h in hashes.items()})
     failures: list[Exception] = []
     waiting = iter(list(hashes.items()))
 
@@ -313,3 +386,59 @@ def _there(call: Call[SetAction], file_hash: str, status: str) -> Outcome:
         values={"hash": file_hash, "status": status},
         receipt={"imported": file_hash if ours else None},
     )
+
+
+# --- taking back -----------------------------------------------------------------------------
+
+
+def _opposite(call: Call[Undo]) -> Data:
+    """Give the receipt of what takes back a receipt."""
+    receipt = call.action.receipt
+    if (trashed := receipt.get("trashed")) is not None:
+        return {"imported": trashed}
+    return {"trashed": receipt["imported"]}
+
+
+async def _judge_all(
+    calls: Sequence[Call[Undo]], *, foresee: bool = False
+) -> dict[Call[Undo], tuple[str, str]]:
+    """Say of each why it is left alone, or nothing and what is done."""
+    client = calls[0].client
+    hashes = sorted({str(next(iter(_opposite(call).values()))) for call in calls})
+    rows = {row.hash: row for row in await client.file_metadata(hashes)}
+    judged = {}
+    for call in calls:
+        [(kind, sha256)] = _opposite(call).items()
+        row = rows[str(sha256)]
+        if kind == "imported":
+            why = "" if row.is_trashed else "it is no longer in Hydrus' trash"
+            judged[call] = (why, "brought back from Hydrus' trash")
+            continue
+        if row.is_trashed or not row.is_local:
+            judged[call] = ("Hydrus does not have the file (any more)", "")
+            continue
+        judged[call] = await to_thread.run_sync(_judge_copy, call, str(sha256), foresee)
+    return judged
+
+
+def _judge_copy(call: Call[Undo], sha256: str, foresee: bool) -> tuple[str, str]:
+    """Find another copy. Without one, what Hydrus has stays: it may be the last."""
+    if copy := next(copies(call, sha256), None):
+        return "", f"sent to Hydrus' trash; the file is at {copy}"
+    if foresee and (coming := coming_back(call)):
+        return "", f"sent to Hydrus' trash, once the file is back at {coming}"
+    return "no copy of it was found outside of Hydrus, so it stays there", ""
+
+
+async def _send_back(calls: Sequence[Call[Undo]]) -> None:
+    """Send all of a set with one request for each kind."""
+    back: dict[str, list[str]] = {}
+    for call in calls:
+        [(kind, sha256)] = _opposite(call).items()
+        back.setdefault(kind, []).append(str(sha256))
+    if hashes := back.get("trashed"):
+        client = calls[0].client
+        speaks = client.info.api_version >= REASON_SINCE_API
+        await client.delete_files(list(dict.fromkeys(hashes)), reason=REASON if speaks else "")
+    if hashes := back.get("imported"):
+        await calls[0].client.undelete_files(list(dict.fromkeys(hashes)))

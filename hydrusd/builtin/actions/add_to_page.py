@@ -47,6 +47,7 @@ class AddToPage(OnPage):
     """
 
     action: ClassVar[str] = "add_to_page"
+    no_undo: ClassVar[str] = "Hydrus' API cannot take files off a page: remove them there in Hydrus"
     permissions: ClassVar[frozenset[Permission]] = frozenset({Permission.MANAGE_PAGES})
     changes_client: ClassVar[bool] = False
 
@@ -78,7 +79,8 @@ class AddToPage(OnPage):
             hashes = dict.fromkeys(h for call in group for h in call.file_hashes)
             await client.add_files_to_page(place.page.page_key, list(hashes))
             for call in group:
-                is_new = place.page.page_key in made
+                former = call.earlier.receipt if call.earlier is not None else None
+                is_new = place.page.page_key in made or bool((former or {}).get("made_page"))
                 made.discard(place.page.page_key)
                 receipt = {"page": list(place.way), "made_page": is_new}
                 call.finish(Outcome.done(f"{place}", values=values_of(place.page), receipt=receipt))

@@ -29,6 +29,7 @@ from hydrusd.builtin.actions.add_tags import AddTags
 from hydrusd.plugin import (
     AnyAction,
     Call,
+    Data,
     Duration,
     Fault,
     Foreseen,
@@ -41,9 +42,11 @@ from hydrusd.plugin import (
     PermissionMissing,
     RequestRejected,
     SetAction,
+    Undo,
     UrlFile,
     UrlInfo,
     VersionTooOld,
+    tells,
 )
 
 FIRST_LOOK_SECONDS = 1.0
@@ -123,6 +126,27 @@ class AddUrl(SetAction):
         await _Visit(calls, await calls[0].client.boot()).run()
 
     @classmethod
+    def undo_refusal(cls, receipt: Data) -> str:
+        """Say that what was downloaded stays, where that is all."""
+        only = "what Hydrus has downloaded stays: there is no other copy of it here"
+        return "" if tells(receipt.get("added")) else only
+
+    @classmethod
+    async def undo_plan(cls, calls: Sequence[Call[Undo]]) -> Sequence[Foreseen]:
+        """Say which tags would go; the files stay."""
+        foreseen = await AddTags.undo_plan([_tags_only(call) for call in calls])
+        return [replace(each, detail=f"{each.detail}; the file stays") for each in foreseen]
+
+    @classmethod
+    async def undo_set(cls, calls: Sequence[Call[Undo]]) -> None:
+        """Take the tags off again. The files stay: there is no other copy of them here."""
+        tagged = {call: _tags_only(call) for call in calls}
+        await AddTags.undo_set(list(tagged.values()))
+        for call, one in tagged.items():
+            assert one.outcome is not None
+            call.finish(one.outcome)
+
+    @classmethod
     async def lost(cls, calls: Sequence[Call[AnyAction]]) -> Sequence[Call[AnyAction]]:
         """Give those whose files, or whose tags, the client does not have (any more)."""
         client = calls[0].client
@@ -156,8 +180,16 @@ def _url(call: AnyCall) -> str:
 
 def _tag_call(call: AnyCall, hashes: Sequence[str]) -> Call[SetAction]:
     """Make the call of the step that tags the files of this one."""
-    tagging: Call[AnyAction] = replace(call, action=_action(call).tagging, file_hashes=hashes)
+    tagging: Call[AnyAction] = replace(
+        call, action=_action(call).tagging, file_hashes=hashes, keeper=None
+    )
     return cast("Call[SetAction]", tagging)
+
+
+def _tags_only(call: Call[Undo]) -> Call[Undo]:
+    """Make the call that takes back what the tagging of this one has done, and no more."""
+    kinds = {k: v for k, v in call.action.receipt.items() if k in {"added", "pended", "deleted"}}
+    return replace(call, action=call.action.model_copy(update={"receipt": kinds}))
 
 
 def _earlier(call: AnyCall, part: str) -> tuple[str, ...]:
@@ -420,7 +452,7 @@ def _there(call: Call[SetAction], found: Found, tagged: Outcome | None) -> Outco
     certain = found.imported is not None or len(mine) == len(found.hashes)
     receipt: dict[str, object] = {"imported": mine if certain else None}
     if tagged is not None:
-        receipt["added"] = (tagged.receipt or {}).get("added")
+        receipt |= tagged.receipt or {}
     status = "imported" if mine else "already there"
     count = f" ({len(found.hashes)} files)" if len(found.hashes) > 1 else ""
     return Outcome.done(

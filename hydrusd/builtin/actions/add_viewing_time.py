@@ -13,18 +13,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 from weakref import WeakKeyDictionary
 
 from pydantic import Field
 
-from hydrusd.builtin.actions._editing import (
+from hydrusd.builtin.actions._editing import in_rounds, looked_up, rendered, too_old
+from hydrusd.builtin.actions._taking_back import (
+    TakesBack,
     count_of,
-    in_rounds,
     joined_receipt,
-    looked_up,
-    rendered,
-    too_old,
+    looked_up_again,
+    undo_rounds,
 )
 from hydrusd.builtin.actions._timing import (
     Canvas,
@@ -47,6 +47,8 @@ from hydrusd.plugin import (
     PermanentError,
     Permission,
     SetAction,
+    Undo,
+    keep_receipts,
 )
 
 _SINCE_API = 78
@@ -55,7 +57,7 @@ _unsent: WeakKeyDictionary[HydrusClient, set[int]] = WeakKeyDictionary()
 """The jobs whose totals this process has stored, and for which it has sent nothing since."""
 
 
-class AddViewingTime(SetAction):
+class AddViewingTime(TakesBack):
     """Add to how often and how long the file was viewed.
 
     Never counted twice: after a crash or a lost answer it looks whether it was done. Where the
@@ -64,6 +66,7 @@ class AddViewingTime(SetAction):
 
     action: ClassVar[str] = "add_viewing_time"
     permissions: ClassVar[frozenset[Permission]] = frozenset({Permission.EDIT_TIMES})
+    repeat_shows: ClassVar[bool] = True
 
     views: Views = Field(default=1, description="how often it was viewed")
     time: ViewTime = Field(description="how long it was viewed, as `90s` or `1h30m`")
@@ -77,6 +80,11 @@ class AddViewingTime(SetAction):
     def preflight(self, client: HydrusClient) -> Sequence[Fault]:
         """Name what the client is too old for."""
         return list(too_old(self.action, _SINCE_API, client))
+
+    @classmethod
+    async def look(cls, client: HydrusClient, hashes: Sequence[str]) -> Mapping[str, FileMetadata]:
+        """Give the files with exact times."""
+        return await _look(client, hashes)
 
     @classmethod
     async def run_set(cls, calls: Sequence[Call[SetAction]]) -> None:
@@ -125,6 +133,37 @@ class AddViewingTime(SetAction):
             )
             for call, _ in group:
                 call.finish(_done(call, viewing))
+
+    @classmethod
+    async def undo_set(cls, calls: Sequence[Call[Undo]]) -> None:
+        """Take off again what was added; what was viewed since stays counted."""
+        for some in undo_rounds(calls):
+            states = await looked_up_again(cls, some)
+            back = {call: _to_take_off(call, states) for call in some}
+            await keep_receipts({call: {"added": rows} for call, rows in back.items() if rows})
+            for call, rows in back.items():
+                for file_hash, row in rows.items():
+                    before = Viewed.from_data(row["before"])
+                    await call.client.set_file_viewtime(
+                        [file_hash],
+                        canvas_type(row["canvas"]),
+                        views=before.views + row["views"],
+                        seconds=max(before.seconds + row["seconds"], 0.0),
+                    )
+                receipt = joined_receipt(call, {"added": rows})
+                words = "viewing time taken off" if rows else "nothing: it is no longer counted"
+                call.finish(Outcome.done(words, receipt=receipt))
+
+    @classmethod
+    async def undo_plan(cls, calls: Sequence[Call[Undo]]) -> Sequence[Foreseen]:
+        """Say whether it is still counted."""
+        states = await looked_up_again(cls, calls)
+        return [
+            Foreseen("viewing time taken off")
+            if _to_take_off(call, states)
+            else Foreseen("nothing: it is no longer counted", changes=False)
+            for call in calls
+        ]
 
     @classmethod
     async def lost(cls, calls: Sequence[Call[AnyAction]]) -> Sequence[Call[AnyAction]]:
@@ -261,3 +300,26 @@ def _foreseen(call: Call[AnyAction]) -> Foreseen:
     if not call.file_hashes:
         return Foreseen(f"would add {viewing.words} to the file that the steps before it name")
     return Foreseen(f"would add {viewing.words} to {count_of(len(call.file_hashes), 'file')}")
+
+
+def _to_take_off(call: Call[Undo], states: Mapping[str, FileMetadata]) -> dict[str, dict[str, Any]]:
+    """Give what is to be added to each file, which is less than nothing, and what it has now.
+
+    What a try before this one had begun to take off is what it was at that time.
+    """
+    earlier = call.earlier.receipt if call.earlier is not None else None
+    begun = (earlier or {}).get("added")
+    if isinstance(begun, Mapping):
+        return dict(begun)
+    rows: dict[str, dict[str, Any]] = {}
+    for file_hash, row in call.action.receipt.get("added", {}).items():
+        now = Viewed.of(states[file_hash], canvas_type(row["canvas"]))
+        added = _Viewing(canvas_type(row["canvas"]), row["views"], row["seconds"], None)
+        if row["views"] < 0 or added.is_in(now, Viewed.from_data(row["before"])):
+            rows[file_hash] = {
+                "canvas": row["canvas"],
+                "views": -row["views"],
+                "seconds": -row["seconds"],
+                "before": now.to_data(),
+            }
+    return rows

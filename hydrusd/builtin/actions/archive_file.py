@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from hydrusd.builtin.actions._changing import MetadataChange, not_here
+from hydrusd.builtin.actions._states_back import inbox_back
+from hydrusd.builtin.actions._taking_back import Change
 from hydrusd.plugin import FileMetadata, HydrusClient, Permission
 
 
@@ -20,6 +22,14 @@ class ArchiveFile(MetadataChange):
     since_api: ClassVar[int] = 15
     verb: ClassVar[str] = "archive"
     past: ClassVar[str] = "archived"
+
+    @classmethod
+    def taking_back(
+        cls, client: HydrusClient, file_hash: str, taken: Mapping[str, Any], state: FileMetadata
+    ) -> tuple[Change | None, Sequence[str]]:
+        """Put it back into the inbox."""
+        del client, file_hash
+        return inbox_back(taken, state)
 
     def refusal(self, client: HydrusClient, row: FileMetadata) -> str:
         """Say why it cannot be archived."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from hydrusd.builtin.actions._changing import as_list
-from hydrusd.builtin.actions._editing import Change, FileEdit, Wish, count_of
+from hydrusd.builtin.actions._editing import FileEdit, Wish
+from hydrusd.builtin.actions._taking_back import Change, count_of
 from hydrusd.builtin.actions._url_pace import is_url
 from hydrusd.plugin import (
     AnyAction,
@@ -138,6 +139,20 @@ class AssociateUrl(FileEdit):
                     self._refusal = str(error)
                     return
         self._normal = normal
+
+    @classmethod
+    def taking_back(
+        cls, client: HydrusClient, file_hash: str, taken: Mapping[str, Any], state: FileMetadata
+    ) -> tuple[UrlChange | None, Sequence[str]]:
+        """Take away what was added, and add what was taken away, where that is still so."""
+        del file_hash
+        added, deleted = taken.get("added", ()), taken.get("deleted", ())
+        alone = [f"{url} is no longer there" for url in added if url not in state.urls]
+        alone += [f"{url} is there again" for url in deleted if url in state.urls]
+        add = tuple(url for url in deleted if url not in state.urls)
+        delete = tuple(url for url in added if url in state.urls)
+        normalise = client.info.api_version < AS_WRITTEN_SINCE_API
+        return (UrlChange(add, delete, normalise) if add or delete else None), alone
 
     @classmethod
     async def run_set(cls, calls: Sequence[Call[SetAction]]) -> None:

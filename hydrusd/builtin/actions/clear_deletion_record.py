@@ -24,6 +24,7 @@ class ClearDeletionRecord(MetadataChange):
     """
 
     action: ClassVar[str] = "clear_deletion_record"
+    no_undo: ClassVar[str] = "Hydrus' API cannot make it remember a deletion"
     permissions: ClassVar[frozenset[Permission]] = frozenset(
         {Permission.IMPORT_FILES, Permission.SEARCH_FILES}
     )

@@ -4,14 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
 from anyio import to_thread
 from pydantic import Field
 
+from hydrusd.builtin.actions._disk_back import (
+    copies,
+    foresee_each,
+    foresee_removal,
+    left,
+    left_alone,
+    remove,
+    undo_each,
+)
 from hydrusd.builtin.actions._disposing import foresee_all, source_of
 from hydrusd.builtin.actions._placing import Move, OnCollision
-from hydrusd.plugin import Action, AnyAction, Call, FolderPath, Foreseen, Outcome
+from hydrusd.builtin.actions._taking_back import joined_receipt
+from hydrusd.plugin import (
+    Action,
+    AnyAction,
+    Call,
+    Data,
+    FileSource,
+    FolderPath,
+    Foreseen,
+    Outcome,
+    Undo,
+)
 
 
 class CopySource(Action):
@@ -65,6 +86,80 @@ class CopySource(Action):
         """Copy it, if it is still the same file."""
         outcome = await to_thread.run_sync(self.copy_of(call).run)
         earlier = call.earlier.receipt if call.earlier is not None else None
-        if earlier and outcome.receipt == {"copied": None} and earlier.get("copied"):
+        if earlier and not (outcome.receipt or {}).get("copied") and earlier.get("copied"):
             return replace(outcome, receipt=earlier)  # done again: the copy is our own doing
         return outcome
+
+    @classmethod
+    async def undo_plan(cls, calls: Sequence[Call[Undo]]) -> Sequence[Foreseen]:
+        """Say which copies are as they were written, and not the last ones."""
+
+        def look(call: Call[Undo]) -> Foreseen:
+            if call.action.receipt.get("removed"):
+                return _foresee_again(call)
+            why = _why_left(call)
+            return left(why) if why else Foreseen(f"{call.action.receipt['copied']} removed")
+
+        return await foresee_each(calls, look)
+
+    @classmethod
+    async def undo_set(cls, calls: Sequence[Call[Undo]]) -> None:
+        """Remove each copy, or copy again what an undo has removed."""
+        await undo_each(calls, _undo, _intended)
+
+
+def _why_left(call: Call[Undo]) -> str:
+    """Say why a copy stays; nothing where it can go."""
+    receipt = call.action.receipt
+    path, sha256 = Path(receipt["copied"]), receipt.get("sha256")
+    if sha256 is None:
+        return f"what {path} was when it was written is not known"
+    if why := foresee_removal(path, sha256):
+        return why
+    if next(copies(call, sha256, besides=path), None) is None:
+        return f"{path} may be the only copy"
+    return ""
+
+
+def _foresee_again(call: Call[Undo]) -> Foreseen:
+    receipt = call.action.receipt
+    path = Path(receipt["removed"])
+    if path.exists():
+        return left(f"{path} is there again")
+    found = next(copies(call, receipt["sha256"]), None)
+    return Foreseen(f"copied again to {path}") if found else left("there is nothing to copy")
+
+
+def _intended(call: Call[Undo]) -> Data:
+    receipt = call.action.receipt
+    if path := receipt.get("removed"):
+        there = _foresee_again(call).changes
+        return {"copied": path, "sha256": receipt["sha256"]} if there else {}
+    why = _why_left(call)
+    return {} if why else {"removed": receipt["copied"], "sha256": receipt["sha256"]}
+
+
+def _undo(call: Call[Undo]) -> Outcome:
+    receipt = call.action.receipt
+    if path := receipt.get("removed"):
+        if not (looked := _foresee_again(call)).changes:
+            return left_alone(call, looked.detail.removeprefix("left alone: "))
+        origin = next(copies(call, receipt["sha256"]))
+        source = FileSource.of(origin, origin.parent, origin.lstat())
+        target = Path(path)
+        Move(
+            source,
+            target.parent,
+            target.name,
+            call.job_id,
+            on_collision="fail",
+            keeps=True,
+            into_watched=True,
+        ).run()
+        done: Data = {"copied": path, "sha256": receipt["sha256"]}
+        return Outcome.done(f"copied again to {path}", receipt=joined_receipt(call, done))
+    if why := _why_left(call):
+        return left_alone(call, why)
+    remove(Path(receipt["copied"]), receipt["sha256"])
+    done = {"removed": receipt["copied"], "sha256": receipt["sha256"]}
+    return Outcome.done(f"{receipt['copied']} removed", receipt=joined_receipt(call, done))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -15,7 +15,9 @@ from hydrusd.builtin.actions._changing import (
     local_domains,
     wrong_domains,
 )
-from hydrusd.plugin import Fault, FileMetadata, HydrusClient, Permission
+from hydrusd.builtin.actions._states_back import places_back
+from hydrusd.builtin.actions._taking_back import Change
+from hydrusd.plugin import Data, Fault, FileMetadata, HydrusClient, Permission
 
 REASON_SINCE_API = 28
 SEVERAL_DOMAINS_SINCE_API = 41
@@ -90,6 +92,20 @@ class DeleteFile(MetadataChange):
     def extra_receipt(self) -> Mapping[str, object]:
         """Whether there is a way back."""
         return {"permanently": self.permanently}
+
+    @classmethod
+    def undo_refusal(cls, receipt: Data) -> str:
+        """Say that there is no way back from past the trash."""
+        gone = "Hydrus has deleted it for good"
+        return gone if receipt.get("permanently") else super().undo_refusal(receipt)
+
+    @classmethod
+    def taking_back(
+        cls, client: HydrusClient, file_hash: str, taken: Mapping[str, Any], state: FileMetadata
+    ) -> tuple[Change | None, Sequence[str]]:
+        """Bring it back from Hydrus' trash."""
+        del file_hash
+        return places_back(client, taken, state)
 
     def is_due(self, client: HydrusClient, row: FileMetadata) -> bool:
         """Say whether it is where it shall not be."""

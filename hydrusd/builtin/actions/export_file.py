@@ -14,6 +14,7 @@ from hydrusd.builtin.actions._changing import no_file
 from hydrusd.builtin.actions._disposing import failure
 from hydrusd.builtin.actions._exporting import NameTaken, Place, Placed, digest_of, written_earlier
 from hydrusd.builtin.actions._placing import OnCollision
+from hydrusd.builtin.actions._written_back import foresee_written, undo_written
 from hydrusd.plugin import (
     Action,
     AnyAction,
@@ -27,6 +28,7 @@ from hydrusd.plugin import (
     PermanentError,
     Permission,
     RenderFormat,
+    Undo,
 )
 
 BASIC_SINCE_API = 29
@@ -135,6 +137,16 @@ class ExportFile(Action):
             assert isinstance(call.action, ExportFile)
             foreseen.append(await call.action._foresee(call))  # noqa: SLF001 - its own class
         return foreseen
+
+    @classmethod
+    async def undo_plan(cls, calls: Sequence[Call[Undo]]) -> Sequence[Foreseen]:
+        """Say which files are as they were written."""
+        return await foresee_written(calls)
+
+    @classmethod
+    async def undo_set(cls, calls: Sequence[Call[Undo]]) -> None:
+        """Remove those that are; write again those that an undo has removed."""
+        await undo_written(calls)
 
     async def _foresee(self, call: Call[AnyAction]) -> Foreseen:
         rows = await _look(call.client, call.file_hashes) if call.file_hashes else []

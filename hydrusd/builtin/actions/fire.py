@@ -20,8 +20,10 @@ class Fire(Action):
     """
 
     action: ClassVar[str] = "fire"
+    no_undo: ClassVar[str] = "what it has fired is a run of its own: undo that"
     needs_client: ClassVar[bool] = False
     changes_client: ClassVar[bool] = False
+    repeat_shows: ClassVar[bool] = True
 
     rule: str = Field(description="the name of the rule to fire")
     values: dict[str, JsonValue] = Field(default={}, description="what it is fired with")
@@ -46,8 +48,7 @@ class Fire(Action):
         if (earlier := call.earlier) is not None:
             # Steps before it are done again, after the client has lost them. Not this one.
             return Outcome.done(earlier.detail, values=earlier.values)
-        before = call.data.get("chain")
-        chain = [*(before if isinstance(before, list) else []), call.rule]
+        chain = list(call.chain)
         if self.rule in chain:
             return Outcome.dead(f"it would run in a circle: {' → '.join([*chain, self.rule])}")
         values = dict(self.values)

@@ -34,6 +34,7 @@ class FocusPage(OnPage):
     """
 
     action: ClassVar[str] = "focus_page"
+    no_undo: ClassVar[str] = "what was brought to the front was seen"
     permissions: ClassVar[frozenset[Permission]] = frozenset({Permission.MANAGE_PAGES})
     changes_client: ClassVar[bool] = False
 

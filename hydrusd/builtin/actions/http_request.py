@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import json
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -13,6 +14,7 @@ from pydantic import Field, model_validator
 
 from hydrusd.builtin.actions._outside import Kept, Outside, Text, revealed
 from hydrusd.plugin import (
+    CHAIN_HEADER,
     AnswerLost,
     AnyAction,
     Call,
@@ -46,6 +48,8 @@ class HttpRequest(Outside):
     """
 
     action: ClassVar[str] = "http_request"
+    repeat_shows: ClassVar[bool] = True
+    no_undo: ClassVar[str] = "only the other side knows how it is undone"
 
     url: Text = Field(
         description='Where to; may hold templates. A secret address as `{secret: "${env:NAME}"}`.'
@@ -117,6 +121,8 @@ class HttpRequest(Outside):
         own = {"Content-Type": content_type} if content_type else {}
         if not action.harmless:
             own["Idempotency-Key"] = _idempotency_key(call)
+        if action._stays_here():  # noqa: SLF001 - its own
+            own[CHAIN_HEADER] = json.dumps(call.chain)
         given = revealed(action.headers)
         names = {name.lower() for name in given}
         try:
@@ -140,6 +146,14 @@ class HttpRequest(Outside):
             return address
         between = "&" if "?" in address else "?"
         return f"{address}{between}{urlencode(revealed(self.query))}"
+
+    def _stays_here(self) -> bool:
+        """Say whether it goes to this machine, where it may come back as a webhook's message."""
+        try:
+            host = urlsplit(self._address()).hostname or ""
+            return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return False
 
     def _body(self) -> tuple[bytes, str]:
         if self.json_ is not None:

@@ -27,6 +27,7 @@ class Log(SetAction):
     """Write a line to the log of hydrusd."""
 
     action: ClassVar[str] = "log"
+    no_undo: ClassVar[str] = "what was logged was logged"
     needs_client: ClassVar[bool] = False
     changes_client: ClassVar[bool] = False
 

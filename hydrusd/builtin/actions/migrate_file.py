@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field
 
@@ -14,6 +14,8 @@ from hydrusd.builtin.actions._changing import (
     local_domains,
     wrong_domains,
 )
+from hydrusd.builtin.actions._states_back import migration_back
+from hydrusd.builtin.actions._taking_back import Change
 from hydrusd.plugin import Duration, Fault, FileMetadata, HydrusClient, Permission
 
 
@@ -73,6 +75,14 @@ class MigrateFile(MetadataChange):
         """Whether it was taken out of where it was."""
         return {"moved": self.move}
 
+    @classmethod
+    def taking_back(
+        cls, client: HydrusClient, file_hash: str, taken: Mapping[str, Any], state: FileMetadata
+    ) -> tuple[Change | None, Sequence[str]]:
+        """Put it back where it was, and take it out of where it was put."""
+        del file_hash
+        return migration_back(client, taken, state)
+
     def refusal(self, client: HydrusClient, row: FileMetadata) -> str:
         """Say why it cannot be migrated."""
         if local_domains(client) & set(row.current):
@@ -88,12 +98,13 @@ class MigrateFile(MetadataChange):
         return bool(self._missing(client, row))
 
     def before(self, client: HydrusClient, row: FileMetadata) -> Mapping[str, object]:
-        """Tell where it was, and since when."""
+        """Tell where it was, and since when, and what it is put into."""
         return {
             "domains": {
                 key: at.isoformat() if (at := row.current[key].imported_at) else None
                 for key in sorted(local_domains(client) & set(row.current))
-            }
+            },
+            "put_into": sorted(self._missing(client, row)),
         }
 
     def kept(self, client: HydrusClient, row: FileMetadata) -> str:

@@ -8,9 +8,16 @@ from typing import ClassVar
 from anyio import to_thread
 from pydantic import Field
 
+from hydrusd.builtin.actions._disk_back import (
+    foresee_each,
+    foresee_moved_back,
+    moved_back,
+    moving_back,
+    undo_each,
+)
 from hydrusd.builtin.actions._disposing import foresee_all, source_of
 from hydrusd.builtin.actions._placing import Move, OnCollision
-from hydrusd.plugin import Action, AnyAction, Call, FolderPath, Foreseen, Outcome
+from hydrusd.plugin import Action, AnyAction, Call, FolderPath, Foreseen, Outcome, Undo
 
 
 class MoveSource(Action):
@@ -69,3 +76,13 @@ class MoveSource(Action):
     async def run(self, call: Call[Action]) -> Outcome:
         """Move it, if it is still the same file."""
         return await to_thread.run_sync(self.move_of(call).run)
+
+    @classmethod
+    async def undo_plan(cls, calls: Sequence[Call[Undo]]) -> Sequence[Foreseen]:
+        """Say whether each is still where it was put, and its old place free."""
+        return await foresee_each(calls, foresee_moved_back)
+
+    @classmethod
+    async def undo_set(cls, calls: Sequence[Call[Undo]]) -> None:
+        """Move each back, never over another file."""
+        await undo_each(calls, moved_back, moving_back)

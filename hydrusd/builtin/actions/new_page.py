@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -62,8 +63,10 @@ class NewPage(SetAction):
     """
 
     action: ClassVar[str] = "new_page"
+    no_undo: ClassVar[str] = "Hydrus' API cannot close a page: close it in Hydrus"
     permissions: ClassVar[frozenset[Permission]] = frozenset({Permission.MANAGE_PAGES})
     changes_client: ClassVar[bool] = False
+    repeat_shows: ClassVar[bool] = True
 
     name: str = Field(min_length=1, description="What the page is called.")
     kind: Kind = Field(
@@ -130,7 +133,11 @@ class NewPage(SetAction):
         places = await Places.read(client)
         for call in calls:
             try:
-                call.finish(await of(cls, call).take_or_make(client, places))
+                outcome = await of(cls, call).take_or_make(client, places)
+                former = call.earlier.receipt if call.earlier is not None else None
+                if former and former.get("made"):
+                    outcome = replace(outcome, receipt=former)  # done again: it is our own page
+                call.finish(outcome)
             except PermanentError as error:
                 call.finish(Outcome.dead(str(error)))
 

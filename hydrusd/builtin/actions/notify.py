@@ -54,6 +54,8 @@ class Notify(Outside):
     """
 
     action: ClassVar[str] = "notify"
+    repeat_shows: ClassVar[bool] = True
+    no_undo: ClassVar[str] = "what was told cannot be untold"
 
     to: Annotated[
         list[PlainSecret],

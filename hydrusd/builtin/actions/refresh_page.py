@@ -37,6 +37,7 @@ class RefreshPage(OnPage):
     """
 
     action: ClassVar[str] = "refresh_page"
+    no_undo: ClassVar[str] = "what was refreshed is as it is"
     permissions: ClassVar[frozenset[Permission]] = frozenset({Permission.MANAGE_PAGES})
     changes_client: ClassVar[bool] = False
 

@@ -19,6 +19,9 @@ class RemovePotentials(RelationshipChange):
     """
 
     action: ClassVar[str] = "remove_potentials"
+    no_undo: ClassVar[str] = (
+        "Hydrus finds such pairs again by itself: have it search for potential duplicates"
+    )
     since_api: ClassVar[int] = 66
     verb: ClassVar[str] = "take out of potential pairs"
     past: ClassVar[str] = "taken out of potential pairs"

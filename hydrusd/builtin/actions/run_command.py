@@ -12,6 +12,7 @@ from pydantic import Field, field_validator
 from hydrusd.builtin.actions._outside import Outside, Text, revealed
 from hydrusd.builtin.actions._processes import Ended, find, run
 from hydrusd.plugin import (
+    CHAIN_VARIABLE,
     AnyAction,
     Call,
     Duration,
@@ -47,7 +48,9 @@ class RunCommand(Outside):
     """
 
     action: ClassVar[str] = "run_command"
+    no_undo: ClassVar[str] = "only who wrote the command knows how it is undone"
     needs_allowing: ClassVar[bool] = True
+    repeat_shows: ClassVar[bool] = True
 
     command: Annotated[list[str], Field(min_length=1)] = Field(
         description="The program and its arguments; the arguments may hold templates."
@@ -116,7 +119,9 @@ class RunCommand(Outside):
         ended = await run(
             action.command,
             folder=action.folder,
-            environment=action._environment(revealed(action.env)),  # noqa: SLF001 - its own
+            environment=action._environment(  # noqa: SLF001 - its own
+                {CHAIN_VARIABLE: json.dumps(call.chain), **revealed(action.env)}
+            ),
             stdin=_event(call) if action.stdin == "event" else None,
             timeout_seconds=action.timeout,
         )

@@ -7,8 +7,9 @@ from typing import ClassVar, Self, cast
 
 from pydantic import Field, model_validator
 
-from hydrusd.builtin.actions._editing import count_of, joined_receipt, too_old
+from hydrusd.builtin.actions._editing import too_old
 from hydrusd.builtin.actions._tagging import Tags, cleaned_tags
+from hydrusd.builtin.actions._taking_back import count_of, joined_receipt
 from hydrusd.plugin import (
     AnyAction,
     Call,
@@ -18,9 +19,12 @@ from hydrusd.plugin import (
     Outcome,
     Permission,
     SetAction,
+    Undo,
+    keep_receipts,
 )
 
 _SINCE_API = 80
+_NOT_THERE = "nothing: the favourites have changed since"
 
 
 class SetFavouriteTags(SetAction):
@@ -71,6 +75,35 @@ class SetFavouriteTags(SetAction):
         return [*kept, *(tag for tag in cleaned_tags(self.add) if tag not in kept)]
 
     @classmethod
+    async def undo_set(cls, calls: Sequence[Call[Undo]]) -> None:
+        """Take out what was new and put back what was gone, call by call."""
+        client = calls[0].client
+        now = await client.get_favourite_tags()
+        for call in calls:
+            wanted = _as_before(call, now)
+            if wanted == now:
+                done = Outcome.done(_NOT_THERE, receipt=joined_receipt(call, {}))
+                call.finish(done)
+                continue
+            receipt = joined_receipt(call, {"favourites": {"before": now, "after": wanted}})
+            await keep_receipts({call: receipt})
+            words = _told(now, wanted)
+            now = await client.set_favourite_tags(wanted)
+            call.finish(Outcome.done(words, receipt=receipt))
+
+    @classmethod
+    async def undo_plan(cls, calls: Sequence[Call[Undo]]) -> Sequence[Foreseen]:
+        """Say which tags would come and go."""
+        now = await calls[0].client.get_favourite_tags()
+        foreseen = []
+        for call in calls:
+            wanted = _as_before(call, now)
+            same = Foreseen(_NOT_THERE, changes=False)
+            foreseen.append(same if wanted == now else Foreseen(_told(now, wanted)))
+            now = wanted
+        return foreseen
+
+    @classmethod
     async def lost(cls, calls: Sequence[Call[AnyAction]]) -> Sequence[Call[AnyAction]]:
         """Give those whose change is not there."""
         now = await calls[0].client.get_favourite_tags()
@@ -98,3 +131,14 @@ def _told(before: Sequence[str], after: Sequence[str]) -> str:
     new, gone = ([t for t in a if t not in b] for a, b in ((after, before), (before, after)))
     told = [f"{count_of(len(tags), 'tag')} {word}" for tags, word in ((new, "new"), (gone, "gone"))]
     return ", ".join(told)
+
+
+def _as_before(call: Call[Undo], now: Sequence[str]) -> list[str]:
+    """Give the favourites without what a step has done to them."""
+    change = call.action.receipt["favourites"]
+    before, after = change["before"], change["after"]
+    if list(now) == list(after):
+        return list(before)
+    new = set(after) - set(before)
+    kept = [tag for tag in now if tag not in new]
+    return [*kept, *(tag for tag in before if tag not in after and tag not in kept)]

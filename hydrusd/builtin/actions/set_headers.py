@@ -117,6 +117,7 @@ class SetHeaders(Action):
     """
 
     action: ClassVar[str] = "set_headers"
+    no_undo: ClassVar[str] = "what headers were is not kept, as they may hold secrets"
     permissions: ClassVar[frozenset[Permission]] = frozenset({Permission.MANAGE_HEADERS})
 
     domain: WebSite | None = Field(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from hydrusd.builtin.actions._relating import RelationshipChange
+from hydrusd.builtin.actions._states_back import king_back
+from hydrusd.builtin.actions._taking_back import Change
 from hydrusd.plugin import FileRelationships, HydrusClient
 
 
@@ -29,6 +31,18 @@ class SetKing(RelationshipChange):
     def nothing(self) -> str:
         """Why there may be nothing to do."""
         return "it is the best already, or has no duplicates"
+
+    @classmethod
+    def taking_back(
+        cls,
+        client: HydrusClient,
+        file_hash: str,
+        taken: Mapping[str, Any],
+        state: FileRelationships,
+    ) -> tuple[Change | None, Sequence[str]]:
+        """Make the one before the best again."""
+        del client
+        return king_back(file_hash, taken, state)
 
     def objection(self, rows: Sequence[FileRelationships]) -> str:
         """Refuse to choose between the files of one group."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field, StrictBool, StrictInt
 
-from hydrusd.builtin.actions._editing import Change, FileEdit, Wish, unrendered
+from hydrusd.builtin.actions._editing import FileEdit, Wish, unrendered
+from hydrusd.builtin.actions._taking_back import Change
 from hydrusd.plugin import (
     Fault,
     FileMetadata,
@@ -67,6 +68,21 @@ class SetRating(FileEdit):
                 _rating(service, self.rating)
             except PermanentError as error:
                 yield Fault(str(error), path=("rating",))
+
+    @classmethod
+    def taking_back(
+        cls, client: HydrusClient, file_hash: str, taken: Mapping[str, Any], state: FileMetadata
+    ) -> tuple[_Rate | None, Sequence[str]]:
+        """Rate it as before, where it is still rated as this left it."""
+        del file_hash
+        change = taken["changed"]
+        try:
+            service = client.rating_service(change["service"])
+        except RequestRejected:
+            return None, ["the rating service is gone"]
+        if _standing(service, state) != change["after"]:
+            return None, ["the rating has changed since"]
+        return _Rate(service, change["before"]), []
 
     def wish(self, client: HydrusClient) -> _Rated:
         """Find the service, and the rating in it."""

@@ -71,6 +71,9 @@ class SetRelationship(SetAction):
     """
 
     action: ClassVar[str] = "set_relationship"
+    no_undo: ClassVar[str] = (
+        "Hydrus' API cannot dissolve what files are to each other: do it in Hydrus"
+    )
     permissions: ClassVar[frozenset[Permission]] = frozenset({Permission.EDIT_RELATIONSHIPS})
 
     to: Annotated[str, AfterValidator(_hash_or_template)] = Field(

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from hydrusd.builtin.actions._editing import Change, FileEdit, Wish, rendered, unrendered
+from hydrusd.builtin.actions._editing import FileEdit, Wish, rendered, unrendered
+from hydrusd.builtin.actions._taking_back import Change
 from hydrusd.builtin.actions._timing import (
     Canvas,
     Moment,
     Viewed,
     canvas_type,
+    read,
     same_time,
     written,
 )
@@ -106,6 +108,25 @@ class SetTime(FileEdit):
         """Give the files with exact times."""
         rows = await client.file_metadata(hashes, milliseconds=True)
         return {row.hash: row for row in rows}
+
+    @classmethod
+    def taking_back(
+        cls, client: HydrusClient, file_hash: str, taken: Mapping[str, Any], state: FileMetadata
+    ) -> tuple[_Time | None, Sequence[str]]:
+        """Set the time that was there before, where it is still the one that this set."""
+        del client, file_hash
+        change = taken["changed"]
+        canvas = change.get("canvas")
+        time = _Time(
+            TimeKind[change["kind"].upper()],
+            read(change["before"]),
+            change.get("domain"),
+            change.get("file_service"),
+            None if canvas is None else canvas_type(canvas),
+        )
+        if not same_time(time.standing(state), read(change["after"])):
+            return None, [f"the {time.name} time has changed since"]
+        return time, []
 
     def wish(self, client: HydrusClient) -> _Timed:
         """Find the file service."""

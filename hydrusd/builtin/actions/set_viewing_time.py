@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
-from hydrusd.builtin.actions._editing import Change, FileEdit, Wish, count_of, rendered
+from hydrusd.builtin.actions._editing import FileEdit, Wish, rendered
+from hydrusd.builtin.actions._taking_back import Change, count_of
 from hydrusd.builtin.actions._timing import (
     Canvas,
     Moment,
@@ -44,6 +45,19 @@ class SetViewingTime(FileEdit):
         """Give the files with exact times."""
         rows = await client.file_metadata(hashes, milliseconds=True)
         return {row.hash: row for row in rows}
+
+    @classmethod
+    def taking_back(
+        cls, client: HydrusClient, file_hash: str, taken: Mapping[str, Any], state: FileMetadata
+    ) -> tuple[_Totals | None, Sequence[str]]:
+        """Set what was counted before, where nothing was added since."""
+        del client, file_hash
+        change = taken["changed"]
+        canvas = canvas_type(change["canvas"])
+        before = Viewed.from_data(change["before"])
+        if not Viewed.of(state, canvas).is_like(Viewed.from_data(change["after"])):
+            return None, ["it was viewed since"]
+        return _Totals(canvas, before.views, before.seconds, before.last_at), []
 
     def wish(self, client: HydrusClient) -> _Wanted:
         """Take the numbers as they were rendered."""

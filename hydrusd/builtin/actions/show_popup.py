@@ -53,8 +53,10 @@ class ShowPopup(SetAction):
     """
 
     action: ClassVar[str] = "show_popup"
+    no_undo: ClassVar[str] = "what was shown was seen"
     permissions: ClassVar[frozenset[Permission]] = frozenset({Permission.MANAGE_POPUPS})
     changes_client: ClassVar[bool] = False
+    repeat_shows: ClassVar[bool] = True
 
     message: str = Field(min_length=1, description="The text.")
     title: str = Field(default="", description="The line above it. Without: the rule's name.")

@@ -9,24 +9,43 @@ import errno
 import sys
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
 from anyio import to_thread
 from pydantic import Field
 
+from hydrusd.builtin.actions._disk_back import (
+    foresee_each,
+    foresee_moved_back,
+    moved_back,
+    moving_back,
+    undo_each,
+)
 from hydrusd.builtin.actions._disposing import disposal, foresee_all, reason_to_stop, source_of
 from hydrusd.builtin.actions._placing import Move
+from hydrusd.builtin.actions._restoring import (
+    disposed,
+    done_before,
+    foresee_restoring,
+    undo_disposal,
+)
 from hydrusd.plugin import (
     Action,
     AnyAction,
     Call,
+    Data,
     FileSource,
     FolderPath,
     Foreseen,
     Outcome,
     PermanentError,
+    Permission,
+    SourceState,
     TemporaryError,
+    Undo,
+    keep_receipts,
 )
 
 _NO_TRASH = frozenset({errno.EACCES, errno.ENOTSUP, errno.EPERM, errno.EROFS})
@@ -57,6 +76,8 @@ class TrashSource(Action):
     needs_source: ClassVar[bool] = True
     disposes: ClassVar[bool] = True
     destroys: ClassVar[bool] = True  # the system may empty its trash
+    undo_needs_client: ClassVar[bool | None] = True
+    undo_permissions: ClassVar[frozenset[Permission] | None] = frozenset({Permission.SEARCH_FILES})
 
     folder: FolderPath | None = Field(
         default=None,
@@ -81,31 +102,68 @@ class TrashSource(Action):
         """Trash it, if it is still the same file."""
         source = source_of(call)
         if self.folder is None:
-            return await to_thread.run_sync(_trash, source)
+            receipt = disposed(call, "trashed", source)
+            if await to_thread.run_sync(source.state) is SourceState.SAME:
+                await keep_receipts({call: receipt})
+            return await to_thread.run_sync(_trash, source, receipt, done_before(call))
         return await to_thread.run_sync(_move(source, self.folder, call.job_id).run)
+
+    @classmethod
+    def undo_refusal(cls, receipt: Data) -> str:
+        """Say that only the system's trash has the file."""
+        known = receipt.get("sha256") or "to" in receipt
+        return "" if known else "it is in this computer's trash: have it restored there"
+
+    @classmethod
+    async def undo_plan(cls, calls: Sequence[Call[Undo]]) -> Sequence[Foreseen]:
+        """Say which files can be moved back, or be had from Hydrus."""
+        moved = [call for call in calls if "to" in call.action.receipt]
+        other = [call for call in calls if "to" not in call.action.receipt]
+        foreseen = dict(zip(moved, await foresee_each(moved, foresee_moved_back), strict=True))
+        foreseen |= zip(other, await foresee_restoring(other, "trashed"), strict=True)
+        return [foreseen[call] for call in calls]
+
+    @classmethod
+    async def undo_set(cls, calls: Sequence[Call[Undo]]) -> None:
+        """Move back what went to a folder; write anew, as Hydrus has it, what went elsewhere.
+
+        What the system has in its trash stays there: where that is, is nobody's to know.
+        """
+        moved = [call for call in calls if "to" in call.action.receipt]
+        await undo_each(moved, moved_back, moving_back)
+        other = [call for call in calls if "to" not in call.action.receipt]
+        await undo_disposal(other, "trashed", _send_to_trash)
 
 
 def _move(source: FileSource, folder: Path, job_id: int) -> Move:
     return Move(source, folder, source.path.name, job_id, gone_will_do=True)
 
 
-def _trash(source: FileSource) -> Outcome:
+def _trash(source: FileSource, receipt: Data, before: Data | None) -> Outcome:
     _refuse_without_trash(source.path)
-    from send2trash import TrashPermissionError, send2trash
-
     with _ONE_AT_A_TIME:
         if (stop := reason_to_stop(source.state(), source)) is not None:
-            return stop
-        try:
-            send2trash(source.path)
-        except OSError as error:
-            text = f"{source.path} cannot be moved to the trash ({error.strerror or error})"
-            if isinstance(error, TrashPermissionError) or error.errno in _NO_TRASH:
-                raise PermanentError(f"{text}: {_INSTEAD}") from error
-            raise TemporaryError(f"{text}: {_INSTEAD}") from error
-    return Outcome.done(
-        "moved to the trash", receipt={"trashed": str(source.path)}, frees_event=True
-    )
+            return replace(stop, receipt=before)
+        _send(source.path)
+    return Outcome.done("moved to the trash", receipt=receipt, frees_event=True)
+
+
+def _send_to_trash(path: Path) -> None:
+    _refuse_without_trash(path)
+    with _ONE_AT_A_TIME:
+        _send(path)
+
+
+def _send(path: Path) -> None:
+    from send2trash import TrashPermissionError, send2trash
+
+    try:
+        send2trash(path)
+    except OSError as error:
+        text = f"{path} cannot be moved to the trash ({error.strerror or error})"
+        if isinstance(error, TrashPermissionError) or error.errno in _NO_TRASH:
+            raise PermanentError(f"{text}: {_INSTEAD}") from error
+        raise TemporaryError(f"{text}: {_INSTEAD}") from error
 
 
 def _refuse_without_trash(path: Path) -> None:

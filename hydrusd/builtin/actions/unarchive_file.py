@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from hydrusd.builtin.actions._changing import MetadataChange, not_here
+from hydrusd.builtin.actions._states_back import inbox_back
+from hydrusd.builtin.actions._taking_back import Change
 from hydrusd.plugin import FileMetadata, HydrusClient, Permission
 
 
@@ -20,6 +22,14 @@ class UnarchiveFile(MetadataChange):
     since_api: ClassVar[int] = 15
     verb: ClassVar[str] = "put into the inbox"
     past: ClassVar[str] = "put into the inbox"
+
+    @classmethod
+    def taking_back(
+        cls, client: HydrusClient, file_hash: str, taken: Mapping[str, Any], state: FileMetadata
+    ) -> tuple[Change | None, Sequence[str]]:
+        """Archive it again."""
+        del client, file_hash
+        return inbox_back(taken, state)
 
     def refusal(self, client: HydrusClient, row: FileMetadata) -> str:
         """Say why it cannot be in the inbox."""

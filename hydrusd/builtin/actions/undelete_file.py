@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field
 
@@ -14,6 +14,8 @@ from hydrusd.builtin.actions._changing import (
     local_domain,
     wrong_domains,
 )
+from hydrusd.builtin.actions._states_back import places_back
+from hydrusd.builtin.actions._taking_back import Change
 from hydrusd.builtin.actions.delete_file import REASON_SINCE_API, SEVERAL_DOMAINS_SINCE_API
 from hydrusd.plugin import Fault, FileMetadata, HydrusClient, Permission
 
@@ -61,6 +63,14 @@ class UndeleteFile(MetadataChange):
     def nothing(self) -> str:
         """Why there may be nothing to do."""
         return "it is not in Hydrus' trash"
+
+    @classmethod
+    def taking_back(
+        cls, client: HydrusClient, file_hash: str, taken: Mapping[str, Any], state: FileMetadata
+    ) -> tuple[Change | None, Sequence[str]]:
+        """Delete it again."""
+        del file_hash
+        return places_back(client, taken, state)
 
     def refusal(self, client: HydrusClient, row: FileMetadata) -> str:
         """Say why it cannot be brought back."""

@@ -20,6 +20,7 @@ class Wait(SetAction):
     """
 
     action: ClassVar[str] = "wait"
+    no_undo: ClassVar[str] = "time does not go back"
     needs_client: ClassVar[bool] = False
     changes_client: ClassVar[bool] = False
 

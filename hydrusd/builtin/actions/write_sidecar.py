@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from hydrusd.builtin.actions._changing import as_list, no_file
 from hydrusd.builtin.actions._exporting import NameTaken, Place, Placed, written_earlier
 from hydrusd.builtin.actions._placing import OnCollision
+from hydrusd.builtin.actions._written_back import foresee_written, undo_written
 from hydrusd.plugin import (
     AnyAction,
     Call,
@@ -33,6 +34,7 @@ from hydrusd.plugin import (
     SetAction,
     TagStatus,
     TemporaryError,
+    Undo,
 )
 
 NOTES_SINCE_API = 27
@@ -135,6 +137,16 @@ class WriteSidecar(SetAction):
         return [
             await _action(call).foresee(call, [rows[h] for h in call.file_hashes]) for call in calls
         ]
+
+    @classmethod
+    async def undo_plan(cls, calls: Sequence[Call[Undo]]) -> Sequence[Foreseen]:
+        """Say which files are as they were written."""
+        return await foresee_written(calls)
+
+    @classmethod
+    async def undo_set(cls, calls: Sequence[Call[Undo]]) -> None:
+        """Remove those that are; write again those that an undo has removed."""
+        await undo_written(calls)
 
     async def write(self, call: Call[SetAction], rows: Sequence[FileMetadata]) -> Outcome:
         """Write the sidecars of one job's files."""

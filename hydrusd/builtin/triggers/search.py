@@ -71,6 +71,7 @@ class Search(Trigger):
 
     trigger: ClassVar[str] = "search"
     shared: ClassVar[bool] = False
+    in_portions: ClassVar[bool] = True
 
     tags: Annotated[tuple[Term | Alternatives, ...], BeforeValidator(_listed)] = Field(
         min_length=1, description="What to search for: a list of terms, or a single one."

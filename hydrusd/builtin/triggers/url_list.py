@@ -68,6 +68,7 @@ class UrlList(Trigger):
     """
 
     trigger: ClassVar[str] = "url_list"
+    in_portions: ClassVar[bool] = True
 
     path: FilePath = Field(description="The list, or a folder of lists.")
     include: tuple[Glob, ...] = Field(

@@ -58,7 +58,7 @@ TEST_AGAIN_SECONDS = 3600.0
 FOLDER = "folder"
 """The name under which is remembered which folder was watched."""
 RAREST_SECONDS = 3600.0
-"""How long the next scan may be put off where hints prove complete and nobody said how often."""
+"""How long a scan may be put off: by its own length, or because hints prove complete."""
 
 
 T = TypeVar("T")
@@ -106,6 +106,7 @@ class WatchFolder(Trigger):
     """
 
     trigger: ClassVar[str] = "watch_folder"
+    in_portions: ClassVar[bool] = True
 
     path: FolderPath = Field(description="The folder to watch.")
     include: tuple[Glob, ...] = Field(
@@ -229,7 +230,8 @@ class _Watch:
             pause = await self._reconcile()
             ended = self._clock.monotonic()
             # Scanning takes at most half of the time, and a tenth where nothing called for it.
-            soonest, latest = ended + (ended - began), ended + pause
+            # A machine that was asleep meanwhile makes a scan look like one of hours.
+            soonest, latest = ended + min(ended - began, RAREST_SECONDS), ended + pause
             while True:
                 self._called = anyio.Event()
                 await self._walk_hinted()
@@ -307,7 +309,7 @@ class _Watch:
             seconds = max(SCAN_SECONDS, min(999 * took, RAREST_SECONDS))
         else:
             seconds = UNRELIABLE_SECONDS
-        return max(seconds, 9 * took)
+        return max(seconds, min(9 * took, RAREST_SECONDS))
 
     def _told(self, pause: float) -> str:
         by = "by the system's hints, and by a scan" if self._how.listens else "by a scan"

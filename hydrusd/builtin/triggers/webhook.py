@@ -24,7 +24,15 @@ import anyio
 from anyio import to_thread
 from pydantic import AfterValidator, Field, StrictBool, model_validator
 
-from hydrusd.plugin import Event, PermanentError, Secret, Size, Trigger, TriggerContext
+from hydrusd.plugin import (
+    CHAIN_HEADER,
+    Event,
+    PermanentError,
+    Secret,
+    Size,
+    Trigger,
+    TriggerContext,
+)
 
 if TYPE_CHECKING:
     from hydrusd.builtin.triggers._listening import Delivery, Reply
@@ -240,8 +248,23 @@ class _Desk:
         query = _fields(delivery.query)
         return Event(
             f"{self._trigger.host}:{self._trigger.port}{delivery.path} {key or uuid.uuid4().hex}",
-            {"webhook": {"path": delivery.path, "query": query, kind: content}, **_named(content)},
+            {
+                "webhook": {"path": delivery.path, "query": query, kind: content},
+                **_named(content),
+                **_chain(delivery.headers.get(CHAIN_HEADER.lower(), "")),
+            },
         )
+
+
+def _chain(text: str) -> dict[str, object]:
+    """Give the rules of this hydrusd that led to the message, where it is from one of them."""
+    try:
+        chain = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(chain, list) or not all(isinstance(name, str) for name in chain):
+        return {}
+    return {"chain": chain}
 
 
 def _content(delivery: Delivery) -> tuple[str, Any]:
