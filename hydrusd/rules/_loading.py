@@ -43,6 +43,8 @@ _TOP = ("client", "clients", "plugins", "allow", "backups", "history", "rules")
 _RULE = ("name", "client", "on", "if", "do", "limits", "enabled")
 _CLIENT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _URL_HINT = "as in http://127.0.0.1:45869"
+# What looks like a space, or like nothing, and is neither to YAML: pasted from a web page.
+_SPECIAL_SPACES = tuple("\u00a0\u2007\u200b\u202f\u3000\ufeff")
 MAX_NAME = 200
 MAX_PLACES_DEPTH = 5
 """How deep in a rule places are kept: ``do``, the step, its action, a parameter, an item."""
@@ -745,6 +747,8 @@ class _Reading:
             if key not in known:
                 place = self._document.key((*path, key))
                 hint = self._problems.suggest(key, known)
+                if key[:1] in _SPECIAL_SPACES:
+                    hint = f"this begins with U+{ord(key[0]):04X}; write plain spaces"
                 self._problems.add(place, f"there is no '{key[:60]}' here", hint)
 
     def _missing(self, raw: dict[str, Any], path: DataPath, key: str, hint: str) -> None:

@@ -430,6 +430,12 @@ _WORDS: tuple[tuple[str, str, str, bool], ...] = (
         True,
     ),
     (
+        r"expected the node content, but found '<stream end>'",
+        "the file ends, and a list or mapping is still open",
+        "' #' begins a comment: text with a # in it needs quotes",
+        False,
+    ),
+    (
         r"expected the node content, but found '(.+?)'",
         "there is nothing in front of this '{}'",
         "put the text in quotes if it is meant as text",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from rules_vocabulary import HEAD
 
@@ -14,6 +16,11 @@ def do(step):
     return rule(f"    on: startup\n    do:\n{step}")
 
 
+CLIENTS = """\
+clients:
+  main: {url: 'http://127.0.0.1:1', access_key: '${env:KEY}'}
+  nas: {url: 'http://127.0.0.1:2', access_key: '${env:KEY}'}
+"""
 # name: (the file, [(line, column, message)])
 BROKEN = {
     "empty": ("", [(0, 0, "the file is empty")]),
@@ -308,11 +315,197 @@ BROKEN = {
         (HEAD + "rules:\n  - nam: x\n").replace("\n", "\r\n"),
         [(5, 5, "there is no 'nam' here"), (5, 5, "'on' is missing"), (5, 5, "'do' is missing")],
     ),
+    "dash_no_space": (
+        HEAD + "rules:\n  -name: r\n    on: startup\n",
+        [(6, 7, "a ':' is not allowed here")],
+    ),
+    "flow_tab": (
+        rule("    on:\tstartup\n    do:\n\t- add_file\n"),
+        [(6, 8, "a tab: YAML is indented with spaces")],
+    ),
+    "block_text": (
+        do("      - add_tags:\n          a:\n            - |\n           short\n"),
+        [(11, 12, "this does not fit what stands above it")],
+    ),
+    "deeper_key": (
+        HEAD + "rules:\n  - name: r\n      on: startup\n",
+        [(6, 9, "a ':' is not allowed here")],
+    ),
+    "brace_open": (
+        rule("    on: {watch_folder: {path: a}\n    do: [add_file]\n"),
+        [(6, 9, "the mapping that begins here is not closed, or a ',' is missing")],
+    ),
+    "anchor_twice": (
+        HEAD + "x-a: &a 1\nx-b: &a 2\nrules: *a\n",
+        [(5, 6, "the name '&a' is used twice")],
+    ),
+    "anchor_text": (
+        HEAD + "rules:\n  - name: &\n",
+        [(5, 11, "text that begins with '&' needs quotes")],
+    ),
+    "number_key": (HEAD + "1: 2\nrules: []\n", [(4, 1, "there is no '1' here")]),
+    "binary_tag": (
+        HEAD + "rules:\n  - name: !!binary aGk=\n    on: startup\n    do: [add_file]\n",
+        [(5, 11, "the tag !!binary cannot be used in a rules file")],
+    ),
+    "int_tag": (
+        rule("    on: startup\n    limits: {per_hour: !!int many}\n    do: [add_file]\n"),
+        [(7, 24, "'many' is not of the kind !!int")],
+    ),
+    "directive": ("%FOO bar\n" + HEAD + "rules: []\n", [(2, 1, "the file should end here")]),
+    "limits_zero": (
+        rule("    on: startup\n    limits: {per_hour: 0}\n    do: [add_file]\n"),
+        [(7, 24, "'per_hour' must be at least 1, not 0")],
+    ),
+    "limits_word": (
+        rule("    on: startup\n    limits: lots\n    do: [add_file]\n"),
+        [(7, 13, "'limits' must be a mapping")],
+    ),
+    "limits_misspelt": (
+        rule("    on: startup\n    limits: {per_our: 3}\n    do: [add_file]\n"),
+        [(7, 14, "there is no 'per_our' here")],
+    ),
+    "history_unit": (
+        HEAD + "history: {keep: 90}\nrules: []\n",
+        [(4, 17, "'keep': 90 has no unit")],
+    ),
+    "history_short": (
+        HEAD + "history: {keep: 3h}\nrules: []\n",
+        [(4, 17, "'keep' must be a day or more")],
+    ),
+    "backups_often": (
+        HEAD + "backups: {every: 5m}\nrules: []\n",
+        [(4, 18, "'every': it must be at least 1h")],
+    ),
+    "backups_many": (
+        HEAD + "backups: {keep: 1000}\nrules: []\n",
+        [(4, 17, "'keep' must be at most 100, not 1000")],
+    ),
+    "clients_both": (
+        HEAD + "clients: {}\nrules: []\n",
+        [(1, 1, "there are 'client' and 'clients'; one of them is too many")],
+    ),
+    "client_name": (
+        "clients:\n  Main One: {url: 'http://a', access_key: '${env:KEY}'}\nrules: []\n",
+        [(2, 3, "'Main One' is no name for a client")],
+    ),
+    "client_of_rule": (
+        CLIENTS + "rules:\n  - name: r\n    client: nsa\n    on: startup\n    do: [add_file]\n",
+        [(6, 13, "there is no client 'nsa'")],
+    ),
+    "client_not_said": (
+        CLIENTS + "rules:\n  - name: r\n    on: startup\n    do: [add_file]\n",
+        [(5, 5, "'client' is missing")],
+    ),
+    "key_short": (
+        "client:\n  url: http://127.0.0.1:1\n  access_key: 0123abcd\nrules: []\n",
+        [(3, 15, "this is not an access key: it has 8 characters")],
+    ),
+    "key_of_nothing": (
+        "client:\n  url: http://127.0.0.1:1\n  access_key: ${env:}\nrules: []\n",
+        [(3, 15, "${env:…} names nothing")],
+    ),
+    "key_kind": (
+        "client:\n  url: http://127.0.0.1:1\n  access_key: ${vault:x}\nrules: []\n",
+        [(3, 15, "there is no kind of secret called 'vault'")],
+    ),
+    "size_negative": (
+        do("      - move_source: {to: a, larger_than: -5}\n"),
+        [(8, 43, "'larger_than' must not be negative")],
+    ),
+    "size_list": (
+        do("      - move_source: {to: a, larger_than: [5]}\n"),
+        [(8, 43, "'larger_than' must be a size")],
+    ),
+    "duration_long": (
+        rule("    on: {watch_folder: {path: a, settle: 40000d}}\n    do: [add_file]\n"),
+        [(6, 42, "'settle' is longer than ten years")],
+    ),
+    "duration_comma": (
+        rule("    on: {watch_folder: {path: a, settle: '1,5s'}}\n    do: [add_file]\n"),
+        [(6, 42, "'settle': '1,5s' is no duration")],
+    ),
+    "fraction": (
+        do("      - move_source: {to: a, attempts: 1.5}\n"),
+        [(8, 40, "'attempts' must be a whole number, not 1.5")],
+    ),
+    "list_empty": (
+        rule(
+            "    on:\n      watch_folder:\n        path: a\n        include:\n    do: [add_file]\n"
+        ),
+        [(9, 17, "'include' must be a list, not empty")],
+    ),
+    "enabled_text": (
+        rule("    on: startup\n    enabled: 'true'\n    do: [add_file]\n"),
+        [(7, 14, "'enabled' must be true or false")],
+    ),
+    "name_long": (
+        HEAD + f"rules:\n  - name: {'x' * 201}\n    on: startup\n    do: [add_file]\n",
+        [(5, 11, "'name' must be one line of at most 200 characters")],
+    ),
+    "name_lines": (
+        HEAD + "rules:\n  - name: |\n      a\n      b\n    on: startup\n    do: [add_file]\n",
+        [(5, 11, "'name' must be one line of at most 200 characters")],
+    ),
+    "allow_unknown": (
+        HEAD + "allow: [add_file]\nrules: []\n",
+        [(4, 9, "this is no action that needs to be allowed")],
+    ),
+    "merge_unknown": (
+        HEAD + "rules: []\n<<: *nothing\n",
+        [(5, 5, "there is no '&nothing' for this '*nothing'")],
+    ),
+    "step_twice": (
+        do("      - move_source: {to: a}\n        move_source: {to: b}\n"),
+        [(9, 9, "'move_source' is here twice: also in line 8, column 9")],
+    ),
+    "behind_a_list": (
+        rule("    on: startup\n    do: [add_file] add_tags\n"),
+        [(7, 20, "this does not fit what stands above it")],
+    ),
+    "colon_in_tag": (
+        do("      - add_tags:\n          a: creator: me\n"),
+        [(9, 21, "a ':' is not allowed here")],
+    ),
+    "behind_a_quote": (
+        HEAD + 'rules:\n  - name: "a" b\n    on: startup\n',
+        [(5, 15, "this does not fit what stands above it")],
+    ),
+    "comment_in_list": (
+        do("      - add_tags: {a: [x, #y]}\n"),
+        [(8, 31, "the file ends, and a list or mapping is still open")],
+    ),
+    "unindented_do": (
+        rule("    on: startup\n    do:\n    add_file:\n"),
+        [(7, 8, "'do' must be a list of steps"), (8, 5, "there is no 'add_file' here")],
+    ),
+    "list_under_on": (
+        rule("    on:\n      - startup\n    do: [add_file]\n"),
+        [(7, 7, "'on' must name a trigger")],
+    ),
+    "special_space": (
+        HEAD + "rules:\n\u00a0\u00a0- name: r\n",
+        [(4, 7, "'rules' must be a list"), (5, 1, "there is no '\xa0\xa0- name' here")],
+    ),
     "at_end": (
         HEAD + "rules:\n  - name: [a\n\n\n",
         [(5, 11, "the list that begins here is not closed, or a ',' is missing")],
     ),
 }
+BROKEN["bomb"] = (
+    "x-a: &a [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n"
+    + "".join(
+        f"x-{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n"
+        for before, name in pairwise("abcdefg")
+    )
+    + f"{HEAD}rules: []\n",
+    [(1, 15, "more than 100,000 values")],
+)
+
+
+def test_there_are_enough_and_all_are_different():
+    assert len(BROKEN) >= 60
+    assert len({text for text, _ in BROKEN.values()}) == len(BROKEN)
 
 
 @pytest.mark.parametrize(("text", "expected"), BROKEN.values(), ids=BROKEN.keys())
@@ -340,6 +533,11 @@ def test_a_broken_file(problems, text, expected):
         ("star", "write '*.jpg' with the quotes"),
         ("braces", 'put the whole text in quotes, as in "{{ file.name }}"'),
         ("backslash", "in double quotes a backslash begins one; write the path in single quotes"),
+        ("comment_in_list", "' #' begins a comment: text with a # in it needs quotes"),
+        ("special_space", "begin each rule with '- name: …'"),
+        ("limits_misspelt", "did you mean 'per_hour'?"),
+        ("client_of_rule", "did you mean 'nas'?"),
+        ("history_short", "as in 90d, or forever"),
         ("plugin", "this is a fault of the plugin that brought it"),
     ],
 )
