@@ -245,6 +245,8 @@ def test_commands(place, url, key, cookie, hydrusd, simulator, monkeypatch, tmp_
 
     sha256 = anyio.run(fill)
     assert hydrusd("check")[0] == 0
+    for form in ("text", "json", "sarif"):
+        hydrusd("check", "--live", "--strict", "--format", form)
     commands = (
         ["info"],
         ["services"],
@@ -275,6 +277,8 @@ def test_commands(place, url, key, cookie, hydrusd, simulator, monkeypatch, tmp_
         rules.write_text(text, encoding="utf-8")
         assert hydrusd("check")[0] == 2
         assert hydrusd("check", "--json")[0] == 2
+        assert hydrusd("check", "--live", "--format", "sarif")[0] == 2
+        assert hydrusd("schema")[0] == 0
         assert hydrusd("api", "info")[0] == 2
     rules.unlink()
     options = ("setup", "--yes", "--url", url, "--rules-file", rules, "--key-file")
