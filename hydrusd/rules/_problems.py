@@ -33,6 +33,12 @@ _SECRETS = (
         r"(?![\"']?\$\{[^}]*\}[\"']?\s*(?:#|,|}|$))(.+)"
     ),
     _KEY,
+    # What a website wants to be sent, written out.
+    re.compile(
+        r"(?i)\b(?:authorization|password|passwd|token|secret|api[-_]?key|cookie)[\"']?\s*[:=]\s*"
+        r"(?![\"']?\$\{)([^,}\]]+)"
+    ),
+    re.compile(r"(?i)\b(?:bearer|basic)\s+(?!\$\{)([^\s,}\]\"']+)"),
     # http://user:password@host
     re.compile(r"://([^@\s]+)@"),
 )

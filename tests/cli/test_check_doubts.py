@@ -274,3 +274,13 @@ def test_sarif_names_file_line_and_column(hydrusd, tmp_path):
     assert place["artifactLocation"]["uri"] == "my%20rules.yaml"
     assert (place["region"]["startLine"], place["region"]["startColumn"]) == (9, 10)
     assert place["region"]["snippet"]["text"] == "    do: [add_fil]"
+
+
+def test_what_looks_like_a_secret_is_covered_in_the_line(hydrusd, tmp_path):
+    headers = "headers: {Authorization: Bearer verysecret, Cookie: 'id=verysecret', X: 1}"
+    text = rule("r", f"do: [http_request: {{url: 'http://a/{{{{ fiel }}}}', {headers}}}]")
+    (tmp_path / "rules.yaml").write_text(HEAD + text, encoding="utf-8")
+    _, _, complaints = hydrusd("check")
+    assert "rules.yaml:5:43: warning: fiel: watch_folder gives no 'fiel'" in complaints
+    assert "verysecret" not in complaints
+    assert "X: 1" in complaints
