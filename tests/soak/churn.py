@@ -48,7 +48,11 @@ if sys.platform == "linux":
         "back\\slash {}.png",
         "x" * 240 + "{:>011}.png",
     ]
-FOLDERS = [*["folder {}"] * 6, "line\nfolder {}" if sys.platform == "linux" else "f {}", "Ordner {}"]
+FOLDERS = [
+    *["folder {}"] * 6,
+    "line\nfolder {}" if sys.platform == "linux" else "f {}",
+    "Ordner {}",
+]
 UNCOUNTED_FOLDERS = [".folder {}", "folder {}.tmp"]
 
 
@@ -56,13 +60,17 @@ def picture(chance):
     """Give a picture that no other one is like, of some hundred to some thousand bytes."""
 
     def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     rows = b"".join(b"\0" + chance.randbytes(12) for _ in range(4))
     return (
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 8, 2, 0, 0, 0))
-        + chunk(b"tEXt", b"Comment\0" + chance.randbytes(chance.choice([20, 200, 3000])).hex().encode())
+        + chunk(
+            b"tEXt", b"Comment\0" + chance.randbytes(chance.choice([20, 200, 3000])).hex().encode()
+        )
         + chunk(b"IDAT", zlib.compress(rows))
         + chunk(b"IEND", b"")
     )

@@ -246,7 +246,9 @@ def growth(resources):
     """
     half = len(resources) // 2
     return {
-        name: tuple(min(getattr(r, name) for r in part) for part in (resources[:half], resources[half:]))
+        name: tuple(
+            min(getattr(r, name) for r in part) for part in (resources[:half], resources[half:])
+        )
         for name in ("descriptors", "threads", "watches", "rss_mb")
     }
 
