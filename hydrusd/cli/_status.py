@@ -244,6 +244,7 @@ def _progress_as_json(rule: RuleProgress) -> dict[str, object]:
         **_columns(rule),
         "scanning": rule.noticing.scanning if rule.noticing else None,
         "later": rule.later,
+        "left": rule.left,
         "per_second": rule.per_second,
         "remaining_seconds": rule.remaining_seconds,
     }

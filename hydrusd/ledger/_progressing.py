@@ -45,7 +45,8 @@ class Noticing:
 class RuleProgress:
     """How many jobs of a rule are where, and how many a second begin.
 
-    ``later`` of the ``queued`` are not due within a minute. ``imported`` and ``known`` count what
+    ``unbegun`` of the ``queued`` have done nothing yet and can at once; ``later`` are those not due
+    within a minute. ``imported`` and ``known`` count what
     its import steps brought to the client, and what that had already; jobs that have not ended
     among them. ``per_second`` is None where there is no telling. ``noticing`` is None
     where its trigger does not count.
@@ -53,6 +54,7 @@ class RuleProgress:
 
     rule: str
     queued: int = 0
+    unbegun: int = 0
     later: int = 0
     settling: int = 0
     imported: int = 0
@@ -66,7 +68,7 @@ class RuleProgress:
     @property
     def left(self) -> int:
         """How many are still to be begun, as far as is known."""
-        return self.queued - self.later + (self.noticing.waiting if self.noticing else 0)
+        return self.unbegun + (self.noticing.waiting if self.noticing else 0)
 
     @property
     def remaining_seconds(self) -> float | None:
@@ -101,8 +103,10 @@ def progress(reader: LedgerReader, now: datetime) -> list[RuleProgress]:
             select(ended.c.rule, ended.c.state, ended.c.jobs)
         ):
             rules.setdefault(rule, {})[kind] = jobs
-        for rule, queued, later, settling in connection.execute(_open(now)):
-            rules.setdefault(rule, {}).update(queued=queued, later=later, settling=settling)
+        for row in connection.execute(_open(now)).mappings():
+            rules.setdefault(row["rule"], {}).update(
+                {state: jobs for state, jobs in row.items() if state != "rule"}
+            )
         # By the name itself SQLite would go through all jobs there ever were, in its order.
         name = job.c.rule.concat("")
         of_dead = select(name, func.count()).where(job.c.state == DEAD).group_by(name)
@@ -122,10 +126,13 @@ def _open(now: datetime) -> Any:
     name = job.c.rule.concat("")
     return (
         select(
-            name,
-            func.sum(case((settling, 0), else_=1)),
-            func.sum(case((settling, 0), (late, 1), else_=0)),
-            func.sum(case((settling, 1), else_=0)),
+            name.label("rule"),
+            func.sum(case((settling, 0), else_=1)).label("queued"),
+            func.sum(case((settling, 0), (late, 0), (job.c.step == 0, 1), else_=0)).label(
+                "unbegun"
+            ),
+            func.sum(case((settling, 0), (late, 1), else_=0)).label("later"),
+            func.sum(case((settling, 1), else_=0)).label("settling"),
         )
         .where(job.c.finished_at.is_(None))
         .group_by(name)
@@ -159,15 +166,18 @@ def rate(by_minute: Mapping[datetime, int], now: datetime) -> float | None:
     rate takes one whole minute at least of going on; None where there is none.
     """
     this = now.replace(second=0, microsecond=0)
-    since = this if by_minute.get(this) else this - MINUTE  # this one may have only just begun
-    while by_minute.get(since - MINUTE) and since - MINUTE > this - MINUTES * MINUTE:
-        since -= MINUTE
-    if not by_minute.get(since - MINUTE):
-        since += MINUTE
-    seconds = (now - since).total_seconds()
+    last = this if by_minute.get(this) else this - MINUTE  # this one may have only just begun
+    if not by_minute.get(last):
+        return None
+    first = last
+    while by_minute.get(first - MINUTE) and this - first < MINUTES * MINUTE:
+        first -= MINUTE
+    if not by_minute.get(first - MINUTE):
+        first += MINUTE
+    seconds = (now - first).total_seconds()
     if seconds < MINUTE.total_seconds():
         return None
-    return sum(jobs for minute, jobs in by_minute.items() if minute >= since) / seconds or None
+    return sum(jobs for minute, jobs in by_minute.items() if minute >= first) / seconds
 
 
 def _seen(connection: Connection) -> Mapping[str, Noticing]:

@@ -35,7 +35,7 @@ SLACK_SECONDS = 20.0
 LULL_EVERY = 400
 LULL_SECONDS = 120.0
 """How long all that lies in the folder may take to arrive."""
-PARTS = 8
+PARTS = 4
 """How often the daemon's resources are looked at."""
 RULES = f"""\
   - name: import all
@@ -138,6 +138,7 @@ class Soak:
             if self.daemon.stop() != 0:
                 self.report.faults.append("the daemon did not stop in good order")
         finally:
+            self.churn.rest()
             self.daemon.close()
             self.client.close()
         return self.report
@@ -222,6 +223,7 @@ class Soak:
             report.faults.append(f"{len(twice)} were sent twice: {twice[:5]}")
         if set(self.client.state()["committed_files"]) != sent.keys():
             report.faults.append("what the client has committed is not what it was sent")
+        report.faults += leaks(report.resources)
         if given_up := self._dead() & model.whole:
             report.faults.append(f"{len(given_up)} whole pictures were given up: {given_up}")
         words = self.daemon.log.read_text(encoding="utf-8", errors="replace")
@@ -238,18 +240,35 @@ class _OverError(Exception):
     """It makes no sense to go on."""
 
 
-def growth(resources):
-    """Give what grew from the first half of the samples to the second: (first, last) by name.
+def leaks(resources):
+    """Say what the process holds more of than it should: nothing, if all is well.
 
-    Descriptors and watches are held against the folders there are, so the leaner half counts:
-    of each half the least, which is what a process holds when it is at rest.
+    Of each half of the samples the least counts, which is what it holds at rest.
     """
+    found = [
+        f"{each.watches} watches on {each.folders} folders after {each.operations} operations"
+        for each in resources
+        if each.watches > each.folders
+    ]
+    for name, (early, late) in trend(resources).items():
+        share, more = _MORE[name]
+        if late > early * (1 + share) + more:
+            found.append(f"{name} grew from {early:g} to {late:g}")
+    return found
+
+
+_MORE = {"descriptors": (0, 3), "threads": (0, 3), "rss_mb": (0.1, 8)}
+"""What the second half may hold more than the first: a share of it, and so many."""
+
+
+def trend(resources):
+    """Give the least of each half of the samples, by name."""
+    if len(resources) < 2:
+        return {}
     half = len(resources) // 2
     return {
-        name: tuple(
-            min(getattr(r, name) for r in part) for part in (resources[:half], resources[half:])
-        )
-        for name in ("descriptors", "threads", "watches", "rss_mb")
+        name: tuple(min(getattr(r, name) for r in p) for p in (resources[:half], resources[half:]))
+        for name in _MORE
     }
 
 
@@ -272,7 +291,7 @@ def main():
     report = play(folder, given.operations, given.seed, _say)
     _say(report.line())
     _say(f"operations: {report.by_kind}")
-    for name, (early, late) in growth(report.resources).items():
+    for name, (early, late) in trend(report.resources).items():
         _say(f"{name}: {early:g} in the first half, {late:g} in the second")
     for fault in report.faults:
         _say(f"  FAULT ({folder} is kept): {fault}")
