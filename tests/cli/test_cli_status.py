@@ -12,6 +12,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from terminals import kill_jobs
 
+from hydrusd.ledger import NewJob, Noticing, PendingEvent, note_noticing
+from hydrusd.ledger._tables import begun
+from hydrusd.model import Event
+
 NASTY = [
     "/inbox/line\nbreak.jpg",
     "/inbox/\x1b[31mred\x1b]0;title\x07.jpg",
@@ -158,9 +162,9 @@ def test_watching_tells_what_has_changed_until_it_is_stopped(terminal, ledger, o
     kill_jobs(ledger, "/inbox/a")
     running = terminal.start("status", "--watch", *options)
     told = '"dead": 1' if options else "Dead letters: 1"
-    terminal.wait_until(lambda: told in running.output)
+    running.wait_for(told)
     kill_jobs(ledger, "/inbox/b")
-    terminal.wait_until(lambda: told.replace("1", "2") in running.output)
+    running.wait_for(told.replace("1", "2"))
     assert running.output.count(told) == (2 if options else 1)
     assert running.stop() == 0
     assert "Traceback" not in running.output

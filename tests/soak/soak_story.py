@@ -25,7 +25,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1] / "crash"))
 
-from churn import Churn, Model
+from churn import Churn, Model, counts
 from stage import ClientProcess, DaemonProcess, Place, wait_until
 
 SETTLE_SECONDS = 0.3
@@ -33,6 +33,7 @@ SCAN_SECONDS = 1.0
 SLACK_SECONDS = 20.0
 """How late a busy machine may be, while it goes on."""
 LULL_EVERY = 400
+SLOW_SECONDS = 4.0
 LULL_SECONDS = 120.0
 """How long all that lies in the folder may take to arrive."""
 PARTS = 4
@@ -165,19 +166,26 @@ class Soak:
         self.churn.rest()
         wanted, began = self.model.present(), time.monotonic()
         try:
-            wait_until(
-                lambda: self.daemon.running() and wanted <= self.sent().keys(),
-                "all has arrived",
-                seconds=LULL_SECONDS,
-            )
+            for seconds in (SLOW_SECONDS, LULL_SECONDS):
+                arrived = lambda: self.daemon.running() and wanted <= self.sent().keys()  # noqa: E731
+                try:
+                    wait_until(arrived, "all has arrived", seconds=seconds)
+                    break
+                except AssertionError:
+                    if seconds == LULL_SECONDS:
+                        raise
+                    self._say(f"slow: {self._lacking(wanted)}; {self.place.states()}")
         except AssertionError as error:
-            lacking = wanted - self.sent().keys()
-            where = [p for p, n in self.churn.nodes.items() if n.sha256 in lacking]
-            self.report.faults.append(f"{error}: {where} after {self.churn.done} operations")
+            lacking = self._lacking(wanted)
+            self.report.faults.append(f"{error}: {lacking} after {self.churn.done} operations")
             raise _OverError from error
         self.model.must |= wanted
         took = time.monotonic() - began
         self.report.slowest_lull_seconds = max(self.report.slowest_lull_seconds, took)
+
+    def _lacking(self, wanted):
+        lacking = wanted - self.sent().keys()
+        return [p for p, n in self.churn.nodes.items() if n.sha256 in lacking and counts(p)]
 
     def _look(self):
         """Have everything come to rest, and measure."""
