@@ -40,7 +40,14 @@ from hydrusd.engine import (
 from hydrusd.errors import ConfigError, HydrusdError, HydrusError, Problem
 from hydrusd.expressions import Expressions
 from hydrusd.hydrus import ClientInfo, HydrusClient
-from hydrusd.ledger import History, Ledger, LedgerReader, LedgerWriter, Listener
+from hydrusd.ledger import (
+    History,
+    Ledger,
+    LedgerReader,
+    LedgerWriter,
+    Listener,
+    forget_noticing,
+)
 from hydrusd.model import FinishedJob
 from hydrusd.plugin import AnyAction, Fault, Trigger
 from hydrusd.plugin.host import PluginHost
@@ -411,6 +418,7 @@ class Daemon:
                 self._clock.now(),
             )
             await writer(Ledger.clear_conditions)
+            await writer(forget_noticing)
             await writer(Ledger.forget_other_views, [source.view for source in book.sources()])
             await self._take_over(clients, writer)
             made = MadeFiles()

@@ -122,12 +122,13 @@ def schema(rules: Path | None, safe_mode: bool) -> None:
 
 @cli.command(epilog=EXIT_CODES)
 @STATE_DIR
+@click.option("--watch", is_flag=True, help="Look again every 2 seconds, until Ctrl-C.")
 @JSON
-def status(state_dir: Path | None, as_json: bool) -> None:
-    """Show what was done, what waits and for what, and what gave up."""
+def status(state_dir: Path | None, watch: bool, as_json: bool) -> None:
+    """Show what was done, how far the rest is, what waits and for what, and what gave up."""
     from hydrusd.cli._status import show_status
 
-    show_status(state_dir, as_json=as_json)
+    show_status(state_dir, as_json=as_json, watch=watch)
 
 
 class _Listing(click.Group):

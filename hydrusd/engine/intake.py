@@ -30,10 +30,12 @@ from hydrusd.ledger import (
     LedgerWriter,
     Memory,
     NewJob,
+    Noticing,
     NotMatched,
     PendingEvent,
     PutBack,
     RunSoFar,
+    note_noticing,
     put_back,
 )
 from hydrusd.model import Event, chain_of
@@ -47,6 +49,8 @@ RUN_GAP_SECONDS = 10.0
 """What a trigger hands over in portions is one run as long as they come so close together…"""
 LONGEST_RUN_SECONDS = 3600.0
 """… and for so long: what never pauses is no single run."""
+COUNT_SECONDS = 2.0
+"""How often at most what a trigger counts is stored."""
 SIGNAL = "signal"
 """The name under which a trigger remembers the last signal that it has dealt with."""
 SIGNALS_AT_ONCE = 256
@@ -81,6 +85,8 @@ class Intake:
         self._state = ""
         self._reports: list[tuple[str, str]] = []
         self._reported = anyio.Event()
+        self._seen: Noticing | None = None
+        self._counted = anyio.Event()
         self.name = f"{source.name} {_describe(source)}".strip()
 
     @property
@@ -277,6 +283,13 @@ class Intake:
         """Say that all is well (again)."""
         self._report("working", detail)
 
+    def counted(self, found: int, waiting: int, *, scanning: bool = False) -> None:
+        """Say how many things were found so far."""
+        seen = Noticing(found, waiting, scanning)
+        if seen != self._seen:
+            self._seen = seen
+            self._counted.set()
+
     def warn(self, message: str) -> None:
         """Say something that does not stop the trigger."""
         log.warning(f"{self._source.name}: {message}", trigger=self.name)
@@ -306,6 +319,7 @@ class Intake:
         """Run the trigger for ever: one that fails is started again, after a while."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._tell, name=f"reports of {self.name}")
+            tasks.start_soon(self._tell_counts, name=f"counts of {self.name}")
             await self._run()
 
     async def _tell(self) -> None:
@@ -313,6 +327,18 @@ class Intake:
         while True:
             await self._reported.wait()
             await self._store_reports()
+
+    async def _tell_counts(self) -> None:
+        """Store what was counted, now and then while it changes: for people, and no promise."""
+        stored = None
+        while True:
+            await self._counted.wait()
+            # A quick scan that finds what the one before has found is over by then.
+            await self._clock.sleep(COUNT_SECONDS)
+            self._counted = anyio.Event()
+            if self._seen is not None and self._seen != stored:
+                stored = self._seen
+                await self._ledger(note_noticing, self.name, self.rules, stored)
 
     async def _run(self) -> None:
         delay = FIRST_RESTART_SECONDS

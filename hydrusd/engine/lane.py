@@ -14,6 +14,7 @@ from __future__ import annotations
 import inspect
 import random
 import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -731,7 +732,10 @@ class Lane:
             steps.append(StepUpdate(item.job.id, _record(item, action, update, outcome)))
         name = done.work[0].job.rule
         began = {name: sum(_is_fresh(item.job) for item in ready)}
-        await self._ledger(Ledger.checkpoint, self._owner, updates, steps, now, began=began)
+        found = Counter((name, kind) for item in ready if (kind := _found(item, rule)))
+        await self._ledger(
+            Ledger.checkpoint, self._owner, updates, steps, now, began=began, found=found
+        )
         for item in ready:
             item.stored = True
         self._settling.entered([u.job_id for u in updates if u.state is JobState.SETTLING])
@@ -854,6 +858,22 @@ def _record(item: _Work, action: str, update: JobUpdate, outcome: Outcome) -> St
 def _is_fresh(job: Job) -> bool:
     """Say whether nothing of a job has begun."""
     return job.step == 0 and not job.steps
+
+
+def _found(item: _Work, rule: CompiledRule | UndoRule | None) -> str:
+    """Say of a file whether this step imported it or found it known; "" where it did neither."""
+    job, outcome = item.job, item.result
+    if (
+        not isinstance(rule, CompiledRule)
+        or outcome is None
+        or outcome.kind is not OutcomeKind.DONE
+        or outcome.receipt is None
+        or not rule.steps[job.step].action_class.imports
+        # Done before, and lost by the client.
+        or any(r.position == job.step and r.outcome is OutcomeKind.DONE for r in job.steps)
+    ):
+        return ""
+    return "imported" if outcome.receipt.get("imported") else "known"
 
 
 def _open(calls: Iterable[Call[AnyAction]]) -> list[Call[AnyAction]]:

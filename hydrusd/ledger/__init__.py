@@ -31,6 +31,14 @@ from hydrusd.ledger._ledger import (
     StepUpdate,
 )
 from hydrusd.ledger._mentioning import made_paths
+from hydrusd.ledger._progressing import (
+    Noticing,
+    RuleProgress,
+    forget_noticing,
+    note_noticing,
+    progress,
+    rate,
+)
 from hydrusd.ledger._pruning import Cursor, Listener, Pruned, Retention
 from hydrusd.ledger._reading import (
     DeadLetter,
@@ -80,6 +88,7 @@ __all__ = [
     "NewUndo",
     "NotMatched",
     "NotTaken",
+    "Noticing",
     "Occasion",
     "OpenJobs",
     "PassedOver",
@@ -91,6 +100,7 @@ __all__ = [
     "Repaired",
     "Retention",
     "RuleCount",
+    "RuleProgress",
     "RunSoFar",
     "RunView",
     "Salvage",
@@ -105,9 +115,13 @@ __all__ = [
     "enqueue_undo",
     "examine",
     "export",
+    "forget_noticing",
     "keep_steps",
     "made_paths",
+    "note_noticing",
+    "progress",
     "put_back",
+    "rate",
     "take_up_undo",
     "waits_for",
 ]

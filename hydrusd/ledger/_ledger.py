@@ -775,10 +775,12 @@ class Ledger(KnownFiles, Pruning):
         now: datetime,
         *,
         began: Mapping[str, int] | None = None,
+        found: Mapping[tuple[str, str], int] | None = None,
     ) -> None:
         """Store how steps ended and where their jobs go next: all of it, or nothing.
 
-        ``began`` says how many jobs of a rule had their first step now.
+        ``began`` says how many jobs of a rule had their first step now; ``found``, by rule and
+        kind (``imported``, ``known``), how many files an import step brought, or found there.
 
         Raises LedgerError where a lease was lost: somebody else has the job now, and what
         this owner knows of it no longer counts.
@@ -796,6 +798,7 @@ class Ledger(KnownFiles, Pruning):
             eventful = self._note_what_happened(connection, updates, steps)
             _count_begun(connection, began or {}, now)
             _count_ended(connection, [u.job_id for u in updates if u.state in _COUNTED])
+            _add_ended(connection, found or {})
             _post(connection, [post for item in updates for post in item.signals], now)
             self._tell_of_endings(
                 connection, [u.job_id for u in updates if u.state in _ENDINGS], now

@@ -132,7 +132,11 @@ class LedgerReader:
         of_some = select(name, state, func.count()).group_by(name, state)
         with self._engine.connect() as connection:
             found = [
-                *connection.execute(select(ended.c.rule, ended.c.state, ended.c.jobs)),
+                *connection.execute(
+                    select(ended.c.rule, ended.c.state, ended.c.jobs).where(
+                        ended.c.state.in_(ENDINGS)
+                    )
+                ),
                 *connection.execute(of_some.where(job.c.finished_at.is_(None))),
                 *connection.execute(of_some.where(job.c.state == DEAD)),
             ]
@@ -142,7 +146,7 @@ class LedgerReader:
         )
 
     @contextmanager
-    def _snapshot(self) -> Iterator[Connection]:
+    def snapshot(self) -> Iterator[Connection]:
         """Connect. What the database says against reading is a LedgerError."""
         try:
             with self._engine.connect() as connection:
@@ -160,13 +164,13 @@ class LedgerReader:
             .where(job.c.lane == lane, job.c.finished_at.is_(None), job.c.run_at <= until)
             .group_by(name)
         )
-        with self._snapshot() as connection:
+        with self.snapshot() as connection:
             rows = connection.execute(statement).all()
         return [OpenJobs(rule, jobs, waits, JobId(oldest)) for rule, jobs, waits, oldest in rows]
 
     def newest_job(self) -> JobId:
         """Give the newest job; 0 where there is none."""
-        with self._snapshot() as connection:
+        with self.snapshot() as connection:
             return JobId(connection.execute(select(func.max(job.c.id))).scalar() or 0)
 
     def ended(self, rule: str, first: JobId, since: datetime) -> dict[JobState, int]:
@@ -176,7 +180,7 @@ class LedgerReader:
             .where(*_of_run(rule, first, since), job.c.state.in_(ENDINGS))
             .group_by(job.c.state)
         )
-        with self._snapshot() as connection:
+        with self.snapshot() as connection:
             return {JobState(state): jobs for state, jobs in connection.execute(statement)}
 
     def files_of(self, rule: str, first: JobId, since: datetime, limit: int) -> list[str]:
@@ -191,7 +195,7 @@ class LedgerReader:
             .order_by(job.c.id.desc())
             .limit(limit)
         )
-        with self._snapshot() as connection:
+        with self.snapshot() as connection:
             return list(connection.execute(statement).scalars())[::-1]
 
     def conditions(self) -> list[LaneStatus]:

@@ -202,7 +202,8 @@ pruned_job = Table(
 )
 
 # How many jobs of a rule ever ended as done or skipped, those included that were pruned since:
-# counting a million rows is too slow for `status`.
+# counting a million rows is too slow for `status`. Beside these states there are two kinds of
+# files, as its import steps found them: `imported` (new to the client) and `known`.
 ended = Table(
     "ended",
     metadata,

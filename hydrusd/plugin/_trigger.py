@@ -122,6 +122,14 @@ class TriggerContext(Protocol):
         """Tell the user that all is well (again)."""
         ...
 
+    def counted(self, found: int, waiting: int, *, scanning: bool = False) -> None:
+        """Tell the user how many things it has found so far, as often as it likes.
+
+        ``waiting`` of them may still change and are not handed over yet. ``scanning``: it is
+        looking at the moment, and there may be more.
+        """
+        ...
+
     def warn(self, message: str) -> None:
         """Tell the user of something that does not stop the trigger."""
         ...

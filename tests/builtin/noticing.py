@@ -47,6 +47,7 @@ class Context:
         self.passed = []
         self.told = []
         self.warnings = []
+        self.counts = []
         self.fail_emits = 0
 
     async def emit(self, events, *, remember=None):
@@ -81,6 +82,9 @@ class Context:
 
     def working(self, detail=""):
         self.told.append(("working", detail))
+
+    def counted(self, found, waiting, *, scanning=False):
+        self.counts.append((found, waiting, scanning))
 
     def warn(self, message):
         self.warnings.append(message)

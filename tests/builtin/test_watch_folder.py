@@ -91,6 +91,9 @@ class Context:
     def working(self, detail=""):
         self.told.append(("working", detail))
 
+    def counted(self, found, waiting, *, scanning=False):
+        self.counts = (found, waiting, scanning)
+
     def warn(self, message):
         self.warnings.append(message)
 

@@ -150,3 +150,18 @@ def test_the_larger_a_folder_the_rarer_its_scans_unless_somebody_said_how_often(
     watch._how = watch_folder._How("", listens=True, complete=True)
     assert watch._pause(took, surprised=False) == pause
     assert watch._pause(0.1, surprised=True) == min(said or 30, 30)
+
+
+async def test_how_many_files_were_found_and_how_many_wait_is_told(root, monkeypatch):
+    monkeypatch.setattr(_looking, "SLICE_ENTRIES", 10)
+    fill(root, 30)
+    fill(root / "below", 25)
+    (root / "unwanted.part").touch()
+    context = Counting()
+    async with watching(root, context=context):
+        assert context.counts[-1] == (55, 55, False)
+        found = [found for found, _, scanning in context.counts if scanning]
+        assert found == sorted(found)
+        assert 0 < found[0] < found[-1]  # while the scan went on
+        await context.until(lambda: len(context.events) == 55)
+        await context.until(lambda: context.counts[-1] == (55, 0, False))

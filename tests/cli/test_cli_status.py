@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import sqlite3
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from terminals import kill_jobs
+
+from hydrusd.ledger import NewJob, Noticing, PendingEvent, note_noticing
+from hydrusd.ledger._tables import begun
+from hydrusd.model import Event
 
 NASTY = [
     "/inbox/line\nbreak.jpg",
@@ -42,8 +47,8 @@ def test_dead_letters_have_their_number_their_file_and_the_reason(hydrusd, ledge
     assert (code, complaints) == (0, "")
     head, title, counts, *dead = printed.splitlines()
     assert head.startswith("hydrusd is not running; ledger ")
-    assert title.split() == ["rule", "ready", "running", "settling", "done", "skipped", "dead"]
-    assert counts.split() == ["import", "all", "1"]
+    assert title.split() == ["rule", "queued", "done", "dead"]
+    assert counts.split() == ["import", "all", "0", "0", "1"]
     assert dead[0] == "Dead letters: 1 (see `hydrusd dead`)"
     assert dead[1].startswith("  1  import all · ")
     assert [line.strip() for line in dead[2:]] == ["/inbox/a.jpg", "Hydrus cannot import it"]
@@ -118,16 +123,70 @@ def test_what_waits_and_for_what_is_told_while_a_daemon_runs(hydrusd, ledger):
     assert "parked" not in hydrusd("status")[1]
 
 
+def at_work(ledger):
+    """A rule that has been at work for three minutes, and sees more."""
+    now = datetime.now(UTC)
+    with ledger.engine.begin() as connection:
+        for ago in (1, 2, 3):
+            minute = (now - timedelta(minutes=ago)).replace(second=0, microsecond=0)
+            connection.execute(begun.insert().values(rule="import all", minute=minute, jobs=6000))
+    ledger.set_condition("client", "hydrus", "connected", "", now)
+    note_noticing(ledger, "watch_folder /inbox", ["import all"], Noticing(9000, 700, scanning=True))
+    verdict = NewJob("import all", "r", "hydrus", True)
+    pending = [PendingEvent(Event(f"{n}", {}), [verdict]) for n in range(300)]
+    ledger.take_in("watch_folder", pending, now)
+
+
+def test_how_far_a_rule_is_how_fast_and_how_long_it_takes(hydrusd, ledger):
+    at_work(ledger)
+    _, printed, _ = hydrusd("status")
+    title, counts, pace = printed.splitlines()[2:]
+    assert title.split() == ["rule", "found", "waiting", "queued", "done", "dead"]
+    assert counts.split() == ["import", "all", "9000", "700", "300", "0", "0"]
+    said = r"import all: (\d+\.\d) a second, 1,000 to go, about (.*), or more: the scan goes on"
+    found = re.fullmatch(said, pace)
+    assert 60 <= float(found[1]) <= 100
+    assert found[2] in {f"{seconds} s" for seconds in range(10, 18)}
+    told = json.loads(hydrusd("status", "--json")[1])["progress"]["import all"]
+    assert told["remaining_seconds"] == pytest.approx(1000 / told["per_second"])
+    assert (told["scanning"], told["left"]) == (True, 1000)
+    ledger.close()  # nobody is at work any more
+    assert hydrusd("status")[1].splitlines()[1:] == [
+        "rule        queued  done  dead",
+        "import all     300     0     0",
+    ]
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_watching_tells_what_has_changed_until_it_is_stopped(terminal, ledger, options):
+    kill_jobs(ledger, "/inbox/a")
+    running = terminal.start("status", "--watch", *options)
+    told = '"dead": 1' if options else "Dead letters: 1"
+    running.wait_for(told)
+    kill_jobs(ledger, "/inbox/b")
+    running.wait_for(told.replace("1", "2"))
+    assert running.output.count(told) == (2 if options else 1)
+    assert running.stop() == 0
+    assert "Traceback" not in running.output
+
+
 def test_json_has_all_of_it(hydrusd, ledger, tmp_path):
     kill_jobs(ledger, NASTY[1])
     ledger.set_condition("client", "hydrus", "waiting", "not there", datetime.now(UTC))
     code, printed, _ = hydrusd("status", "--json")
     found = json.loads(printed)
     assert code == 0
-    assert sorted(found) == ["conditions", "dead", "ledger", "rules", "running"]
+    assert sorted(found) == ["conditions", "dead", "ledger", "progress", "rules", "running"]
     assert found["running"] is True
     assert found["ledger"] == str(tmp_path / "state" / "ledger.sqlite")
     assert found["rules"] == {"import all": {"dead": 1}}
+    assert found["progress"] == {
+        "import all": {
+            "found": None, "waiting": None, "queued": 0, "settling": 0, "imported": 0, "known": 0,
+            "done": 0, "skipped": 0, "dead": 1, "scanning": None, "later": 0, "left": 0,
+            "per_second": None, "remaining_seconds": None,
+        }
+    }  # fmt: skip
     (condition,) = found["conditions"]
     assert datetime.fromisoformat(condition.pop("since")).tzinfo
     assert condition == {

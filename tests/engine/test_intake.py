@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import anyio
 import pytest
@@ -13,11 +14,20 @@ from ruling import EXPRESSIONS, rule_set
 
 from hydrusd.engine import Intake, MadeFiles, OffLimits, Signals, Source
 from hydrusd.engine.compiling import compile_rule
-from hydrusd.ledger import Ledger, LedgerReader, LedgerWriter
+from hydrusd.ledger import (
+    Ledger,
+    LedgerReader,
+    LedgerWriter,
+    Noticing,
+    note_noticing,
+    progress,
+)
 from hydrusd.model import Event
 from hydrusd.plugin import Trigger
 
 pytestmark = pytest.mark.anyio
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 RULES = """
   - name: small
@@ -170,3 +180,42 @@ async def test_an_event_that_is_no_plain_data_fails_its_trigger_and_nothing_else
         await place.until(lambda: place.condition is not None)
         assert "tried again" in place.condition[1]
     assert place.jobs == []
+
+
+async def test_what_is_counted_is_stored_now_and_then_while_it_changes(place, monkeypatch):
+    stored = []
+
+    def noting(ledger, *what):
+        stored.append(what[-1].found)
+        note_noticing(ledger, *what)
+
+    monkeypatch.setattr("hydrusd.engine.intake.note_noticing", noting)
+    passed = []
+
+    async def count(context):
+        for found in range(1, 1001):
+            context.counted(found, 3, scanning=True)
+        context.counted(1000, 3)
+        passed.append("the first scan")
+        await context.clock.sleep(100)
+        context.counted(0, 3, scanning=True)
+        context.counted(1000, 3)
+        passed.append("another one that found the same")
+        await context.clock.sleep(100)
+        context.counted(1000, 0)
+        await anyio.sleep_forever()
+
+    async with place.running(count):
+        await place.until(lambda: len(place.clock._sleepers) == 2)
+        place.clock.move(2)
+        await place.until(lambda: stored == [1000])
+        place.clock.move(100)
+        await place.until(lambda: len(passed) == 2)
+        place.clock.move(102)
+        await place.until(lambda: len(place.clock._sleepers) == 1)
+        place.clock.move(200)
+        await place.until(lambda: len(place.clock._sleepers) == 1 and place.clock.soonest() == 202)
+        place.clock.move(202)
+        await place.until(lambda: len(stored) == 2)
+    seen = {rule.rule: rule.noticing for rule in place.read(lambda r: progress(r, NOW))}
+    assert seen == dict.fromkeys(["all", "small"], Noticing(1000, 0, scanning=False))

@@ -11,6 +11,7 @@ import pytest
 from bench import IMPORT_ONLY, RULE, key_for
 
 from hydrusd.engine.retrying import MAX_ATTEMPTS
+from hydrusd.ledger import progress
 from hydrusd.simulator import DEFAULT_ACCESS_KEY, Fault, FaultKind
 from hydrusd.testing import paint
 
@@ -821,3 +822,18 @@ async def test_a_stop_in_the_middle_costs_no_attempt_and_the_work_is_taken_up_ag
     async with at.running(ODD):
         await at.rest()
     assert {job.state.value for job in at.jobs} == {"done"}
+
+
+async def test_what_was_imported_and_what_was_known_is_counted(bench):
+    at = bench()
+    async with at.running(TWO_RULES):
+        await at.notice("0.png", "1.png")
+        await at.notice("same.png", content=paint("0.png"))
+        await at.notice("broken.png", content=b"this is no picture")
+        await at.rest()
+        counted = at._read(lambda reader: progress(reader, at.clock.now()))
+    # Two rules import each file: one of them finds it there.
+    assert {rule.rule: (rule.imported, rule.known, rule.dead) for rule in counted} == {
+        "import": (2, 1, 1),
+        "tag": (0, 3, 1),
+    }

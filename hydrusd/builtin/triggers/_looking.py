@@ -78,11 +78,13 @@ class Survey:
     """A part of what a walk found, with the digests of its groups of files.
 
     ``listings`` are whole folders; those that are too large to be held have no files there.
+    ``count`` is how many files this part has.
     """
 
     digests: dict[FileGroup, bytes] = field(default_factory=dict)
     listings: dict[str, Listing] = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)
+    count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +230,7 @@ class Looker:
             for listing in found.listings:
                 tally.add(listing.files)
                 count += len(listing.files)
+                survey.count += len(listing.files)
                 if count > MOST_HELD:
                     files = []
                 else:

@@ -368,6 +368,8 @@ class _Watch:
         self._away: str | None = None  # why nothing can be noticed
         self._deaf: str | None = None  # why not all hints come, if it was told
         self._unreadable: set[str] = set()
+        self._found = 0  # in the scan that goes on, or the last one
+        self._scanning = False
         self._unhinted = 0  # files found since the last scan that a hint should have told of
 
     async def run(self) -> None:
@@ -437,7 +439,10 @@ class _Watch:
         surprised, self._unhinted = self._unhinted > 0, 0
         self._folders.clear()
         began = self._clock.monotonic()
+        self._found, self._scanning = 0, True
         unreadable, groups = await self._walk("", hinted=excused or not self._how.complete)
+        self._scanning = False
+        self._tell_counts()
         self._tell_unreadable(unreadable, of_all=True)
         await self._context.forget_gone(groups)
         pause = self._pause(self._clock.monotonic() - began, surprised=surprised)
@@ -519,6 +524,8 @@ class _Watch:
                 if doubt.groups:
                     await self._clear_up(survey, doubt, hinted=hinted)
             if not folder:
+                self._found += survey.count
+                self._tell_counts()
                 # A large tree takes long; what somebody drops meanwhile should not wait for it.
                 await self._walk_hinted()
         return unreadable, groups
@@ -566,6 +573,7 @@ class _Watch:
             self._stirred = anyio.Event()
             await self._take_hints()
             await self._take_due()
+            self._tell_counts()
 
     async def _take_hints(self) -> None:
         hints = self._listener.take()
@@ -616,6 +624,9 @@ class _Watch:
         for source in found:
             source.root_identity = identity
         return found, {source.text for source in found if self._looker.unfinished(source)}
+
+    def _tell_counts(self) -> None:
+        self._context.counted(self._found, len(self._settling), scanning=self._scanning)
 
     # --- both ----------------------------------------------------------------------------
 
