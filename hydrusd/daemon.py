@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, closing, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -28,6 +28,8 @@ from hydrusd.engine import (
     Lane,
     MadeFiles,
     OffLimits,
+    Plan,
+    Planner,
     Progress,
     Pruner,
     RuleBook,
@@ -37,7 +39,14 @@ from hydrusd.engine import (
 from hydrusd.errors import ConfigError, HydrusdError, HydrusError, Problem
 from hydrusd.expressions import Expressions
 from hydrusd.hydrus import ClientInfo, HydrusClient
-from hydrusd.ledger import History, Ledger, LedgerReader, LedgerWriter, Listener
+from hydrusd.ledger import (
+    History,
+    Ledger,
+    LedgerReader,
+    LedgerWriter,
+    Listener,
+    open_to_look,
+)
 from hydrusd.model import FinishedJob
 from hydrusd.plugin import AnyAction, Fault, Trigger
 from hydrusd.plugin.host import PluginHost
@@ -170,7 +179,9 @@ def _unchecked(_: str) -> None:
     """Take a text for right."""
 
 
-def make_client(spec: ClientSpec, clock: Clock | None = None) -> HydrusClient:
+def make_client(
+    spec: ClientSpec, clock: Clock | None = None, *, read_only: bool = False
+) -> HydrusClient:
     """Make the client that a rules file asks for. Raises ConfigError for what it refuses."""
     return HydrusClient(
         spec.url,
@@ -182,6 +193,7 @@ def make_client(spec: ClientSpec, clock: Clock | None = None) -> HydrusClient:
         tls_fingerprint=spec.tls_fingerprint,
         transfer=spec.transfer,
         path_map=spec.path_map,
+        read_only=read_only,
     )
 
 
@@ -515,6 +527,47 @@ class Daemon:
         if self._configuration.host.has_observers:
             for failure in self._configuration.host.job_finished(entry):
                 log.error(f"an observer failed: {failure}")
+
+
+async def make_plan(
+    configuration: Configuration,
+    state_dir: Path,
+    *,
+    rules: Collection[str] = (),
+    subjects: Sequence[str] = (),
+    clock: Clock | None = None,
+) -> Plan:
+    """Find out what a run would do, by looking only: nothing is written anywhere.
+
+    ``rules`` are names, ``subjects`` paths and URLs; without them it is about all. Raises
+    ConfigError for a rule that there is not, and LedgerError for a ledger that cannot be read.
+    """
+    clock = clock or SystemClock()
+    book = RuleBook(configuration.rules, configuration.vocabulary, configuration.expressions)
+    if unknown := sorted(set(rules) - book.revisions.keys()):
+        known = ", ".join(repr(name) for name in book.revisions)
+        file = str(configuration.rules.file)
+        message = f"there is no rule {unknown[0]!r} that is enabled"
+        raise ConfigError([Problem(file, 0, 0, message, f"there are {known}")])
+    ledger = open_to_look(state_dir / LEDGER_FILE)
+    try:
+        async with AsyncExitStack() as open_clients:
+            writer, waits = LedgerWriter(ledger), dict[str, str]()
+            stores = Stores(OffLimits(state_dir), writer)
+            clients: dict[str, HydrusClient] = {}
+            for name, spec in configuration.rules.clients.items():
+                client = make_client(spec, clock, read_only=True)
+                clients[name] = await open_clients.enter_async_context(client)
+                await stores.recall(name)
+                try:
+                    waits |= reasons_to_park(book, name, client, await client.connect())
+                    await stores.look_only(name, client, spec.path_map)
+                except HydrusError as error:
+                    waits |= dict.fromkeys(book.revisions_on(name), str(error))
+            planner = Planner(book, clients, writer, clock, stores.off_limits, waits)
+            return await planner.plan(rules, subjects)
+    finally:
+        ledger.close()
 
 
 def live_problems(rule: CompiledRule, client: HydrusClient) -> Iterator[Problem]:

@@ -30,6 +30,7 @@ from hydrusd.ledger._ledger import (
     RunSoFar,
     StepUpdate,
 )
+from hydrusd.ledger._looking import open_to_look
 from hydrusd.ledger._mentioning import made_paths
 from hydrusd.ledger._pruning import Cursor, Listener, Pruned, Retention
 from hydrusd.ledger._reading import (
@@ -107,6 +108,7 @@ __all__ = [
     "export",
     "keep_steps",
     "made_paths",
+    "open_to_look",
     "put_back",
     "take_up_undo",
     "waits_for",
