@@ -14,7 +14,7 @@ from sqlalchemy.pool import StaticPool
 
 from hydrusd.ledger._ledger import Ledger
 from hydrusd.ledger._migrating import migrate, require_head
-from hydrusd.ledger._sqlite import open_engine
+from hydrusd.ledger._sqlite import has_been_left_open, open_engine
 
 
 def open_to_look(path: Path) -> Ledger:
@@ -29,9 +29,7 @@ def open_to_look(path: Path) -> Ledger:
         with engine.begin() as connection:
             migrate(connection)
         return Ledger(engine, None)
-    # A daemon that has it open, or died with it open, has left its log beside it.
-    alone = not path.with_name(f"{path.name}-wal").exists()
-    engine = open_engine(path, writes=False, alone=alone)
+    engine = open_engine(path, writes=False, alone=not has_been_left_open(path))
     try:
         with engine.connect() as connection:
             require_head(connection)
