@@ -135,7 +135,7 @@ def fate(step: Prediction) -> str:
         return "skipped"
     if not foreseen.changes:
         return "nothing to do"
-    return "sources to dispose of" if step.action.disposes else "to do"
+    return "to dispose of" if step.action.disposes else "to do"
 
 
 def _some(count: int, noun: str) -> str:

@@ -25,6 +25,11 @@ KINDS = ("new", "twin", "known", "tagged", "deleted", "refused", "small")
 TWINS = ("new", "twin")
 
 
+def my_tags(project):
+    services = project.ask("/get_services")["local_tags"]
+    return next(service["service_key"] for service in services if service["name"] == "my tags")
+
+
 def fill(project, count):
     """Drop so many files of each kind."""
     for number in range(count):
@@ -40,8 +45,7 @@ def fill(project, count):
                     project.drop(name)
                     if kind == "tagged":
                         keys = ["from:inbox", f"name:{kind}-{number}"][: 1 + number % 2]
-                        service = project.ask("/get_services")["local_tags"][0]["service_key"]
-                        tags = {service: keys}
+                        tags = {my_tags(project): keys}
                         project.tell("/add_tags/add_tags", hash=sha256, service_keys_to_tags=tags)
                     if kind == "deleted":
                         project.tell("/add_files/delete_files", hash=sha256)
@@ -91,7 +95,9 @@ def compare(project, plan):
         if job.state is JobState.DONE and kind not in TWINS:
             diff = plan_.steps[1].foreseen.diff
             assert sorted(d[2:] for d in diff if d[0] == "+") == added(steps["add_tags"])
+            there = sum(each.startswith("= ") for each in diff)
             assert len(diff) == 2
+            assert there == (0 if kind != "tagged" else 1 + int(name[-5]) % 2)
         disposed = not (project.folder / "inbox" / name).exists()
         assert any(s.action.disposes and s.foreseen.changes for s in plan_.steps) is disposed
     assert sorted(statuses.pop(0)) == sorted(statuses.pop(1))
@@ -154,8 +160,8 @@ def test_what_each_trigger_would_notice(project, monkeypatch):
     monkeypatch.setenv("HOOK_SECRET", "a secret that is long enough")
     project = project({"rules.yaml": PROSPECTS, "urls.txt": "https://a.example/1 x, y\nnonsense\n"})
     sha256 = project.seed("a.jpg")
-    service = project.ask("/get_services")["local_tags"][0]["service_key"]
-    project.tell("/add_tags/add_tags", hash=sha256, service_keys_to_tags={service: ["red"]})
+    tags = {my_tags(project): ["red"]}
+    project.tell("/add_tags/add_tags", hash=sha256, service_keys_to_tags=tags)
     plan = plan_of(project)
     told = {trigger.rules[0]: trigger for trigger in plan.triggers}
     [url] = told["urls"].jobs
