@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, closing, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -29,6 +29,8 @@ from hydrusd.engine import (
     Lane,
     MadeFiles,
     OffLimits,
+    Plan,
+    Planner,
     Progress,
     Pruner,
     RuleBook,
@@ -47,6 +49,7 @@ from hydrusd.ledger import (
     LedgerWriter,
     Listener,
     forget_noticing,
+    open_to_look,
 )
 from hydrusd.model import FinishedJob
 from hydrusd.plugin import AnyAction, Fault, Trigger
@@ -207,7 +210,9 @@ def _unchecked(_: str) -> None:
     """Take a text for right."""
 
 
-def make_client(spec: ClientSpec, clock: Clock | None = None) -> HydrusClient:
+def make_client(
+    spec: ClientSpec, clock: Clock | None = None, *, read_only: bool = False
+) -> HydrusClient:
     """Make the client that a rules file asks for. Raises ConfigError for what it refuses."""
     return HydrusClient(
         spec.url,
@@ -219,6 +224,7 @@ def make_client(spec: ClientSpec, clock: Clock | None = None) -> HydrusClient:
         tls_fingerprint=spec.tls_fingerprint,
         transfer=spec.transfer,
         path_map=spec.path_map,
+        read_only=read_only,
     )
 
 
@@ -558,6 +564,47 @@ class Daemon:
 def errors_among(problems: Iterable[Problem]) -> list[Problem]:
     """Leave out what is only doubted or told."""
     return [problem for problem in problems if problem.severity == "error"]
+
+
+async def make_plan(
+    configuration: Configuration,
+    state_dir: Path,
+    *,
+    rules: Collection[str] = (),
+    subjects: Sequence[str] = (),
+    clock: Clock | None = None,
+) -> Plan:
+    """Find out what a run would do, by looking only: nothing is written anywhere.
+
+    ``rules`` are names, ``subjects`` paths and URLs; without them it is about all. Raises
+    ConfigError for a rule that there is not, and LedgerError for a ledger that cannot be read.
+    """
+    clock = clock or SystemClock()
+    book = RuleBook(configuration.rules, configuration.vocabulary, configuration.expressions)
+    if unknown := sorted(set(rules) - book.revisions.keys()):
+        known = ", ".join(repr(name) for name in book.revisions)
+        file = str(configuration.rules.file)
+        message = f"there is no rule {unknown[0]!r} that is enabled"
+        raise ConfigError([Problem(file, 0, 0, message, f"there are {known}")])
+    ledger = open_to_look(state_dir / LEDGER_FILE)
+    try:
+        async with AsyncExitStack() as open_clients:
+            writer, waits = LedgerWriter(ledger), dict[str, str]()
+            stores = Stores(OffLimits(state_dir), writer)
+            clients: dict[str, HydrusClient] = {}
+            for name, spec in configuration.rules.clients.items():
+                client = make_client(spec, clock, read_only=True)
+                clients[name] = await open_clients.enter_async_context(client)
+                await stores.recall(name)
+                try:
+                    waits |= reasons_to_park(book, name, client, await client.connect())
+                    await stores.look_only(name, client, spec.path_map)
+                except HydrusError as error:
+                    waits |= dict.fromkeys(book.revisions_on(name), str(error))
+            planner = Planner(book, clients, writer, clock, stores.off_limits, waits)
+            return await planner.plan(rules, subjects)
+    finally:
+        ledger.close()
 
 
 def live_problems(rule: CompiledRule, client: HydrusClient) -> Iterator[Problem]:

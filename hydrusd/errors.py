@@ -173,6 +173,10 @@ class HydrusFailed(HydrusError):
     """The client failed at it, or answered nonsense: worth another try, later."""
 
 
+class WriteRefused(HydrusError):
+    """The request could change something, and this client was made only to look. Never sent."""
+
+
 class VersionTooOld(HydrusError):
     """The client's API version cannot do that. Raised before anything is sent."""
 

@@ -121,6 +121,39 @@ def schema(rules: Path | None, safe_mode: bool) -> None:
 
 
 @cli.command(epilog=EXIT_CODES)
+@click.argument("subjects", nargs=-1, metavar="[RULES] [PATH|URL]...")
+@click.option("--rule", "names", multiple=True, help="Only this rule; may be repeated.")
+@click.option("--all", "everything", is_flag=True, help="Show every item, however many.")
+@STATE_DIR
+@SAFE_MODE
+@JSON
+def plan(
+    subjects: tuple[str, ...],
+    names: tuple[str, ...],
+    everything: bool,
+    state_dir: Path | None,
+    safe_mode: bool,
+    as_json: bool,
+) -> None:
+    """Show what `hydrusd run` would do now, and change nothing, anywhere.
+
+    Looks at folders, lists and the Hydrus client, and says of each file what would be imported,
+    tagged and disposed of. With a PATH (a file or a folder) or a URL it is about these alone,
+    also where they are known already. RULES is a file that ends in .yaml or .yml.
+    """
+    from hydrusd.cli._plan import show_plan
+
+    show_plan(
+        subjects,
+        names,
+        everything=everything,
+        state_dir=state_dir,
+        safe_mode=safe_mode,
+        as_json=as_json,
+    )
+
+
+@cli.command(epilog=EXIT_CODES)
 @STATE_DIR
 @click.option("--watch", is_flag=True, help="Look again every 2 seconds, until Ctrl-C.")
 @JSON

@@ -1,4 +1,4 @@
-"""The engine: intake, matching, lanes, settling, retrying."""
+"""The engine: intake, matching, lanes, settling, retrying, planning."""
 
 from hydrusd.engine.backing_up import BackingUp
 from hydrusd.engine.checking import DataPath, doubts_about, doubts_between
@@ -7,6 +7,7 @@ from hydrusd.engine.intake import Intake
 from hydrusd.engine.lane import Lane
 from hydrusd.engine.made_files import MadeFiles
 from hydrusd.engine.off_limits import OffLimits
+from hydrusd.engine.planning import Plan, PlannedJob, PlannedTrigger, Planner, Prediction
 from hydrusd.engine.progress import Progress
 from hydrusd.engine.pruning import Pruner, retention
 from hydrusd.engine.rulebook import RuleBook, Source
@@ -22,8 +23,13 @@ __all__ = [
     "Lane",
     "MadeFiles",
     "OffLimits",
+    "Plan",
+    "PlannedJob",
     "PlannedStep",
+    "PlannedTrigger",
     "PlannedUndo",
+    "Planner",
+    "Prediction",
     "Progress",
     "Pruner",
     "RuleBook",

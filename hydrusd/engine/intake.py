@@ -108,16 +108,19 @@ class Intake:
         self, events: Sequence[Event], *, remember: Mapping[str, object] | None = None
     ) -> None:
         """Store events with the verdict of each listening rule; wake the lane."""
+        await self._take_in(await self.judged(events), remember)
+
+    async def judged(self, events: Sequence[Event]) -> list[PendingEvent]:
+        """Give events with the verdict of each listening rule. Reads; stores nothing."""
         refused = await self._off_limits_among(events)
         led_to = await self._led_to(events)
         back = await self._put_back_among(events)
-        pending = [
+        return [
             PendingEvent(event, self._refusals(refused[event.key]))
             if event.key in refused
             else self._judged(event, led_to.get(event.key, ()), back.get(event.key))
             for event in events
         ]
-        await self._take_in(pending, remember)
 
     async def _put_back_among(self, events: Sequence[Event]) -> dict[str, PutBack]:
         """Give the keys of events about files that were put where they are to undo something."""

@@ -42,19 +42,34 @@ class Stores:
         self, name: str, client: HydrusClient, path_map: Sequence[tuple[str, str]]
     ) -> None:
         """Ask a client, where it can be asked. ``path_map`` has folders as here and as there."""
+        folders = await self.asked(name, client, path_map)
+        if folders is None or folders == self._known.get(name):
+            return
+        self._known[name] = folders
+        await self._ledger(Ledger.remember, OFF_LIMITS, Memory(name, {"folders": folders}))
+        await to_thread.run_sync(self.off_limits.claim, name, folders)
+
+    async def look_only(
+        self, name: str, client: HydrusClient, path_map: Sequence[tuple[str, str]]
+    ) -> None:
+        """Do the same, and remember nothing."""
+        folders = await self.asked(name, client, path_map)
+        if folders is not None:
+            await to_thread.run_sync(self.off_limits.claim, name, folders)
+
+    async def asked(
+        self, name: str, client: HydrusClient, path_map: Sequence[tuple[str, str]]
+    ) -> dict[str, list[str]] | None:
+        """Give the folders and what is in them; None where the client does not say."""
         try:
             locations = await client.local_file_storage_locations()
         except HydrusError as error:
             log.debug("where the client keeps its files is not known", lane=name, error=str(error))
-            return
+            return None
         to_here = PathMap([(there, here) for here, there in path_map])
         folders: dict[str, list[str]] = {}
         for each in locations:
             for path in (each.path, to_here.translated(each.path)):
                 if path is not None:
                     folders[path] = sorted(each.prefixes)
-        if folders == self._known.get(name):
-            return
-        self._known[name] = folders
-        await self._ledger(Ledger.remember, OFF_LIMITS, Memory(name, {"folders": folders}))
-        await to_thread.run_sync(self.off_limits.claim, name, folders)
+        return folders

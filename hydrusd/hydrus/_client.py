@@ -72,6 +72,9 @@ class HydrusClient(
     them, for a client in a container or beside the same network storage; each side is
     written as its own system does. With a map, no path is told that it does not cover.
 
+    A client that is ``read_only`` sends nothing that could change anything: such calls raise
+    WriteRefused, whoever makes them.
+
     Raises ConfigError for settings that cannot be used.
 
     Every call raises a HydrusError where it did not end well: HydrusUnavailable (away,
@@ -92,12 +95,14 @@ class HydrusClient(
         tls_fingerprint: str | None = None,
         transfer: TransferMode = "bytes",
         path_map: Sequence[tuple[str, str]] = (),
+        read_only: bool = False,
     ) -> None:
         self._wire = Wire(
             url,
             timeout_seconds=timeout_seconds,
             transport=transport,
             security=Security(allow_plain_http, tls_ca_file, tls_fingerprint),
+            read_only=read_only,
         )
         self._transfer = Transfer(transfer, path_map, this_machine=self._wire.is_this_machine)
         self._session = Session(self._wire, access_key, clock or SystemClock())

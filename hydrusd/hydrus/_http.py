@@ -24,7 +24,7 @@ import anyio
 import httpx
 
 from hydrusd import __version__
-from hydrusd.errors import HydrusFailed, HydrusUnavailable, RequestRejected
+from hydrusd.errors import HydrusFailed, HydrusUnavailable, RequestRejected, WriteRefused
 from hydrusd.redaction import redact, register
 
 from ._tls import Security, is_this_machine
@@ -42,6 +42,10 @@ _HOW_TO_TRUST = (
 
 # All but what `quote` leaves alone, which is nearly all of what is sent: hashes.
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.~-]+")
+
+# All that is asked by GET only looks, but for this, which has the client's user asked.
+_WRITES_BY_GET = frozenset({"/request_new_permissions"})
+_LOOKS_BY_POST = frozenset({"/add_files/generate_hashes"})
 
 # Failures before a single byte of the request left this machine.
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
@@ -157,7 +161,9 @@ class Wire:
         timeout_seconds: float,
         transport: Transport | None,
         security: Security,
+        read_only: bool = False,
     ) -> None:
+        self._read_only = read_only
         parts = urlsplit(url.strip())
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError(f"not the address of a Hydrus client: {redact(url)!r}")
@@ -193,8 +199,16 @@ class Wire:
     async def send(self, request: Request) -> Answer:
         """Send the request and give the whole answer, whatever its status.
 
-        Raises HydrusUnavailable where no whole answer came.
+        Raises HydrusUnavailable where no whole answer came, and WriteRefused where a request
+        could change something and nothing may be changed.
         """
+        # Here and nowhere above: whatever way a request took, it comes by.
+        if self._read_only and not _only_looks(request):
+            raise WriteRefused(
+                "this would change something in Hydrus, and now is only looked",
+                method=request.method,
+                path=request.path,
+            )
         async with self._turns:
             try:
                 response = await self._transport.handle_async_request(self._build(request))
@@ -264,6 +278,12 @@ class Wire:
             method=request.method,
             path=request.path,
         )
+
+
+def _only_looks(request: Request) -> bool:
+    if request.method == "GET":
+        return request.path not in _WRITES_BY_GET
+    return request.method == "POST" and request.path in _LOOKS_BY_POST
 
 
 async def _received(response: httpx.Response, sink: Sink | None) -> Answer:

@@ -30,6 +30,7 @@ from hydrusd.ledger._ledger import (
     RunSoFar,
     StepUpdate,
 )
+from hydrusd.ledger._looking import open_to_look
 from hydrusd.ledger._mentioning import made_paths
 from hydrusd.ledger._progressing import (
     Noticing,
@@ -119,6 +120,7 @@ __all__ = [
     "keep_steps",
     "made_paths",
     "note_noticing",
+    "open_to_look",
     "progress",
     "put_back",
     "rate",

@@ -38,14 +38,15 @@ def unhurried(engine: Engine) -> Engine:
     return engine.execution_options(**{SYNCHRONOUS: "NORMAL"})
 
 
-def open_engine(path: Path, *, writes: bool) -> Engine:
+def open_engine(path: Path, *, writes: bool, alone: bool = False) -> Engine:
     """Open the file. The engine has one connection, to be used by one thread at a time.
 
-    Whatever SQLite says against a statement is a LedgerError.
+    Whatever SQLite says against a statement is a LedgerError. ``alone`` says that nobody writes
+    meanwhile: then reading leaves nothing beside the file, which it does otherwise.
     """
 
     def connect() -> sqlite3.Connection:
-        mode = "rwc" if writes else "ro"
+        mode = "rwc" if writes else "ro&immutable=1" if alone else "ro"
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={mode}",
             uri=True,

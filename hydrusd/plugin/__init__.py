@@ -9,6 +9,7 @@ from hydrusd.errors import (
     RequestRejected,
     TemporaryError,
     VersionTooOld,
+    WriteRefused,
 )
 from hydrusd.fetching import AnswerLost, HttpReply, fetch
 from hydrusd.file_groups import (
@@ -82,7 +83,7 @@ from hydrusd.plugin._action import (
 from hydrusd.plugin._cookies import CookieAction, FoundCookies, cookie_expiry
 from hydrusd.plugin._mounts import FolderIdentity, Mount, mount_of
 from hydrusd.plugin._source import FILE_NAMES, FileSource, SourceState
-from hydrusd.plugin._trigger import Doubt, Signal, Trigger, TriggerContext
+from hydrusd.plugin._trigger import Doubt, Prospect, Signal, Trigger, TriggerContext
 from hydrusd.plugin._websites import HeaderText, WebDomains, WebSite, covers, header_text
 from hydrusd.plugin.hookspecs import hookimpl
 from hydrusd.redaction import redact
@@ -144,6 +145,7 @@ __all__ = [
     "Permission",
     "PermissionMissing",
     "Popup",
+    "Prospect",
     "Relation",
     "RenderFormat",
     "RequestRejected",
@@ -169,6 +171,7 @@ __all__ = [
     "VersionTooOld",
     "WebDomains",
     "WebSite",
+    "WriteRefused",
     "WrongFileError",
     "clean_tag",
     "cookie_expiry",

@@ -52,11 +52,26 @@ class Foreseen:
     """What a step would do to one item, as far as looking can tell.
 
     ``values`` are what later steps would see. ``changes`` is False where nothing would change.
+    ``outcome`` is how the step would end: after SKIPPED and DEAD no later step would run. ``diff``
+    are lines that show the change: what comes begins with ``+ ``, what goes with ``- ``, and what
+    was asked for and is so already with ``= ``.
     """
 
     detail: str
     changes: bool = True
     values: Data = field(default_factory=dict)
+    outcome: OutcomeKind = OutcomeKind.DONE
+    diff: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> Foreseen:
+        """Foresee that nothing would change, because the step would end like this."""
+        return cls(outcome.detail, False, outcome.values, outcome.kind)
+
+    @classmethod
+    def dead(cls, detail: str) -> Foreseen:
+        """Foresee a dead letter."""
+        return cls(detail, changes=False, outcome=OutcomeKind.DEAD)
 
 
 class AnyAction(BaseModel):

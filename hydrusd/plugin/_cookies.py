@@ -171,7 +171,7 @@ class CookieAction(Action):
                     cast("Call[Action]", call)
                 )
             except ActionError as error:
-                foreseen.append(Foreseen(str(error), changes=False))
+                foreseen.append(Foreseen.dead(str(error)))
             else:
                 values = changes.values(call.clock.now())
                 foreseen.append(Foreseen(changes.summary, changes.any, values))

@@ -40,6 +40,14 @@ class Doubt:
     token: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """What a trigger would notice if it looked now, and what there is to say about it."""
+
+    events: Sequence[Event] = ()
+    detail: str = ""
+
+
 class TriggerContext(Protocol):
     """What a running trigger can ask of the engine."""
 
@@ -196,6 +204,16 @@ class Trigger(BaseModel):
         """
         del path
         return None
+
+    async def preview(self, context: TriggerContext) -> Prospect:
+        """Say what it would notice now, for `hydrusd plan`. Looks once, waits for nothing.
+
+        The same events as ``run`` would hand over, with the same keys; those that ``unseen`` does
+        not give may be left out. What would store something raises here, and so does what the
+        client would change by. The default is for what nobody can know.
+        """
+        del context
+        return Prospect(detail="what it will notice cannot be foreseen")
 
     async def run(self, context: TriggerContext) -> None:
         """Notice things until cancelled. An exception restarts the trigger after a while."""

@@ -19,6 +19,7 @@ COMMANDS = [
     "explain",
     "fire",
     "ledger",
+    "plan",
     "run",
     "runs",
     "setup",

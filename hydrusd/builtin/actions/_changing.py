@@ -349,7 +349,7 @@ class FileChange(TakesBack, Generic[Row]):
         mine = [rows[h] for h in item.hashes]
         client = item.call.client
         if objection := self.objection(mine):
-            return Foreseen(f"would become a dead letter: {objection}", changes=False)
+            return Foreseen.dead(f"would become a dead letter: {objection}")
         due = sum(self.differs(client, row) for row in mine)
         if due:
             return Foreseen(f"would {self.verb} {due} file{'s' if due > 1 else ''}")

@@ -65,7 +65,7 @@ async def foresee_all(
         try:
             return look(call)
         except PermanentError as error:
-            return Foreseen(f"would fail: {error}", changes=False)
+            return Foreseen.dead(f"would fail: {error}")
 
     return await to_thread.run_sync(lambda: [look_safely(call) for call in calls])
 
@@ -73,7 +73,7 @@ async def foresee_all(
 def disposal(source: FileSource, verb: str) -> Foreseen:
     """Say what a step would do that only wants the file gone."""
     if (stop := reason_to_stop(source.state(), source)) is not None:
-        return Foreseen(stop.detail, changes=False)
+        return Foreseen.of(stop)
     return Foreseen(f"would {verb} {source.path}")
 
 

@@ -57,6 +57,11 @@ class Wish(ABC):
         Raises PermanentError for a file that can never become what is wanted.
         """
 
+    def diff(self, state: State) -> Sequence[str]:
+        """Show what of it a file has, and what it would get or lose; see ``Foreseen``."""
+        del state
+        return ()
+
 
 class FileEdit(TakesBack):
     """What actions share that edit what Hydrus knows about files."""
@@ -151,15 +156,18 @@ class FileEdit(TakesBack):
             if not call.file_hashes:
                 return Foreseen(f"would {cls.verb} the file that the steps before it name")
             needs = _needs(wish, call.file_hashes, states)
+            only = states[call.file_hashes[0]] if states and len(call.file_hashes) == 1 else None
+            diff = wish.diff(only) if only is not None else ()
         except (PermanentError, RequestRejected) as error:
-            return Foreseen(f"would become a dead letter: {error}", changes=False)
+            return Foreseen.dead(f"would become a dead letter: {error}")
         if not needs:
-            return Foreseen(f"nothing to do: {wish.nothing}", changes=False)
+            return Foreseen(f"nothing to do: {wish.nothing}", changes=False, diff=diff)
         counts: dict[str, int] = {}
         for change in needs.values():
             counts[change.words()] = counts.get(change.words(), 0) + 1
         unseen = "" if states is not None else " (the access key may not look what is there)"
-        return Foreseen(f"would change: {told(counts, len(call.file_hashes))}{unseen}")
+        words = f"would change: {told(counts, len(call.file_hashes))}{unseen}"
+        return Foreseen(words, diff=diff)
 
 
 class _Wishes:

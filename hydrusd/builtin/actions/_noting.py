@@ -140,6 +140,13 @@ class NotesWanted(Wish):
         )
         return NewNotes(file_hash, lacking, self.merge) if lacking else None
 
+    def diff(self, state: FileMetadata) -> Sequence[str]:
+        """Show each note by its name."""
+        return [
+            f"{'+' if self._is_lacking(state.notes, name, text) else '='} note {name}"
+            for name, text in self.notes
+        ]
+
     def _is_lacking(self, has: Mapping[str, str], name: str, text: str) -> bool:
         there = {other: _bare(old) for other, old in has.items()}
         new = _bare(text)
@@ -170,6 +177,10 @@ class NotesUnwanted(Wish):
         """Leave out what is not there."""
         there = tuple(name for name in self.names if state is None or name in state.notes)
         return NotesGone(file_hash, there) if there else None
+
+    def diff(self, state: FileMetadata) -> Sequence[str]:
+        """Show each note that is there, by its name."""
+        return [f"- note {name}" for name in self.names if name in state.notes]
 
 
 def _bare(text: str) -> str:

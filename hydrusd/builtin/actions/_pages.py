@@ -215,7 +215,7 @@ def values_of(page: Page | NewPage) -> dict[str, object]:
 
 def gives_up(error: PermanentError) -> Foreseen:
     """Say that a step would find no page that it can use, as things stand."""
-    return Foreseen(f"would become a dead letter, if that is so by then: {error}", changes=False)
+    return Foreseen.dead(f"would become a dead letter, if that is so by then: {error}")
 
 
 def too_old(action: str, client: HydrusClient, since_api: int) -> Iterable[Fault]:

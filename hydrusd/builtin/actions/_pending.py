@@ -141,7 +141,7 @@ def _foreseen(call: Call[AnyAction], counts: Mapping[str, Counts], words: str) -
     try:
         now = waiting(counts, _service(call))
     except RequestRejected as error:
-        return Foreseen(f"would become a dead letter: {error}", changes=False)
+        return Foreseen.dead(f"would become a dead letter: {error}")
     if now == {}:
         return Foreseen("nothing waits to be uploaded, as of now", changes=False)
     return Foreseen(f"would {words}: {told(now)}")

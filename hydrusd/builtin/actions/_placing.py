@@ -114,10 +114,10 @@ class Move:
             if state is not SourceState.SAME:
                 stop = reason_to_stop if self.gone_will_do else source_outcome
                 outcome = stop(state, self.source)
-                return Foreseen(outcome.detail if outcome else "", changes=False)
+                return Foreseen.of(outcome) if outcome else Foreseen("", changes=False)
             return self._foreseen_place()
         except (OSError, PermanentError, _Changed) as error:
-            return Foreseen(f"would fail: {error}", changes=False)
+            return Foreseen.dead(f"would fail: {error}")
 
     def _foreseen_place(self) -> Foreseen:
         for target in self._targets():
@@ -128,8 +128,9 @@ class Move:
                 there = f"the same file is there already: {target}"
                 return Foreseen(there, changes=not self.keeps, values=values)
         taken = f"{self.folder / self.name} exists and is another file"
-        left = "the source would be left alone" if self.on_collision == "skip" else "would fail"
-        return Foreseen(f"{taken}: {left}", changes=False)
+        if self.on_collision == "skip":
+            return Foreseen.of(Outcome.skipped(f"{taken}: the source would be left alone"))
+        return Foreseen.dead(f"{taken}: would fail")
 
     @property
     def _verb(self) -> str:

@@ -52,6 +52,7 @@ _PAST = {
     TagAction.RESCIND_PETITION: "rescinded_petition",
 }
 _TAKING_OFF = frozenset({TagAction.DELETE, TagAction.PETITION})
+_PUTTING_ON = frozenset({TagAction.ADD, TagAction.PEND, TagAction.RESCIND_PETITION})
 _LOCAL_ACTIONS = frozenset({TagAction.ADD, TagAction.DELETE})
 
 
@@ -140,6 +141,13 @@ class TagWish(Wish):
         else:
             needed = tuple(edit for edit in self.edits if _changes(edit, state, self.how))
         return TagChange(needed, self.how, state is not None) if needed else None
+
+    def diff(self, state: Standing) -> Sequence[str]:
+        """Show each tag."""
+        return [
+            f"{_mark(edit) if _changes(edit, state, self.how) else '='} {edit.tag}"
+            for edit in self.edits
+        ]
 
 
 class TagStep(FileEdit):
@@ -279,6 +287,10 @@ def _cleaned(text: str) -> str:
     while (tag := clean_tag(text)) != text:
         text = tag
     return tag
+
+
+def _mark(edit: TagEdit) -> str:
+    return "+" if edit.action in _PUTTING_ON else "-"
 
 
 def _is(status: TagStatus, edit: TagEdit, state: Standing) -> bool:

@@ -192,13 +192,15 @@ async def _refuse_wrong_sizes(calls: Sequence[Call[SetAction]]) -> None:
 
 def _foreseen(found: str | Outcome, known: set[str], deleted: set[str]) -> Foreseen:
     if isinstance(found, Outcome):
-        return Foreseen(found.detail, changes=False)
+        return Foreseen.of(found)
     if found in known:
         values = {"hash": found, "status": "already in Hydrus"}
         return Foreseen("already in Hydrus", changes=False, values=values)
     if found in deleted:
         values = {"hash": found, "status": "deleted before"}
-        return Foreseen("it was deleted in Hydrus before; left alone", False, values)
+        return Foreseen.of(
+            Outcome.skipped("it was deleted in Hydrus before; left alone", values=values)
+        )
     return Foreseen("would import it", values={"hash": found, "status": "imported"})
 
 

@@ -244,7 +244,7 @@ async def _foreseen(call: Call[AnyAction]) -> Foreseen:
     action = _action(call)
     match found:
         case Outcome():
-            return Foreseen(found.detail, changes=False, values=found.values)
+            return Foreseen.of(found)
         case _Wanted():
             what = f"would have Hydrus download {found.url}, on the page {action.page!r}"
             return Foreseen(what, values=values(found.url, "new"))

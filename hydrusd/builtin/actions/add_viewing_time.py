@@ -296,7 +296,7 @@ def _foreseen(call: Call[AnyAction]) -> Foreseen:
     try:
         viewing = _viewing(call)
     except PermanentError as error:
-        return Foreseen(f"would become a dead letter: {error}", changes=False)
+        return Foreseen.dead(f"would become a dead letter: {error}")
     if not call.file_hashes:
         return Foreseen(f"would add {viewing.words} to the file that the steps before it name")
     return Foreseen(f"would add {viewing.words} to {count_of(len(call.file_hashes), 'file')}")

@@ -83,6 +83,11 @@ class UrlWish(Wish):
             delete = tuple(url for url in delete if url in state.urls)
         return UrlChange(add, delete, self.normalise) if add or delete else None
 
+    def diff(self, state: FileMetadata) -> Sequence[str]:
+        """Show each URL."""
+        added = [f"{'=' if url in state.urls else '+'} {url}" for url in self.add]
+        return added + [f"- {url}" for url in self.delete if url in state.urls]
+
 
 class AssociateUrl(FileEdit):
     """Note on the file that it comes from a URL, or take such a note away.

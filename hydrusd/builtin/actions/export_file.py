@@ -165,7 +165,7 @@ class ExportFile(Action):
                 else:
                     found = await to_thread.run_sync(place.holding, content)
             except (NameTaken, PermanentError) as error:
-                return Foreseen(f"would not export: {error}", changes=False)
+                return Foreseen.dead(f"would not export: {error}")
             new += found is None
             paths[row.hash] = str(place.folder / place.name if found is None else found.path)
         first = next(iter(paths.values()))

@@ -181,7 +181,7 @@ class SetHeaders(Action):
             try:
                 changes = await call.action._compare(call.client)  # noqa: SLF001 - its own
             except PermanentError as error:
-                foreseen.append(Foreseen(str(error), changes=False))
+                foreseen.append(Foreseen.dead(str(error)))
                 continue
             values: Data = {"changed": list(changes.before)}
             foreseen.append(Foreseen(_summary(changes), bool(changes.before), values))

@@ -150,7 +150,7 @@ class SetRelationship(SetAction):
             if not call.file_hashes or unseen:
                 foreseen.append(Foreseen(f"would relate what the steps before it name: {action}"))
             elif (wrong := _wrong(call, known, rows)) is not None:
-                foreseen.append(Foreseen(f"would become a dead letter: {wrong}", changes=False))
+                foreseen.append(Foreseen.dead(f"would become a dead letter: {wrong}"))
             elif deeds := _deeds(call, known, rows):
                 words = ", ".join(f"{d.pair.a} {action.relation} {action.to}" for d in deeds)
                 foreseen.append(Foreseen(f"would relate {words}{action.besides}"))

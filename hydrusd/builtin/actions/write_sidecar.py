@@ -197,7 +197,7 @@ class WriteSidecar(SetAction):
                 path = str(place.folder / place.name)
                 found[path] = await to_thread.run_sync(place.holding, content)
         except (NameTaken, PermanentError) as error:
-            return Foreseen(f"would not write: {error}", changes=False)
+            return Foreseen.dead(f"would not write: {error}")
         new = [path for path, placed in found.items() if placed is None]
         if new:
             return Foreseen(f"would write {', '.join(new)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from hydrusd.plugin import Event, Signal, Trigger, TriggerContext, fired_topic
+from hydrusd.plugin import Event, Prospect, Signal, Trigger, TriggerContext, fired_topic
 
 
 class Manual(Trigger):
@@ -22,6 +22,11 @@ class Manual(Trigger):
     def topics(self, rules: Sequence[str]) -> Sequence[str]:
         """Listen for the rules' own names."""
         return [fired_topic(rule) for rule in rules]
+
+    async def preview(self, context: TriggerContext) -> Prospect:
+        """Say what it waits for."""
+        del context
+        return Prospect(detail="waits to be fired: by `hydrusd fire`, or by another rule")
 
     async def run(self, context: TriggerContext) -> None:
         """Take each firing as an event; those from before the daemon's start count too."""

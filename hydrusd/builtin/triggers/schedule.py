@@ -22,13 +22,15 @@ from anyio import to_thread
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from hydrusd.builtin.triggers._cron import read_cron
-from hydrusd.plugin import Duration, Event, Trigger, TriggerContext
+from hydrusd.plugin import Duration, Event, Prospect, Trigger, TriggerContext
 
 if TYPE_CHECKING:
     from hydrusd.builtin.triggers._calendar import Calendar
 
 LONGEST_SLEEP_SECONDS = 60.0
 """A computer that slept, or a clock that was set, is found out after this at the latest."""
+TIMES_TOLD = 3
+"""How many of the next times a plan names."""
 ON_TIME = timedelta(seconds=60)
 """What comes later than this was missed."""
 MOST_MISSED = 1000
@@ -159,6 +161,10 @@ class Schedule(Trigger):
             raise ValueError("'jitter' must not be longer than 'every'")
         return self
 
+    async def preview(self, context: TriggerContext) -> Prospect:
+        """Give the times that are made up for, and say which come next."""
+        return await _Watch(self, context).foresee()
+
     async def run(self, context: TriggerContext) -> None:
         """Fire until cancelled."""
         await _Watch(self, context).run()
@@ -207,6 +213,21 @@ class _Watch:
                 told = look.next
                 self._context.working(self._prospect(look.next))
             await self._clock.sleep(self._pause(look.next))
+
+    async def foresee(self) -> Prospect:
+        now, last = self._clock.now(), await self._context.recall(_LAST)
+        fired: list[Event] = []
+        if isinstance(last, str):
+            look = await self._look(min(datetime.fromisoformat(last), now), now)
+            chosen, _ = await self._choose(look, now)
+            fired = [self._event(moment, now) for moment in chosen]
+        following, times = self._after(now), list[str]()
+        while following is not None and len(times) < TIMES_TOLD:
+            times.append(f"{following.astimezone(self._zone):%Y-%m-%d %H:%M:%S}")
+            following = self._after(following)
+        zone = getattr(self._zone, "key", now.astimezone(self._zone).tzname())
+        coming = f"next at {', '.join(times)} ({zone})" if times else "no more times to come"
+        return Prospect(fired, coming)
 
     async def _dealt_with(self) -> datetime:
         """Give the time up to which everything was dealt with; now, where this is a new rule."""
@@ -271,8 +292,10 @@ class _Watch:
 
     # --- what becomes of it --------------------------------------------------------------
 
-    async def _hand_over(self, look: _Look, now: datetime, reason: str) -> None:
-        """Fire what is on time and what is to be made up for; record the others."""
+    async def _choose(
+        self, look: _Look, now: datetime
+    ) -> tuple[Sequence[datetime], Sequence[datetime]]:
+        """Give what is on time or to be made up for, and what is not, of what is news."""
         unseen = await self._context.unseen([self._key(moment) for moment in look.come])
         news = [moment for moment in look.come if self._key(moment) in unseen]
         missed = [moment for moment in news if self._is_missed(moment, now)]
@@ -281,16 +304,21 @@ class _Watch:
             fired.update(missed)
         elif self._catch_up == "once" and not fired:
             fired.update(missed[-1:])
+        return [m for m in news if m in fired], [m for m in news if m not in fired]
+
+    async def _hand_over(self, look: _Look, now: datetime, reason: str) -> None:
+        """Fire what is on time and what is to be made up for; record the others."""
+        fired, passed = await self._choose(look, now)
         if look.more:
             self._context.warn(
                 f"{look.more} more times before {_iso(look.come[0])} were {reason}; "
                 "they are not recorded one by one"
             )
-        if passed := [self._event(moment, now) for moment in news if moment not in fired]:
-            await self._context.pass_over(passed, reason)
+        if passed:
+            await self._context.pass_over([self._event(moment, now) for moment in passed], reason)
         last = look.come[-1]
         await self._context.emit(
-            [self._event(moment, now) for moment in news if moment in fired],
+            [self._event(moment, now) for moment in fired],
             remember={_LAST: last.isoformat()},
         )
         self._remembered = last

@@ -25,6 +25,7 @@ from hydrusd.plugin import (
     Event,
     Fault,
     HydrusClient,
+    Prospect,
     RequestRejected,
     Trigger,
     TriggerContext,
@@ -113,6 +114,10 @@ class Search(Trigger):
             except RequestRejected as error:
                 yield Fault(error.message, path=("tag_service",))
 
+    async def preview(self, context: TriggerContext) -> Prospect:
+        """Search once, and compare with what is known."""
+        return await _Poll(self, context).foresee()
+
     async def run(self, context: TriggerContext) -> None:
         """Notice files until cancelled."""
         await _Poll(self, context).run()
@@ -147,6 +152,21 @@ class _Poll:
             del found  # it may be large, and the pause long
             pause = every if entered else min(pause * GROWTH, every * MOST_GROWTH)
             await context.clock.sleep(max(pause, took * REST))
+
+    async def foresee(self) -> Prospect:
+        begins = not self._trigger.backfill and await self._context.recall(_BEGUN) is None
+        found = await self._found()
+        if begins:
+            return Prospect(
+                detail=f"{len(found):,} files are in the search and would be passed over, for "
+                f"good, as the rule begins; those that enter later are noticed"
+            )
+        events: list[Event] = []
+        for some in _batches(found):
+            here = list(map(self._event, some))
+            unseen = await self._context.unseen([event.key for event in here])
+            events += [event for event in here if event.key in unseen]
+        return Prospect(events, f"{len(found):,} files in the search, {len(events):,} new")
 
     async def _compare(self, found: Sequence[str]) -> bool:
         """Hand over what was not there the last time; say whether anything was."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import anyio
 from pydantic import Field
 
-from hydrusd.plugin import Duration, Event, Trigger, TriggerContext
+from hydrusd.plugin import Duration, Event, Prospect, Trigger, TriggerContext
 
 
 class Startup(Trigger):
@@ -23,11 +23,18 @@ class Startup(Trigger):
 
     delay: Duration = Field(default=0.0, description="how long after the start", ge=0)
 
+    async def preview(self, context: TriggerContext) -> Prospect:
+        """Tell of the next start, as if it were now."""
+        return Prospect([self._event(context)], "when hydrusd starts the next time")
+
     async def run(self, context: TriggerContext) -> None:
         """Tell of it once. Each start is an event of its own: times may repeat, ids do not."""
-        at = context.clock.now()
+        event = self._event(context)
         await context.clock.sleep(self.delay)
-        data = {"startup": {"at": at.isoformat(timespec="seconds")}}
-        await context.emit([Event(uuid.uuid4().hex, data)])
+        await context.emit([event])
         context.working("told of the start")
         await anyio.sleep_forever()
+
+    def _event(self, context: TriggerContext) -> Event:
+        at = context.clock.now()
+        return Event(uuid.uuid4().hex, {"startup": {"at": at.isoformat(timespec="seconds")}})

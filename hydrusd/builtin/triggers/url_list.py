@@ -33,6 +33,7 @@ from hydrusd.plugin import (
     HydrusFailed,
     HydrusUnavailable,
     PermissionMissing,
+    Prospect,
     RequestRejected,
     Trigger,
     TriggerContext,
@@ -100,6 +101,10 @@ class UrlList(Trigger):
         json_schema_extra={"default": "5s"},
     )
 
+    async def preview(self, context: TriggerContext) -> Prospect:
+        """Read the lists once; what is there is taken to be complete."""
+        return await _Watch(self, context).foresee()
+
     async def run(self, context: TriggerContext) -> None:
         """Notice URLs until cancelled."""
         await _Watch(self, context).run()
@@ -124,6 +129,7 @@ class _Watch:
         self._unreadable: set[str] = set()
         self._bad: Counter[Path] = Counter()
         self._may_ask = True
+        self._patient = True  # waits for a client that is away
         self._permission_told = False
         self._told = ""
 
@@ -144,6 +150,36 @@ class _Watch:
                 for file in due:
                     await self._read(file)
             await self._context.clock.sleep(self._look_every)
+
+    async def foresee(self) -> Prospect:
+        self._settle, self._patient = 0.0, False
+        await self._recall()
+        try:
+            due, unreadable = await self._in_thread(self._look)
+        except FolderAway as away:
+            return Prospect(detail=str(away))
+        except OSError as error:
+            return Prospect(detail=f"{self._root} cannot be read: {error.strerror}")
+        news: dict[str, Event] = {}
+        bad = 0
+        for file in due:
+            more = True
+            while more:
+                try:
+                    piece = await self._in_thread(partial(file.read, 0.0))
+                except OSError:
+                    unreadable.append(str(file.path))
+                    break
+                self._complain(file.path, piece.bad)
+                bad += len(piece.bad)
+                for lines in _batches(self._news(piece.lines)):
+                    found, _ = await self._news_among(file.path, lines)
+                    news |= {event.key: event for event in found if event.key not in news}
+                more = piece.more
+        counts = ((bad, "bad lines"), (len(unreadable), "that cannot be read"))
+        words = [f"{len(due):,} lists, {len(news):,} new URLs"]
+        words += [f"{number:,} {what}" for number, what in counts if number]
+        return Prospect(list(news.values()), ", ".join(words))
 
     async def _recall(self) -> None:
         """Learn from what is remembered which URLs need not be asked about."""
@@ -218,6 +254,18 @@ class _Watch:
 
     async def _take(self, path: Path, lines: Sequence[UrlLine]) -> None:
         """Hand over what is news of some lines."""
+        news, forms = await self._news_among(path, lines)
+        remember = self._forms.add(
+            {plain: form for plain, form in forms.items() if plain not in self._known_forms}
+        )
+        if news or remember:
+            await self._context.emit(news, remember=remember)
+        self._dealt_with.update(_digest(line.plain) for line in lines)
+
+    async def _news_among(
+        self, path: Path, lines: Sequence[UrlLine]
+    ) -> tuple[list[Event], dict[str, str]]:
+        """Give what is news of some lines, and the forms of those that had to be asked about."""
         unseen = await self._unseen(line.plain for line in lines)
         forms: dict[str, str] = {}
         for line in lines:
@@ -231,12 +279,7 @@ class _Watch:
             form = forms.get(line.plain)
             if form in unseen and form not in news:
                 news[form] = self._event(path, line, form)
-        remember = self._forms.add(
-            {plain: form for plain, form in forms.items() if plain not in self._known_forms}
-        )
-        if news or remember:
-            await self._context.emit(list(news.values()), remember=remember)
-        self._dealt_with.update(_digest(line.plain) for line in lines)
+        return list(news.values()), forms
 
     async def _form(self, path: Path, line: UrlLine) -> str | None:
         """Give the client's form of a URL; None where it is none to the client."""
@@ -246,6 +289,8 @@ class _Watch:
             try:
                 info = await self._context.client.get_url_info(line.url)
             except HydrusUnavailable as away:
+                if not self._patient:
+                    break
                 self._tell(self._context.waiting, str(away))
                 await self._context.clock.sleep(AWAY_SECONDS)
             except PermissionMissing as error:

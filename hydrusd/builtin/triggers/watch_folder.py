@@ -33,6 +33,7 @@ from hydrusd.plugin import (
     FileSource,
     FolderIdentity,
     FolderPath,
+    Prospect,
     Trigger,
     TriggerContext,
     first_of,
@@ -229,9 +230,47 @@ class WatchFolder(Trigger):
         follows = self.symlinks == "follow"
         return Looker(self.path, selection, recursive=self.recursive, follows=follows)
 
+    async def preview(self, context: TriggerContext) -> Prospect:
+        """Look through the folder once; what is there is taken to be complete."""
+        looker = self.looker()
+        try:
+            identity = await to_thread.run_sync(looker.identity)
+            before = FolderIdentity.from_text(await context.recall(FOLDER))
+            if before is not None and before.was_unmounted(identity):
+                return Prospect(detail=f"{before.mount} is not mounted: the files are away")
+            walk = looker.walk()
+            there, new, unreadable = 0, dict[str, FileSource](), list[str]()
+            while (found := await to_thread.run_sync(lambda: next(walk, None))) is not None:
+                unreadable += found.unreadable
+                sources = {source.key: source for source in found.sources}
+                there += len(sources)
+                unseen = await context.unseen(list(sources)) if sources else set()
+                new |= {key: source for key, source in sources.items() if key in unseen}
+        except FolderAway as away:
+            return Prospect(detail=str(away))
+        taken, incomplete = await to_thread.run_sync(_as_noticed, looker, list(new.values()))
+        for source in taken:
+            source.root_identity = identity
+        counts = (
+            (there - len(new), "known already"),
+            (incomplete, "not complete yet"),
+            (len(unreadable), "that cannot be read"),
+        )
+        words = [f"{there:,} files there", *(f"{n:,} {what}" for n, what in counts if n)]
+        events = [Event(source.key, {"file": source.to_data()}) for source in taken]
+        return Prospect(events, ", ".join(words))
+
     async def run(self, context: TriggerContext) -> None:
         """Notice files until cancelled."""
         await _Watch(self, context).run()
+
+
+def _as_noticed(looker: Looker, sources: Sequence[FileSource]) -> tuple[list[FileSource], int]:
+    """Give the files as they would be handed over, and how many are not complete."""
+    relatives = [source.path.relative_to(looker.root).as_posix() for source in sources]
+    found = looker.look_at(relatives)
+    taken = [source for source in found if not looker.unfinished(source)]
+    return sorted(taken, key=lambda source: source.text), len(found) - len(taken)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,439 @@
+"""What a run would do, found out by looking.
+
+The way is that of a run: the triggers look, intake judges, templates are rendered, and each
+step's action says what it would change. Only nothing is stored and nothing is sent that could
+change anything: the ledger is opened to be read, and the client refuses to write. What a step
+would give to the later ones is taken from what it foresees; where it cannot know that (a page
+that Hydrus has yet to download), the steps that hang on it are said not to be foreseen, rather
+than guessed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+import structlog
+from anyio import to_thread
+
+from hydrusd.clock import Clock
+from hydrusd.engine.compiling import CompiledRule, CompiledStep
+from hydrusd.engine.intake import Intake
+from hydrusd.engine.made_files import MadeFiles
+from hydrusd.engine.off_limits import OffLimits
+from hydrusd.engine.rulebook import RuleBook, Source
+from hydrusd.engine.signals import Signals
+from hydrusd.errors import (
+    ExpressionError,
+    HydrusdError,
+    HydrusUnavailable,
+    PermanentError,
+    PermissionMissing,
+    RequestRejected,
+    WriteRefused,
+)
+from hydrusd.hydrus import HydrusClient
+from hydrusd.ledger import Ledger, LedgerWriter, NewJob
+from hydrusd.model import Event, EventId, Job, JobId, OutcomeKind, StepRecord
+from hydrusd.plugin import AnyAction, Call, Doubt, FileGroup, FileSource, Foreseen, Prospect, Signal
+
+SET_SIZE = 256
+_ENDS = frozenset({OutcomeKind.SKIPPED, OutcomeKind.DEAD})
+_THERE = "already in Hydrus"
+
+log = structlog.get_logger("hydrusd.planning")
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a step would do to an item; ``foreseen`` is None where nobody knows, and ``why``."""
+
+    action: type[AnyAction]
+    foreseen: Foreseen | None
+    why: str = ""
+
+    @property
+    def name(self) -> str:
+        """The step's name in YAML."""
+        return self.action.action
+
+
+@dataclass(eq=False)
+class PlannedJob:
+    """What a rule would do with an event.
+
+    ``passed_over`` says why it would do nothing with it, and is empty where there would be a job.
+    """
+
+    rule: str
+    event: Event
+    passed_over: str = ""
+    steps: list[Prediction] = field(default_factory=list)
+    ending: OutcomeKind | None = OutcomeKind.DONE
+    """How the job would end; None where that is not known."""
+    ends_why: str = ""
+    file_hash: str | None = None
+    records: list[StepRecord] = field(default_factory=list, repr=False)
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything would change."""
+        return any(step.foreseen is not None and step.foreseen.changes for step in self.steps)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether more of its steps would run."""
+        return not self.passed_over and self.ending is OutcomeKind.DONE
+
+    def end(self, outcome: OutcomeKind | None, why: str) -> None:
+        """Say that no more of them would, and why."""
+        self.ending, self.ends_why = outcome, why
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTrigger:
+    """What a trigger would notice: in its own words, and as jobs of the rules that listen."""
+
+    name: str
+    rules: Sequence[str]
+    detail: str
+    jobs: Sequence[PlannedJob]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run would do.
+
+    ``waits`` says of rules why they would wait (the client is away, a permission is missing).
+    ``unnoticed`` says of paths and URLs that were asked for why nothing would happen with them.
+    """
+
+    triggers: Sequence[PlannedTrigger]
+    waits: Mapping[str, str] = field(default_factory=dict)
+    unnoticed: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def jobs(self) -> list[PlannedJob]:
+        """All of them, in the order of the rules file."""
+        return [job for trigger in self.triggers for job in trigger.jobs]
+
+
+class Planner:
+    """Foresees what rules would do. Changes nothing.
+
+    ``ledger`` is one that was opened to look, ``clients`` are read-only. ``waits`` says of rules
+    why they could not work now.
+    """
+
+    def __init__(
+        self,
+        book: RuleBook,
+        clients: Mapping[str, HydrusClient],
+        ledger: LedgerWriter,
+        clock: Clock,
+        off_limits: OffLimits,
+        waits: Mapping[str, str],
+    ) -> None:
+        self._book = book
+        self._clients = clients
+        self._ledger = ledger
+        self._clock = clock
+        self._off_limits = off_limits
+        self._waits = waits
+        self._imported: set[str] = set()
+
+    async def plan(self, rules: Collection[str] = (), subjects: Sequence[str] = ()) -> Plan:
+        """Plan for some rules, or all; for some paths and URLs, or all that would be noticed."""
+        triggers = []
+        noticed: set[str] = set()
+        overlooked: dict[str, list[str]] = {subject: [] for subject in subjects}
+        for source in self._book.sources():
+            listening = [rule for rule in source.rules if not rules or rule.name in rules]
+            if not listening:
+                continue
+            source = Source(source.trigger, tuple(listening))  # noqa: PLW2901 - the same, narrowed
+            prospect = await self._prospect(source, asked_for=bool(subjects))
+            events = list(prospect.events)
+            if subjects:
+                named = {s: [e for e in events if _is_about(e, s)] for s in subjects}
+                noticed |= {subject for subject, found in named.items() if found}
+                for subject, why in (await _overlooked(source, subjects)).items():
+                    overlooked[subject].append(why)
+                events = list({e.key: e for found in named.values() for e in found}.values())
+            jobs = await self._jobs(source, events)
+            names = [rule.name for rule in listening]
+            triggers.append(PlannedTrigger(source.name, names, prospect.detail, jobs))
+        unnoticed = {
+            subject: "; ".join(dict.fromkeys(whys)) or "no trigger notices it now"
+            for subject, whys in overlooked.items()
+            if subject not in noticed
+        }
+        wanted = {name: why for name, why in self._waits.items() if not rules or name in rules}
+        return Plan(triggers, wanted, unnoticed)
+
+    # --- what is noticed -----------------------------------------------------------------
+
+    async def _prospect(self, source: Source, *, asked_for: bool) -> Prospect:
+        looking = _Looking(source, self._intake(source), self._ledger, all_new=asked_for)
+        try:
+            prospect = await source.trigger.preview(looking)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the plugin boundary
+            return Prospect(detail=f"what it would notice cannot be foreseen: {_words(error)}")
+        told = "; ".join([prospect.detail, *looking.warnings[:3]])
+        return Prospect(prospect.events, told.strip("; "))
+
+    def _intake(self, source: Source) -> Intake:
+        return Intake(
+            source,
+            self._ledger,
+            self._clock,
+            lambda: None,
+            self._clients[source.client],
+            Signals(self._ledger, self._clock),
+            self._off_limits,
+            MadeFiles(),
+        )
+
+    async def _jobs(self, source: Source, events: Sequence[Event]) -> list[PlannedJob]:
+        jobs: list[PlannedJob] = []
+        runs: dict[str, int] = {}
+        keys = [event.key for event in events]
+        news = {
+            rule.name: await self._ledger(
+                Ledger.unseen, source.name, keys, {rule.name: rule.revision}
+            )
+            for rule in source.rules
+        }
+        limits = {rule.name: rule.spec.limits.per_run for rule in source.rules}
+        for start in range(0, len(events), SET_SIZE):
+            some = events[start : start + SET_SIZE]
+            fresh: list[PlannedJob] = []
+            for pending in await self._intake(source).judged(some):
+                for verdict in pending.verdicts:
+                    job = PlannedJob(verdict.rule, pending.event)
+                    if pending.event.key not in news[verdict.rule]:
+                        job.passed_over = "the rule has dealt with it already"
+                    elif not isinstance(verdict, NewJob):
+                        job.passed_over = verdict.reason
+                    else:
+                        runs[verdict.rule] = runs.get(verdict.rule, 0) + 1
+                        if verdict.failure:
+                            job.end(OutcomeKind.DEAD, verdict.failure)
+                        elif runs[verdict.rule] > limits[verdict.rule]:
+                            limit = f"{limits[verdict.rule]:,}"
+                            why = f"one run of its rule may have {limit} jobs (limits: per_run)"
+                            job.end(OutcomeKind.DEAD, why)
+                    fresh.append(job)
+            jobs += fresh
+            for rule in source.rules:
+                await self._walk(rule, [j for j in fresh if j.rule == rule.name and j.is_open])
+        return jobs
+
+    # --- what the steps would do ---------------------------------------------------------
+
+    async def _walk(self, rule: CompiledRule, jobs: Sequence[PlannedJob]) -> None:
+        for position, step in enumerate(rule.steps):
+            made: dict[str, AnyAction] = {}
+            calls: dict[PlannedJob, Call[AnyAction]] = {}
+            for job in jobs:
+                if not job.is_open:
+                    if job.ending is None:
+                        why = "hangs on a step before it"
+                        job.steps.append(Prediction(step.action_class, None, why))
+                    continue
+                try:
+                    calls[job] = rule.call(
+                        position,
+                        _as_job(rule, job, position),
+                        self._clients[rule.spec.client],
+                        self._clock,
+                        made,
+                    )
+                except ExpressionError as error:
+                    self._unrendered(job, step, error)
+            if not calls:
+                continue
+            predictions = await self._foresee(step, list(calls.values()))
+            for job, prediction in zip(calls, predictions, strict=True):
+                self._take_in(job, position, prediction)
+
+    def _unrendered(self, job: PlannedJob, step: CompiledStep, error: ExpressionError) -> None:
+        """Take a template that cannot be rendered: for good, or for want of what is not known."""
+        if job.changes and "steps." in repr(step.spec.raw):
+            job.steps.append(Prediction(step.action_class, None, f"is known only then: {error}"))
+            job.end(None, str(error))
+        else:
+            job.steps.append(Prediction(step.action_class, Foreseen.dead(str(error))))
+            job.end(OutcomeKind.DEAD, str(error))
+
+    async def _foresee(
+        self, step: CompiledStep, calls: Sequence[Call[AnyAction]]
+    ) -> list[Prediction]:
+        """Have the action look at all of a set; at each alone, where the set as a whole fails."""
+        kind = step.action_class
+        try:
+            foreseen = list(await kind.plan(calls))
+            if len(foreseen) != len(calls):
+                raise HydrusdError(f"{step.name} did not say of each item what it would do")
+        except (PermanentError, RequestRejected) as error:
+            if len(calls) == 1:
+                return [Prediction(kind, Foreseen.dead(f"would become a dead letter: {error}"))]
+        except (HydrusUnavailable, PermissionMissing) as error:
+            return [Prediction(kind, None, str(error)) for _ in calls]
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the plugin boundary
+            if isinstance(error, WriteRefused):
+                log.warning(f"{step.name} wanted to change something while it was only to look")
+            if len(calls) == 1 or isinstance(error, WriteRefused):
+                return [Prediction(kind, None, _words(error)) for _ in calls]
+        else:
+            return [Prediction(kind, each) for each in foreseen]
+        middle = len(calls) // 2
+        first = await self._foresee(step, calls[:middle])
+        return first + await self._foresee(step, calls[middle:])
+
+    def _take_in(self, job: PlannedJob, position: int, prediction: Prediction) -> None:
+        """Let the later steps see what this one would leave."""
+        foreseen, action = prediction.foreseen, prediction.action
+        if foreseen is None:
+            job.steps.append(prediction)
+            job.end(None, prediction.why)
+            return
+        named = foreseen.values.get("hash")
+        if action.imports and isinstance(named, str) and foreseen.changes:
+            if named in self._imported:
+                why = f"{_THERE} by then: another file with the same content comes before it"
+                values = {**foreseen.values, "status": _THERE}
+                foreseen = Foreseen(why, changes=False, values=values)
+            self._imported.add(named)
+        job.steps.append(Prediction(action, foreseen))
+        if foreseen.outcome in _ENDS:
+            job.end(foreseen.outcome, foreseen.detail)
+            return
+        if (action.imports or action.names_files) and isinstance(named, str):
+            job.file_hash = named
+        job.records.append(
+            StepRecord(
+                position, prediction.name, OutcomeKind.DONE, foreseen.detail, foreseen.values, None
+            )
+        )
+
+
+class _Looking:
+    """What a trigger sees of the engine while it only looks (its ``TriggerContext``)."""
+
+    def __init__(
+        self, source: Source, intake: Intake, ledger: LedgerWriter, *, all_new: bool
+    ) -> None:
+        self._source = source
+        self._intake = intake
+        self._ledger = ledger
+        self._all_new = all_new
+        self.warnings: list[str] = []
+
+    @property
+    def clock(self) -> Clock:
+        return self._intake.clock
+
+    @property
+    def client(self) -> HydrusClient:
+        return self._intake.client
+
+    @property
+    def rules(self) -> Sequence[str]:
+        return self._intake.rules
+
+    async def recall(self, name: str) -> object:
+        return await self._intake.recall(name)
+
+    async def unseen(self, keys: Sequence[str]) -> set[str]:
+        if self._all_new:
+            return set(keys)
+        return await self._ledger(Ledger.unseen, self._source.name, keys, self._source.revisions)
+
+    async def doubt(self, digests: Mapping[FileGroup, bytes]) -> Doubt:
+        return Doubt(frozenset(digests), b"")
+
+    async def signals(self, topics: Sequence[str], *, from_start: bool = False) -> Sequence[Signal]:
+        del topics, from_start
+        self._refuse()
+
+    async def emit(
+        self, events: Sequence[Event], *, remember: Mapping[str, object] | None = None
+    ) -> None:
+        del events, remember
+        self._refuse()
+
+    async def pass_over(
+        self,
+        events: Sequence[Event],
+        reason: str,
+        *,
+        remember: Mapping[str, object] | None = None,
+    ) -> None:
+        del events, reason, remember
+        self._refuse()
+
+    async def vouch(self, doubt: Doubt, digests: Mapping[FileGroup, bytes]) -> None:
+        del doubt, digests
+        self._refuse()
+
+    async def forget_gone(self, groups: int) -> None:
+        del groups
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise WriteRefused(f"{self._source.name} wanted to store something while it only looks")
+
+    def waiting(self, reason: str) -> None:
+        self.warnings.append(reason)
+
+    def working(self, detail: str = "") -> None:
+        del detail
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
+
+
+def _as_job(rule: CompiledRule, job: PlannedJob, position: int) -> Job:
+    return Job(
+        id=JobId(0),
+        rule=rule.name,
+        revision=rule.revision,
+        event_id=EventId(0),
+        event_key=job.event.key,
+        data=job.event.data,
+        step=position,
+        attempt=1,
+        file_hash=job.file_hash,
+        boot=None,
+        steps=tuple(job.records),
+    )
+
+
+async def _overlooked(source: Source, subjects: Sequence[str]) -> dict[str, str]:
+    """Give those of some paths that are in what the trigger watches and not noticed, and why."""
+
+    def look() -> dict[str, str]:
+        asked = {subject: Path(subject).absolute() for subject in subjects if "://" not in subject}
+        whys = {subject: source.trigger.overlooks(path) for subject, path in asked.items()}
+        return {subject: why for subject, why in whys.items() if why}
+
+    return await to_thread.run_sync(look)
+
+
+def _is_about(event: Event, subject: str) -> bool:
+    """Say whether an event is about this URL, this file, or a file in this folder."""
+    if subject in {event.data.get("url"), event.data.get("normalised"), event.data.get("hash")}:
+        return True
+    text = FileSource.path_in(event.data)
+    if text is None:
+        return False
+    here = Path(os.path.normcase(os.path.abspath(subject)))  # noqa: PTH100 - keeps links as they are
+    return Path(os.path.normcase(text)).is_relative_to(here)
+
+
+def _words(error: BaseException) -> str:
+    return str(error) if isinstance(error, HydrusdError) else f"{type(error).__name__}: {error}"
