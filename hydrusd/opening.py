@@ -52,15 +52,16 @@ def windows_path(path: str) -> str:
     return f"\\\\?\\UNC\\{text[2:]}" if share else f"\\\\?\\{text}"
 
 
-def open_file(path: Path, *, follow_link: bool) -> tuple[FileIO, os.stat_result]:
+def open_file(path: Path | str, *, follow_link: bool) -> tuple[FileIO, os.stat_result]:
     """Open a file for reading, unbuffered, and describe what was opened.
 
     Raises OSError, also where it is no ordinary file, or a link that is not to be followed.
     """
     flags = _AT_ONCE | (0 if follow_link else _NO_LINK)
-    if not follow_link and not _NO_LINK and path.is_symlink():
+    if not follow_link and not _NO_LINK and os.path.islink(path):  # noqa: PTH114 - takes both
         raise OSError(errno.ELOOP, "is a symbolic link", str(path))
-    file = FileIO(path, "r", opener=lambda name, given: os.open(system_path(name), given | flags))
+    text = str(path)
+    file = FileIO(text, "r", opener=lambda name, given: os.open(system_path(name), given | flags))
     try:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):

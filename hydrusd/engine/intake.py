@@ -35,6 +35,7 @@ from hydrusd.ledger import (
     PendingEvent,
     PutBack,
     RunSoFar,
+    has_undone,
     note_noticing,
     put_back,
 )
@@ -112,8 +113,9 @@ class Intake:
 
     async def judged(self, events: Sequence[Event]) -> list[PendingEvent]:
         """Give events with the verdict of each listening rule. Reads; stores nothing."""
-        refused = await self._off_limits_among(events)
-        led_to = await self._led_to(events)
+        paths = {e.key: path for e in events if (path := FileSource.path_in(e.data))}
+        refused = await self._off_limits_among(paths)
+        led_to = await self._led_to(paths)
         back = await self._put_back_among(events)
         return [
             PendingEvent(event, self._refusals(refused[event.key]))
@@ -124,15 +126,14 @@ class Intake:
 
     async def _put_back_among(self, events: Sequence[Event]) -> dict[str, PutBack]:
         """Give the keys of events about files that were put where they are to undo something."""
+        if not await self._ledger(has_undone):
+            return {}  # as mostly: then no file needs to be described
         sources = {e.key: s for e in events if (s := FileSource.from_data(e.data))}
-        if not sources:
-            return {}
-        files = {k: (s.key_start(s.path), s.size, s.mtime_ns) for k, s in sources.items()}
+        files = {k: (s.key_start(s.text), s.size, s.mtime_ns) for k, s in sources.items()}
         return await self._ledger(put_back, self._source.name, files)
 
-    async def _led_to(self, events: Sequence[Event]) -> dict[str, Sequence[str]]:
+    async def _led_to(self, paths: Mapping[str, str]) -> dict[str, Sequence[str]]:
         """Give by the keys of events about files that rules here have made: which rules."""
-        paths = {e.key: path for e in events if (path := FileSource.path_in(e.data))}
         chains: dict[str, Sequence[str]] = {
             key: chain for key, path in paths.items() if (chain := self._made.chain(path))
         }
@@ -180,13 +181,12 @@ class Intake:
     def _refusals(self, reason: str) -> list[NotMatched]:
         return [NotMatched(rule.name, FOR_GOOD, reason) for rule in self._source.rules]
 
-    async def _off_limits_among(self, events: Sequence[Event]) -> dict[str, str]:
+    async def _off_limits_among(self, paths: Mapping[str, str]) -> dict[str, str]:
         """Give the keys of events about files that no rule may have, with the reasons."""
-        texts = {e.key: path for e in events if (path := FileSource.path_in(e.data))}
-        if not texts:
+        if not paths:
             return {}
-        reasons = await to_thread.run_sync(self._off_limits.reasons, set(texts.values()))
-        return {key: reasons[text] for key, text in texts.items() if text in reasons}
+        reasons = await to_thread.run_sync(self._off_limits.reasons, set(paths.values()))
+        return {key: reasons[text] for key, text in paths.items() if text in reasons}
 
     async def recall(self, name: str) -> object:
         """Give what was remembered last under this name; None where there is nothing."""

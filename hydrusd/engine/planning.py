@@ -387,6 +387,9 @@ class _Looking:
     def _refuse(self) -> NoReturn:
         raise WriteRefused(f"{self._source.name} wanted to store something while it only looks")
 
+    def counted(self, found: int, waiting: int, *, scanning: bool = False) -> None:
+        """Nobody watches how far a look has come."""
+
     def waiting(self, reason: str) -> None:
         self.warnings.append(reason)
 

@@ -8,7 +8,8 @@ once here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -35,16 +36,17 @@ class _Compiled(NamedTuple):
     stores: Sequence[tuple[int, _Convert]]
     fixed: Sequence[tuple[int, Any]]
 
-    def parameters(self, row: Mapping[str, Any]) -> Any:
-        values = self.read(row)
+    def parameters(self, rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+        values = list(map(self.read, rows))
         if not (self.stores or self.fixed):
             return values
-        given = list(values)
+        # By columns: to go through the values of each row takes three times as long.
+        columns: list[Iterable[Any]] = list(zip(*values, strict=True))
         for place, store in self.stores:
-            given[place] = store(given[place])
+            columns[place] = map(store, columns[place])
         for place, value in self.fixed:
-            given.insert(place, value)
-        return given
+            columns.insert(place, itertools.repeat(value, len(rows)))
+        return list(zip(*columns, strict=True))
 
 
 class Batch:
@@ -66,12 +68,10 @@ class Batch:
         key = (dialect.name, dialect.paramstyle)
         compiled = self._compiled.get(key) or self._compiled.setdefault(key, self._compile(dialect))
         try:
-            given: list[Any] = [compiled.parameters(row) for row in rows]
+            given: list[Any] = compiled.parameters(rows)
         except (TypeError, ValueError) as error:
             raise LedgerError(f"the ledger cannot hold this: {error}") from error
-        if compiled.positional:
-            given = [tuple(each) for each in given]
-        else:
+        if not compiled.positional:
             given = [dict(zip(compiled.order, each, strict=True)) for each in given]
         return connection.exec_driver_sql(compiled.sql, given).rowcount
 

@@ -114,6 +114,7 @@ FOR_GOOD = "*"
 """Stands for all revisions of a rule, where no rewriting brings an event back."""
 
 
+_HASH_ALONE = frozenset({"hash"})
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 T = TypeVar("T")
@@ -388,7 +389,11 @@ class Ledger(KnownFiles, Pruning):
         wanted = {storable(os.path.normcase(path)): path for path in paths}
         found: dict[str, list[str]] = {}
         with self._engine.connect() as connection:
-            for chunk in _chunks(list(wanted)):
+            for every in _chunks(list(wanted)):
+                # Almost no file was made here: to ask first for the bare words is far quicker.
+                chunk = [word for (word,) in _MENTIONED.rows(connection, every)]
+                if not chunk:
+                    continue
                 statement = (
                     select(mention.c.word, job.c.rule, event.c.data, step.c["values"])
                     .join(event, event.c.id == mention.c.event_id)
@@ -816,7 +821,10 @@ class Ledger(KnownFiles, Pruning):
         words: dict[EventId, set[str]] = {}
         for each in steps:
             values = each.record.values
-            if not values.keys().isdisjoint(SPEAKING) and (item := items.get(each.job_id)):
+            speaks = SPEAKING.intersection(values)
+            if speaks and (item := items.get(each.job_id)):
+                if speaks == _HASH_ALONE and values["hash"] == item.file_hash:
+                    continue  # as mostly; the job itself is found by that
                 new = words_in_step(values) - {item.file_hash}
                 if new:
                     words.setdefault(item.event_id, set()).update(new)
@@ -1228,6 +1236,8 @@ _IDS_BY_KEY = ListQuery(
         event.c.trigger == bindparam("event_trigger"), event.c.freed == 0, event.c.key.in_(_MANY)
     )
 )
+
+_MENTIONED = ListQuery(select(mention.c.word).where(mention.c.word.in_(_MANY)).distinct())
 
 _EVENTS = Batch(insert(event), ("trigger", "key", "data", "noticed_at"))
 

@@ -66,6 +66,10 @@ class Moment(TypeDecorator[datetime]):
         return None if value is None else datetime.fromisoformat(value)
 
 
+def _storable_or_none(text: str | None) -> str | None:
+    return None if text is None else storable(text)
+
+
 class Words(TypeDecorator[str]):
     """Text for people, which may quote a file name that is not valid Unicode."""
 
@@ -76,6 +80,11 @@ class Words(TypeDecorator[str]):
         """Write lone surrogates as escapes."""
         del dialect
         return None if value is None else storable(value)
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[str | None], str | None]:
+        """Give the same without the detour, as above."""
+        del dialect
+        return _storable_or_none
 
 
 metadata = MetaData(

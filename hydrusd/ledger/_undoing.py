@@ -214,6 +214,15 @@ def keep_steps(ledger: Ledger, owner: str, steps: Sequence[StepUpdate], now: dat
 # --- reading ---------------------------------------------------------------------------------
 
 
+def has_undone(ledger: Ledger) -> bool:
+    """Say whether anything was ever taken back."""
+    with ledger.engine.connect() as connection:
+        return connection.execute(_ANY_UNDO).first() is not None
+
+
+_ANY_UNDO = select(event.c.id).where(event.c.trigger == UNDO).limit(1)
+
+
 def put_back(
     ledger: Ledger, trigger: str, files: Mapping[str, tuple[str, int, int]]
 ) -> dict[str, PutBack]:
@@ -225,11 +234,6 @@ def put_back(
     """
     found: dict[str, PutBack] = {}
     with ledger.engine.connect() as connection:
-        if (
-            connection.execute(select(event.c.id).where(event.c.trigger == UNDO).limit(1)).first()
-            is None
-        ):
-            return {}
         for some in _chunked(list(files)):
             known = select(event.c.key).where(
                 event.c.trigger == trigger, event.c.freed == 0, event.c.key.in_(some)

@@ -20,7 +20,7 @@ from enum import StrEnum
 from functools import lru_cache
 from io import FileIO
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hydrusd.hydrus import FileChangedError
 from hydrusd.model import Data
@@ -133,8 +133,7 @@ class FileSource:
     @classmethod
     def from_data(cls, data: Data) -> FileSource | None:
         """Read back what ``to_data`` put into an event; None where the event has no file."""
-        file = data.get("file")
-        if not isinstance(file, Mapping) or not file.keys() >= _FACTS:
+        if (file := _file_in(data)) is None:
             return None
         return cls(
             file["path"],
@@ -149,10 +148,8 @@ class FileSource:
     @staticmethod
     def path_in(data: Data) -> str | None:
         """Give the path of the file that an event is about; None where it has no file."""
-        file = data.get("file")
-        if not isinstance(file, Mapping) or not file.keys() >= _FACTS:
-            return None
-        return str(file["path"])
+        file = _file_in(data)
+        return None if file is None else str(file["path"])
 
     @classmethod
     def from_key(cls, key: str) -> FileSource | None:
@@ -202,8 +199,11 @@ class FileSource:
         return f"{_quoted(self.text)}|{self.size}|{self.mtime_ns}|{self.inode or ''}"
 
     @staticmethod
-    def key_start(path: Path) -> str:
-        """Give what the keys of all that was ever noticed at a path begin with, and no others."""
+    def key_start(path: Path | str) -> str:
+        """Give what the keys of all that was ever noticed at a path begin with, and no others.
+
+        A text is taken as it is: as ``Path`` would write it.
+        """
         return f"{_quoted(str(path))}|"
 
     def matches(self, status: os.stat_result) -> bool:
@@ -249,7 +249,7 @@ class FileSource:
         path by now.
         """
         try:
-            file, status = open_file(self.path, follow_link=self.linked)
+            file, status = open_file(self.text, follow_link=self.linked)
         except OSError as error:
             if error.errno in _NO_FILE:
                 raise FileChangedError(f"{self.path} was replaced: {error.strerror}") from error
@@ -258,6 +258,14 @@ class FileSource:
             file.close()
             raise FileChangedError(f"{self.path} was replaced or written to")
         return file
+
+
+def _file_in(data: Data) -> Mapping[str, Any] | None:
+    file = data.get("file")
+    # As it is read from the ledger, mostly; to ask for a mapping of any kind takes longer.
+    if type(file) is not dict and not isinstance(file, Mapping):
+        return None
+    return file if _FACTS.issubset(file) else None
 
 
 def _is_folder(path: Path) -> bool:

@@ -18,8 +18,8 @@ def test_two_equal_looks_apart_settle_a_file():
     settling.saw(FILE, 10.0, hinted=True)
     assert settling.next_due == 12.0
     assert settling.due(11.9, 10) == []
-    assert settling.due(12.0, 10) == [FILE.path]
-    assert settling.settle([FILE.path], [FILE], 12.0) == [(FILE, True)]
+    assert settling.due(12.0, 10) == [FILE.text]
+    assert settling.settle([FILE.text], [FILE], 12.0) == [(FILE, True, False)]
     assert (len(settling), settling.next_due) == (0, None)
 
 
@@ -27,8 +27,8 @@ def test_another_look_that_is_the_same_delays_nothing():
     settling = Settling(2.0)
     settling.saw(FILE, 10.0, hinted=False)
     settling.saw(FILE, 11.0, hinted=True)
-    assert settling.due(12.0, 10) == [FILE.path]
-    assert settling.settle([FILE.path], [FILE], 12.0) == [(FILE, True)]
+    assert settling.due(12.0, 10) == [FILE.text]
+    assert settling.settle([FILE.text], [FILE], 12.0) == [(FILE, True, False)]
 
 
 def test_change_begins_anew():
@@ -37,20 +37,20 @@ def test_change_begins_anew():
     settling.saw(GROWN, 11.0, hinted=False)
     assert settling.next_due == 13.0
     assert settling.due(12.5, 10) == []
-    assert settling.due(13.0, 10) == [FILE.path]
+    assert settling.due(13.0, 10) == [FILE.text]
     again = replace(FILE, size=7)
-    assert settling.settle([FILE.path], [again], 13.0) == []
-    assert settling.due(15.0, 10) == [FILE.path]
-    assert settling.settle([FILE.path], [again], 15.0) == [(again, True)]
+    assert settling.settle([FILE.text], [again], 13.0) == []
+    assert settling.due(15.0, 10) == [FILE.text]
+    assert settling.settle([FILE.text], [again], 15.0) == [(again, True, False)]
 
 
 def test_changes_at_the_same_moment_make_one_turn():
     settling = Settling(2.0)
     settling.saw(FILE, 10.0, hinted=True)
     settling.saw(GROWN, 10.0, hinted=True)
-    assert settling.due(12.0, 10) == [FILE.path]
+    assert settling.due(12.0, 10) == [FILE.text]
     assert settling.due(12.0, 10) == []
-    assert settling.settle([FILE.path], [GROWN], 12.0) == [(GROWN, True)]
+    assert settling.settle([FILE.text], [GROWN], 12.0) == [(GROWN, True, False)]
 
 
 def test_file_that_is_gone_is_dropped():
@@ -58,6 +58,16 @@ def test_file_that_is_gone_is_dropped():
     settling.saw(FILE, 10.0, hinted=True)
     assert settling.settle(settling.due(12.0, 10), [], 12.0) == []
     assert len(settling) == 0
+
+
+def test_what_was_asked_about_is_known_as_long_as_the_file_looks_so():
+    settling = Settling(2.0)
+    settling.saw(FILE, 10.0, hinted=True, asked=True)
+    settling.saw(FILE, 11.0, hinted=False)
+    assert settling.settle(settling.due(12.0, 10), [FILE], 12.0) == [(FILE, True, True)]
+    settling.saw(FILE, 20.0, hinted=True, asked=True)
+    settling.saw(GROWN, 21.0, hinted=True)
+    assert settling.settle(settling.due(23.0, 10), [GROWN], 23.0) == [(GROWN, True, False)]
 
 
 def test_empty_file_waits_for_longer():
@@ -73,8 +83,8 @@ def test_limit_leaves_the_rest_for_the_next_time():
     files = [replace(FILE, path=ROOT / f"{n}.jpg") for n in range(5)]
     for n, file in enumerate(files):
         settling.saw(file, 10.0 + n, hinted=True)
-    assert settling.due(100.0, 3) == [file.path for file in files[:3]]
-    assert settling.due(100.0, 3) == [file.path for file in files[3:]]
+    assert settling.due(100.0, 3) == [file.text for file in files[:3]]
+    assert settling.due(100.0, 3) == [file.text for file in files[3:]]
 
 
 @given(
@@ -87,7 +97,7 @@ def test_nothing_settles_that_was_seen_to_change_within_the_time(looks, settle_s
     for wait, size in looks:
         now += wait
         file = replace(FILE, size=size)
-        for settled, _ in settling.settle(settling.due(now, 10), [file], now):
+        for settled, *_ in settling.settle(settling.due(now, 10), [file], now):
             assert settled == seen == file
             assert now - unchanged_since >= settle_seconds * (1 - 1e-9)
         settling.saw(file, now, hinted=False)

@@ -100,6 +100,16 @@ class Looker:
     recursive: bool
     follows: bool = False
 
+    @property
+    def above(self) -> str:
+        """What the paths of all files in the folder begin with."""
+        return str(self.root / "x")[:-1]
+
+    def relatives(self, paths: Iterable[str]) -> list[str]:
+        """Give the paths below the root, with ``/``, of files in the folder."""
+        above = self.above
+        return [path.removeprefix(above).replace(os.sep, "/") for path in paths]
+
     def identity(self) -> FolderIdentity:
         """Give what tells this folder from another one put in its place.
 
@@ -292,15 +302,17 @@ class Looker:
 
     def look_at(self, relatives: Iterable[str]) -> list[FileSource]:
         """Give those of some files, by their paths below the root, that are there and wanted."""
-        relatives = list(relatives)
-        folders = {_folder_of(relative) for relative in relatives}
-        reached = {folder for folder in folders if self.reaches(folder)}
+        above = self.above
+        reached: dict[str, bool] = {}
         found = []
         for relative in relatives:
-            if _folder_of(relative) in reached and self.selection.takes(relative):
-                path = self.root / relative
+            folder, _, name = relative.rpartition("/")
+            if folder not in reached:
+                reached[folder] = self.reaches(folder)
+            if reached[folder] and self.selection.takes_named(relative, name):
+                path = above + relative.replace("/", os.sep)
                 try:
-                    status = os.stat(system_path(str(path)), follow_symlinks=self.follows)  # noqa: PTH116
+                    status = os.stat(system_path(path), follow_symlinks=self.follows)  # noqa: PTH116
                 except OSError:
                     continue
                 if stat_module.S_ISREG(status.st_mode) and self._passable(status):
@@ -316,7 +328,7 @@ class Looker:
         names = COMPANIONS if source.size else COMPANIONS + EMPTY_COMPANIONS
         for ending in names:
             if os.path.lexists(source.text + ending):
-                return source.path.name + ending
+                return f"{source.path.name}{ending}"
         return ""
 
     def reaches(self, relative: str) -> bool:
@@ -369,7 +381,7 @@ class Looker:
         junction = getattr(status, "st_reparse_tag", 0) == _WINDOWS_JUNCTION
         return not junction and (self.selection.hidden or not attributes & _WINDOWS_HIDDEN)
 
-    def _describe(self, path: Path, status: os.stat_result) -> FileSource:
+    def _describe(self, path: str, status: os.stat_result) -> FileSource:
         if sys.platform == "win32":
             # A listing there has no inodes, a stat has: the same file must not get two keys.
             return FileSource(path, self.root, status.st_size, status.st_mtime_ns, None)
@@ -378,7 +390,7 @@ class Looker:
 
 def _source(folder: str, facts: FileFacts, root: Path) -> FileSource:
     name, size, mtime_ns, inode = facts
-    return FileSource(Path(folder, name), root, size, mtime_ns, inode)
+    return FileSource(os.path.join(folder, name), root, size, mtime_ns, inode)  # noqa: PTH118 - quicker
 
 
 def _folder_of(relative: str) -> str:

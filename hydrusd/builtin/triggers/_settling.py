@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
 
 from hydrusd.plugin import FileSource
 
@@ -28,6 +29,17 @@ class _Candidate:
     source: FileSource
     turn: tuple[float, int]
     hinted: bool
+    asked: bool
+
+
+class Settled(NamedTuple):
+    """A file that was left alone, whether anything hinted at it, and whether it is known to be
+    news.
+    """
+
+    source: FileSource
+    hinted: bool
+    asked: bool
 
 
 class Settling:
@@ -35,8 +47,10 @@ class Settling:
 
     def __init__(self, settle_seconds: float) -> None:
         self._settle_seconds = settle_seconds
-        self._candidates: dict[Path, _Candidate] = {}
-        self._order: list[tuple[tuple[float, int], Path]] = []
+        # By the paths as the system tells them apart: for Windows, two ways to write a name
+        # are one file.
+        self._candidates: dict[str, _Candidate] = {}
+        self._order: list[tuple[tuple[float, int], str]] = []
         self._count = itertools.count()
 
     def __len__(self) -> int:
@@ -53,41 +67,46 @@ class Settling:
             heapq.heappop(self._order)  # the file was seen to change, or was dropped, meanwhile
         return None
 
-    def saw(self, source: FileSource, now: float, *, hinted: bool) -> None:
-        """Take in how a file looks. One that looks as before goes on waiting as before."""
-        candidate = self._candidates.get(source.path)
+    def saw(self, source: FileSource, now: float, *, hinted: bool, asked: bool = False) -> None:
+        """Take in how a file looks. One that looks as before goes on waiting as before.
+
+        ``asked``: that it is news, as it looks now, was just found out.
+        """
+        place = os.path.normcase(source.text)
+        candidate = self._candidates.get(place)
         if candidate is None or candidate.source != source:
             hinted = hinted or (candidate is not None and candidate.hinted)
             turn = (now + self._wait_seconds(source), next(self._count))
-            self._candidates[source.path] = _Candidate(source, turn, hinted)
-            heapq.heappush(self._order, (turn, source.path))
+            self._candidates[place] = _Candidate(source, turn, hinted, asked)
+            heapq.heappush(self._order, (turn, place))
         else:
             candidate.hinted |= hinted
+            candidate.asked |= asked
 
-    def due(self, now: float, limit: int) -> list[Path]:
-        """Give the files to look at again by now, those that waited longest first."""
-        paths: list[Path] = []
+    def due(self, now: float, limit: int) -> list[str]:
+        """Give the paths to look at again by now, those that waited longest first."""
+        paths: list[str] = []
         while len(paths) < limit and (due := self.next_due) is not None and due <= now:
-            paths.append(heapq.heappop(self._order)[1])
+            paths.append(self._candidates[heapq.heappop(self._order)[1]].source.text)
         return paths
 
     def settle(
-        self, paths: Iterable[Path], looks: Iterable[FileSource], now: float
-    ) -> list[tuple[FileSource, bool]]:
+        self, paths: Iterable[str], looks: Iterable[FileSource], now: float
+    ) -> list[Settled]:
         """Give those of the due files that look the same as when they began to wait.
 
         ``looks`` is what was found at ``paths``: a file that is missing in it is gone, one
-        that looks different begins anew. With each comes whether anything hinted at it.
+        that looks different begins anew.
         """
-        by_path = {source.path: source for source in looks}
+        by_path = {source.text: source for source in looks}
         settled = []
         for path in paths:
-            candidate = self._candidates.pop(path)
+            candidate = self._candidates.pop(os.path.normcase(path))
             source = by_path.get(path)
             if source is None:
                 continue
             if source == candidate.source:
-                settled.append((source, candidate.hinted))
+                settled.append(Settled(source, candidate.hinted, candidate.asked))
             else:
                 self.saw(source, now, hinted=candidate.hinted)
         return settled

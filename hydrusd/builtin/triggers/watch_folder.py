@@ -22,7 +22,7 @@ from pydantic import AfterValidator, Field
 from hydrusd.builtin.triggers._globs import Selection, problem_of, samples_of
 from hydrusd.builtin.triggers._looking import FolderAway, Looker, Survey
 from hydrusd.builtin.triggers._methods import Method, doubt_about, spoken
-from hydrusd.builtin.triggers._settling import Settling
+from hydrusd.builtin.triggers._settling import Settled, Settling
 from hydrusd.plugin import (
     FILE_NAMES,
     Doubt,
@@ -580,7 +580,7 @@ class _Watch:
             for source, group in batch:
                 if source.key in new:
                     with_news.add(group)
-                    self._settling.saw(source, now, hinted=hinted)
+                    self._settling.saw(source, now, hinted=hinted, asked=True)
             if new:
                 self._stir()
             while len(self._settling) >= MOST_SETTLING:
@@ -633,29 +633,42 @@ class _Watch:
         waited = self._settling.due(self._clock.monotonic(), BATCH)
         if not waited:
             return
-        relatives = [path.relative_to(self._root).as_posix() for path in waited]
-        looks, unfinished = await self._in_thread(lambda: self._look_at(relatives))
+        looks, unfinished = await self._in_thread(lambda: self._look_at(waited))
         now = self._clock.monotonic()
-        settled = []
-        for source, hinted in self._settling.settle(waited, looks, now):
-            if source.text in unfinished:
-                self._settling.saw(source, now, hinted=hinted)  # no word will come of its end
+        settled: list[Settled] = []
+        for each in self._settling.settle(waited, looks, now):
+            if each.source.text in unfinished:
+                # No word will come of its end.
+                self._settling.saw(each.source, now, hinted=each.hinted, asked=each.asked)
             else:
-                settled.append((source, hinted))
+                settled.append(each)
         self._room.set()
-        new = await self._unseen([source for source, _ in settled])
+        new = await self._news_among(settled)
         if new:
             await self._context.emit(
                 [Event(key, {"file": source.to_data()}) for key, source in new.items()]
             )
-        self._unhinted += sum(not hinted and source.key in new for source, hinted in settled)
+        surprises = [each.source.key for each in settled if not each.hinted]
+        self._unhinted += sum(key in new for key in surprises)
 
-    def _look_at(self, relatives: Sequence[str]) -> tuple[list[FileSource], set[str]]:
+    async def _news_among(self, settled: Sequence[Settled]) -> dict[str, FileSource]:
+        """Give those that are news to a rule, by their keys.
+
+        What was said of a file before it waited still holds, or makes no difference: an event
+        that is known by now is not stored twice. It is only asked again of a file that nobody
+        hinted at, because then a hint may have come in between.
+        """
+        sure = {each.source.key: each.source for each in settled if each.asked and each.hinted}
+        return sure | await self._unseen(
+            [each.source for each in settled if not (each.asked and each.hinted)]
+        )
+
+    def _look_at(self, paths: Sequence[str]) -> tuple[list[FileSource], set[str]]:
         """Look at files, and at the folder they are in: later it may be another one.
 
         With them come the paths of those that something beside them calls incomplete.
         """
-        found = self._looker.look_at(relatives)
+        found = self._looker.look_at(self._looker.relatives(paths))
         try:
             identity = self._looker.identity()
         except FolderAway:
