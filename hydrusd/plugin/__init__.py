@@ -81,6 +81,7 @@ from hydrusd.plugin._action import (
 )
 from hydrusd.plugin._cookies import CookieAction, FoundCookies, cookie_expiry
 from hydrusd.plugin._mounts import FolderIdentity, Mount, mount_of
+from hydrusd.plugin._reading import ReadingAction
 from hydrusd.plugin._source import FileSource, SourceState
 from hydrusd.plugin._trigger import Doubt, Signal, Trigger, TriggerContext
 from hydrusd.plugin._websites import HeaderText, WebDomains, WebSite, covers, header_text
@@ -142,6 +143,7 @@ __all__ = [
     "Permission",
     "PermissionMissing",
     "Popup",
+    "ReadingAction",
     "Relation",
     "RenderFormat",
     "RequestRejected",
