@@ -8,14 +8,18 @@ noticing and reading is dealt with here.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from typing import Any, BinaryIO, ClassVar, cast
+from collections.abc import Callable, Sequence
+from typing import Any, BinaryIO, ClassVar, TypeVar, cast
 
 from anyio import to_thread
 
+from hydrusd.errors import PermanentError
 from hydrusd.hydrus import FileChangedError
 from hydrusd.model import Outcome
 from hydrusd.plugin._action import Action, AnyAction, Call, Foreseen, source_outcome
+
+
+Found = TypeVar("Found")
 
 
 class ReadingAction(Action):
@@ -34,8 +38,33 @@ class ReadingAction(Action):
         """
         raise NotImplementedError  # see Action.run
 
+    def foresee(self, file: BinaryIO, call: Call[Any]) -> Foreseen:
+        """Say what reading would come to; one that writes what it read says so here."""
+        outcome = self.read(file, call)
+        return Foreseen(outcome.detail, changes=False, values=outcome.values)
+
     def run(self, call: Call[Action]) -> Outcome:  # type: ignore[override] # in a thread
         """Read the file, if it is still the one that was noticed."""
+        return self._opened(call, self.read)
+
+    @classmethod
+    async def plan(cls, calls: Sequence[Call[AnyAction]]) -> Sequence[Foreseen]:
+        """Read, and say what comes of it."""
+        plans = []
+        for call in calls:
+            action = cast("ReadingAction", call.action)
+            try:
+                seen = await to_thread.run_sync(action._opened, call, action.foresee)  # noqa: SLF001
+            except PermanentError as error:
+                seen = Foreseen(str(error), changes=False)
+            plans.append(
+                Foreseen(seen.detail, changes=False) if isinstance(seen, Outcome) else seen
+            )
+        return plans
+
+    def _opened(
+        self, call: Call[Any], what: Callable[[BinaryIO, Call[Any]], Found]
+    ) -> Found | Outcome:
         source = call.source
         if source is None:
             return Outcome.dead(
@@ -43,7 +72,7 @@ class ReadingAction(Action):
             )
         try:
             with io.BufferedReader(source.open()) as file:
-                return self.read(cast("BinaryIO", file), call)
+                return what(cast("BinaryIO", file), call)
         except FileChangedError:
             return source_outcome(source.state(), source) or Outcome.retry("the file has changed")
         except OSError as error:
@@ -51,13 +80,3 @@ class ReadingAction(Action):
             return source_outcome(source.state(), source) or Outcome.retry(
                 f"{source.path} cannot be read: {reason}"
             )
-
-    @classmethod
-    async def plan(cls, calls: Sequence[Call[AnyAction]]) -> Sequence[Foreseen]:
-        """Read, which is all that it does."""
-        plans = []
-        for call in calls:
-            action = cast("ReadingAction", call.action)
-            outcome = await to_thread.run_sync(action.run, cast("Call[Action]", call))
-            plans.append(Foreseen(outcome.detail, changes=False, values=outcome.values))
-        return plans

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import zipfile
 
 from exampling import Example
 from PIL import ExifTags, Image, PngImagePlugin
+
+from hydrusd.testing import paint
 
 PAGE = "shipped-plugins.md"
 CURRENT = 0
@@ -47,7 +51,20 @@ def its_prompt_is_told(project):
     assert tags[CURRENT] == {"prompt:a castle", "prompt:night", "model:dream"}
 
 
+def an_archive(project):
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as archive:
+        archive.writestr("1.png", paint("1.png"))
+    project.drop("Pictures/archives/My Comic.cbz", written.getvalue())
+
+
+def its_picture_was_imported(project):
+    tags = project.simulator.tags(hashlib.sha256(paint("1.png")).hexdigest())
+    assert tags[CURRENT] == {"title:my comic"}
+
+
 EXAMPLES = {
+    "unpack_archive": Example(PAGE, its_picture_was_imported, an_archive, run={"jobs": 2}),
     "read_prompt": Example(PAGE, its_prompt_is_told, a_generated_picture),
     "read_exif": Example(PAGE, its_camera_is_told, a_photo),
 }
