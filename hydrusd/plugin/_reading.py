@@ -18,7 +18,6 @@ from hydrusd.hydrus import FileChangedError
 from hydrusd.model import Outcome
 from hydrusd.plugin._action import Action, AnyAction, Call, Foreseen, source_outcome
 
-
 Found = TypeVar("Found")
 
 

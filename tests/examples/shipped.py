@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import io
+import sqlite3
 import zipfile
+from contextlib import closing
+from datetime import datetime, timedelta
+from functools import partial
 
 from exampling import Example
 from PIL import ExifTags, Image, PngImagePlugin
 
+from hydrusd.clock import SystemClock
 from hydrusd.testing import paint
 
 PAGE = "shipped-plugins.md"
@@ -63,7 +68,43 @@ def its_picture_was_imported(project):
     assert tags[CURRENT] == {"title:my comic"}
 
 
+class Almost(SystemClock):
+    """The system's clock, so far ahead that it is almost a certain time tomorrow."""
+
+    def __init__(self, hour: int, minute: int) -> None:
+        now = datetime.now().astimezone()
+        day = now.replace(hour=hour, minute=minute, second=0, microsecond=0) + timedelta(days=1)
+        self._ahead = day - timedelta(seconds=0.5) - now
+
+    def now(self) -> datetime:
+        return super().now() + self._ahead
+
+
+def a_database(project):
+    (project.folder / "Hydrus" / "db").mkdir(parents=True)
+    with closing(sqlite3.connect(project.folder / "Hydrus" / "db" / "client.db")) as database:
+        database.execute("CREATE TABLE t (name TEXT)")
+
+
+def it_was_copied(project):
+    [copy] = (project.folder / "backup" / "hydrus").iterdir()
+    assert (copy / "client.db").read_bytes().startswith(b"SQLite format 3")
+    assert project.ask("/get_services")
+
+
+def duplicates(project):
+    one, other = project.seed("one.png"), project.seed("other.png")
+    project.simulator.add_potential_duplicates(one, other, distance=0, same_pixels=True)
+
+
+def they_are_tagged(project):
+    for name in ("one.png", "other.png"):
+        assert project.simulator.tags(project.sha256(name))[CURRENT] == {"to do:duplicates"}
+
+
 EXAMPLES = {
+    "back_up_database": Example(PAGE, it_was_copied, a_database, clock=partial(Almost, 4, 30)),
+    "find_duplicates": Example(PAGE, they_are_tagged, duplicates, clock=partial(Almost, 20, 0)),
     "unpack_archive": Example(PAGE, its_picture_was_imported, an_archive, run={"jobs": 2}),
     "read_prompt": Example(PAGE, its_prompt_is_told, a_generated_picture),
     "read_exif": Example(PAGE, its_camera_is_told, a_photo),
