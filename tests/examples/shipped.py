@@ -11,9 +11,11 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from exampling import Example
+from local import HurryingClock
 from PIL import ExifTags, Image, PngImagePlugin
 
 from hydrusd.clock import SystemClock
+from hydrusd.model import JobState
 from hydrusd.testing import paint
 
 PAGE = "shipped-plugins.md"
@@ -102,7 +104,25 @@ def they_are_tagged(project):
         assert project.simulator.tags(project.sha256(name))[CURRENT] == {"to do:duplicates"}
 
 
+def a_broken_file(project):
+    project.drop("Pictures/inbox/broken.png", b"this is no picture")
+
+
+def it_is_told_of(project):
+    [popup] = project.ask("/manage_popups/get_popups")["job_statuses"]
+    assert "1 job failed since" in str(popup)
+    assert "broken.png: " in str(popup)
+
+
 EXAMPLES = {
+    "failures": Example(
+        PAGE,
+        it_is_told_of,
+        a_broken_file,
+        run={"jobs": 2},
+        clock=HurryingClock,
+        states=frozenset({JobState.DONE, JobState.DEAD}),
+    ),
     "back_up_database": Example(PAGE, it_was_copied, a_database, clock=partial(Almost, 4, 30)),
     "find_duplicates": Example(PAGE, they_are_tagged, duplicates, clock=partial(Almost, 20, 0)),
     "unpack_archive": Example(PAGE, its_picture_was_imported, an_archive, run={"jobs": 2}),
