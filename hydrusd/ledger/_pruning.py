@@ -41,7 +41,7 @@ from hydrusd.ledger._tables import (
     step,
     trigger_memory,
 )
-from hydrusd.model import JobState
+from hydrusd.model import UNDO_RULE, JobState
 
 BATCH = 50
 """How many events one transaction looks at."""
@@ -255,7 +255,9 @@ def _judge(
             held.add(each.event_id)
             continue
         last[each.event_id] = max(last[each.event_id], each.finished_at)
-        if each.eventful is not False:  # of a run that is not known any more nothing is known
+        # Of a run that is not known any more nothing is known; an undo, even of nothing, says
+        # what became of its job, and must not be asked for a second time.
+        if each.eventful is not False or each.rule.startswith(UNDO_RULE):
             eventful.add(each.event_id)
     ids = [i for i in noticed if i not in held and _is_over(last[i], i in eventful, retention)]
     return _Judged(ids, jobs)

@@ -40,9 +40,9 @@ def test_client_and_folder_that_come_later_are_found_and_nothing_is_lost(termina
     with a_client() as client, client.serve(port=free_port):
         running.wait_until(lambda: len(terminal.trashed()) == 5)
         assert len(client.committed_files()) == 5
+        running.wait_for("rule 'import all': trash_source: 5 done")
         assert running.stop() == 0
     assert "connected to Hydrus" in running.output
-    assert "rule 'import all': trash_source: 5 done" in running.output
 
 
 def test_a_folder_that_is_a_file_is_told(terminal):

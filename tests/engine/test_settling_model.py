@@ -543,19 +543,22 @@ class Story(RuleBasedStateMachine):
         world = self.world
         world.away, world.mishap, world.stroke, world.blow = False, None, None, None
         for _ in range(30):
-            if all(job.state is JobState.DONE for job in world.jobs()) and not any(
-                world.inbox.iterdir()
-            ):
+            over = {JobState.DONE, JobState.SKIPPED}
+            if {job.state for job in world.jobs()} <= over and not any(world.inbox.iterdir()):
                 break
             self.call(retry, world)
             self.call(world.passes, 130)
         self.promises_hold()
-        lacking = {name: what for name in world.dropped if (what := world.lacks(name, late=True))}
-        assert lacking == {}
+        jobs = {job.data["file"]["name"]: job for job in world.jobs()}
+        # Given up again and again after its source was gone, a retried job begins anew, and ends
+        # with "no longer there": what came after the move is missing then, and nothing else.
+        late = {name: job.state is JobState.DONE for name, job in jobs.items()}
+        lacking = {n: what for n in world.dropped if (what := world.lacks(n, late=late[n]))}
+        assert lacking == {}, {name: str(job) for name, job in jobs.items()}
         assert sorted(path.name for path in world.moved.glob("*")) == sorted(world.dropped)
         told = Counter(job.data["file"]["name"] for job in world.jobs())
         assert told == Counter(list(world.dropped))
-        assert {str(job.state) for job in world.jobs()} <= {"done"}
+        assert {str(job.state) for job in world.jobs()} <= {"done", "skipped"}
 
 
 async def retry(world, tasks):
@@ -646,5 +649,5 @@ class Tasks:
         return await self._group.__aexit__(*raised)
 
 
-EXAMPLES = 25
+EXAMPLES = 15
 STEPS = 6

@@ -36,7 +36,7 @@ from hydrusd.ledger import (
     Retention,
 )
 from hydrusd.ledger._pruning import BATCH, MOST_WORDS_LEFT
-from hydrusd.model import JobState, OutcomeKind
+from hydrusd.model import UNDO_RULE, JobState, OutcomeKind
 
 HASH = "ab" * 32
 YEAR = timedelta(days=365)
@@ -203,6 +203,15 @@ def test_dull_work_goes_sooner(ledger, path):
     assert gone == [("dull",), ("unwanted",)]
     assert prune(ledger, Retention(None, None)).events == 0
     assert prune(ledger, Retention(later(60), None)).events == 2
+
+
+def test_an_undo_that_changed_nothing_is_kept_as_long_as_what_it_undid(ledger):
+    enqueue(ledger, "undone", verdicts=(match(f"{UNDO_RULE}tag"),))
+    [job] = claim(ledger)
+    ledger.checkpoint("me", [ended(job)], [record(job, receipt={"added": []})], NOW)
+    young(ledger)
+    assert prune(ledger, Retention(None, later(60))).events == 0
+    assert prune(ledger, Retention(later(60), later(60))).events == 1
 
 
 def test_a_dry_run_counts_the_same_and_changes_nothing(ledger, path):

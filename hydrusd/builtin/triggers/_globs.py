@@ -70,7 +70,7 @@ class Globs:
 
     def __init__(self, patterns: Iterable[str]) -> None:
         named, odd, odd_texts, placed, endings = [], [], [], [], []
-        self._all = False
+        self.matches_all = False
         for pattern in patterns:
             text = _folded(pattern)
             if "/" in text:
@@ -83,7 +83,7 @@ class Globs:
                     odd.append(_part_regex(text))
                     odd_texts.append(text)
             else:
-                self._all = True
+                self.matches_all = True
         self._names = _any_of(named)
         self._paths = _any_of(placed)
         # What a scan asks a million times: most patterns are endings, most names are ASCII.
@@ -100,7 +100,7 @@ class Globs:
 
     def match_known(self, relative: str, name: str, lowered: str) -> bool:
         """Do the same, given its name, and that in lower case."""
-        if self._all:
+        if self.matches_all:
             return True
         if name.isascii():
             if lowered.endswith(self._endings):
@@ -137,9 +137,9 @@ class Selection:
         if not self.hidden and name[0] == ".":
             return False
         lowered = name.lower()
-        return not self._exclude.match_known(relative, name, lowered) and self._include.match_known(
-            relative, name, lowered
-        )
+        if self._exclude.match_known(relative, name, lowered):
+            return False
+        return self._include.matches_all or self._include.match_known(relative, name, lowered)
 
     def enters(self, relative: str) -> bool:
         """Say whether a folder is looked into, given that the one it is in is."""
