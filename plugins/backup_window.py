@@ -34,6 +34,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, ClassVar, cast
+from weakref import WeakSet
 
 import anyio
 from anyio import to_thread
@@ -61,6 +62,7 @@ PIECE_BYTES = 16 * 1024 * 1024
 SPARE_BYTES = 256 * 1024 * 1024
 UNLOCK_TRIES = 30
 UNLOCK_PAUSE_SECONDS = 2.0
+PAUSE_SECONDS = 5.0
 
 _NAME = "hydrus-%Y%m%dT%H%M%SZ"
 _OURS = re.compile(r"hydrus-\d{8}T\d{6}Z")
@@ -68,6 +70,9 @@ _SQLITE = b"SQLite format 3\x00"
 
 _announced: set[str] = set()
 """The windows that this process has announced and that it cannot have left open."""
+
+_under_way: WeakSet[HydrusClient] = WeakSet()
+"""The clients that a job is locking: another one must neither lock nor unlock them."""
 
 
 class BackUpDatabase(Action):
@@ -119,12 +124,23 @@ class BackUpDatabase(Action):
         if not isinstance(window, str):
             await to_thread.run_sync(self._looked)
             return _about_to_lock("about to lock Hydrus")
+        part = self.to / f".{window}.part"
+        if call.client in _under_way:
+            return Outcome.later(
+                "waits for another copy", delay_seconds=PAUSE_SECONDS, values=call.progress
+            )
         if window not in _announced:
             await _unlock(call.client)
+            await to_thread.run_sync(partial(shutil.rmtree, part, ignore_errors=True))
             return _about_to_lock("Hydrus was unlocked, which was left locked; once more")
-        files = await to_thread.run_sync(self._looked)
-        part = self.to / f".{window}.part"
+        if not _is_connected(call.client):
+            # Raised, this would have hydrusd wait longer and longer for a client that is there.
+            return Outcome.later(
+                "waits until Hydrus is connected", delay_seconds=PAUSE_SECONDS, values=call.progress
+            )
+        _under_way.add(call.client)
         try:
+            files = await to_thread.run_sync(self._looked)
             await to_thread.run_sync(partial(part.mkdir, parents=True, exist_ok=True))
             seconds, size = await self._copied(call.client, window, files, part)
             folder = self.to / call.clock.now().strftime(_NAME)
@@ -132,6 +148,7 @@ class BackUpDatabase(Action):
         except OSError as error:
             raise TemporaryError(f"the copy failed: {error.strerror or error}") from error
         finally:
+            _under_way.discard(call.client)
             with anyio.CancelScope(shield=True):
                 await to_thread.run_sync(partial(shutil.rmtree, part, ignore_errors=True))
         _announced.discard(window)
@@ -202,6 +219,13 @@ def _about_to_lock(detail: str) -> Outcome:
     window = uuid.uuid4().hex
     _announced.add(window)
     return Outcome.later(detail, delay_seconds=0, values={"window": window})
+
+
+def _is_connected(client: HydrusClient) -> bool:
+    try:
+        return client.info.api_version > 0
+    except HydrusUnavailable:
+        return False
 
 
 async def _unlock(client: HydrusClient) -> None:

@@ -197,6 +197,31 @@ async def test_being_stopped_unlocks(window, plugin, monkeypatch):
     assert window.names() == []
 
 
+async def test_two_jobs_do_not_take_off_each_others_lock(
+    action, window, plugin, monkeypatch, tmp_path
+):
+    await window.call()
+    copying, goes_on = anyio.Event(), anyio.Event()
+    real = plugin._copy
+
+    async def slow(path, target):
+        copying.set()
+        await goes_on.wait()
+        return await real(path, target)
+
+    monkeypatch.setattr(plugin, "_copy", slow)
+    left = Window(action, tmp_path, window.client)
+    left.progress = {"window": "of a former life"}
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(window.call)
+        await copying.wait()
+        assert "another copy" in (await left.call()).detail
+        assert not await is_free(window)
+        goes_on.set()
+    assert "was left locked" in (await left.call()).detail
+    assert len(window.names()) == 1
+
+
 async def test_only_old_copies_of_its_own_make_room(action, window, tmp_path):
     old = [f"hydrus-2020010{day}T000000Z" for day in (1, 2, 3)]
     for name in [*old, "hydrus-by-hand", "20200101"]:
