@@ -40,7 +40,10 @@ from hydrusd.hydrus import (
     PageType,
     Pair,
     Permission,
+    PixelDuplicates,
     Popup,
+    Potentials,
+    PotentialsSearch,
     Relation,
     RenderFormat,
     Service,
@@ -82,6 +85,7 @@ from hydrusd.plugin._action import (
 )
 from hydrusd.plugin._cookies import CookieAction, FoundCookies, cookie_expiry
 from hydrusd.plugin._mounts import FolderIdentity, Mount, mount_of
+from hydrusd.plugin._reading import ReadingAction
 from hydrusd.plugin._source import FILE_NAMES, FileSource, SourceState
 from hydrusd.plugin._trigger import Doubt, Prospect, Signal, Trigger, TriggerContext
 from hydrusd.plugin._websites import HeaderText, WebDomains, WebSite, covers, header_text
@@ -144,8 +148,12 @@ __all__ = [
     "PermanentError",
     "Permission",
     "PermissionMissing",
+    "PixelDuplicates",
     "Popup",
+    "Potentials",
+    "PotentialsSearch",
     "Prospect",
+    "ReadingAction",
     "Relation",
     "RenderFormat",
     "RequestRejected",

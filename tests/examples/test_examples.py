@@ -29,8 +29,6 @@ EXAMPLES = {
 
 # Routes that no rule should use, or that only old clients still need, each with its reason.
 UNREACHABLE = {
-    "/manage_database/lock_on": "the whole client stands still; a plugin of its own, with care",
-    "/manage_database/lock_off": "see lock_on",
     "/add_files/generate_hashes": "imports nothing; hydrusd hashes by itself",
     "/manage_headers/set_user_agent": "deprecated; set_headers falls back to it below API 43",
     "/manage_popups/finish_popup": "only those that can be cancelled are ever unfinished; none is",

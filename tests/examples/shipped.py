@@ -1,0 +1,131 @@
+"""The examples of docs/shipped-plugins.md."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import sqlite3
+import zipfile
+from contextlib import closing
+from datetime import datetime, timedelta
+from functools import partial
+
+from exampling import Example
+from local import HurryingClock
+from PIL import ExifTags, Image, PngImagePlugin
+
+from hydrusd.clock import SystemClock
+from hydrusd.model import JobState
+from hydrusd.testing import paint
+
+PAGE = "shipped-plugins.md"
+CURRENT = 0
+
+
+def photo():
+    picture = Image.new("RGB", (8, 6), "teal")
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make], exif[ExifTags.Base.Model] = "Canon", "Canon EOS 6D"
+    exif[ExifTags.Base.ImageDescription] = "A lake"
+    written = io.BytesIO()
+    picture.save(written, "JPEG", exif=exif)
+    return written.getvalue()
+
+
+def a_photo(project):
+    project.drop("Pictures/photos/lake.jpg", photo())
+
+
+def its_camera_is_told(project):
+    file_hash = project.sha256("Pictures/photos/lake.jpg")
+    assert project.simulator.tags(file_hash)[CURRENT] == {"camera:canon eos 6d"}
+    [row] = project.ask("/get_files/file_metadata", hash=file_hash, include_notes="true")[
+        "metadata"
+    ]
+    assert row["notes"] == {"description": "A lake"}
+
+
+def a_generated_picture(project):
+    info = PngImagePlugin.PngInfo()
+    info.add_text("parameters", "a castle, (night:1.2)\nSteps: 20, Seed: 7, Model: dream")
+    written = io.BytesIO()
+    Image.new("RGB", (8, 6)).save(written, "PNG", pnginfo=info)
+    project.drop("Pictures/generated/a.png", written.getvalue())
+
+
+def its_prompt_is_told(project):
+    tags = project.simulator.tags(project.sha256("Pictures/generated/a.png"))
+    assert tags[CURRENT] == {"prompt:a castle", "prompt:night", "model:dream"}
+
+
+def an_archive(project):
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as archive:
+        archive.writestr("1.png", paint("1.png"))
+    project.drop("Pictures/archives/My Comic.cbz", written.getvalue())
+
+
+def its_picture_was_imported(project):
+    tags = project.simulator.tags(hashlib.sha256(paint("1.png")).hexdigest())
+    assert tags[CURRENT] == {"title:my comic"}
+
+
+class Almost(SystemClock):
+    """The system's clock, so far ahead that it is almost a certain time tomorrow."""
+
+    def __init__(self, hour: int, minute: int) -> None:
+        now = datetime.now().astimezone()
+        day = now.replace(hour=hour, minute=minute, second=0, microsecond=0) + timedelta(days=1)
+        self._ahead = day - timedelta(seconds=0.5) - now
+
+    def now(self) -> datetime:
+        return super().now() + self._ahead
+
+
+def a_database(project):
+    (project.folder / "Hydrus" / "db").mkdir(parents=True)
+    with closing(sqlite3.connect(project.folder / "Hydrus" / "db" / "client.db")) as database:
+        database.execute("CREATE TABLE t (name TEXT)")
+
+
+def it_was_copied(project):
+    [copy] = (project.folder / "backup" / "hydrus").iterdir()
+    assert (copy / "client.db").read_bytes().startswith(b"SQLite format 3")
+    assert project.ask("/get_services")
+
+
+def duplicates(project):
+    one, other = project.seed("one.png"), project.seed("other.png")
+    project.simulator.add_potential_duplicates(one, other, distance=0, same_pixels=True)
+
+
+def they_are_tagged(project):
+    for name in ("one.png", "other.png"):
+        assert project.simulator.tags(project.sha256(name))[CURRENT] == {"to do:duplicates"}
+
+
+def a_broken_file(project):
+    project.drop("Pictures/inbox/broken.png", b"this is no picture")
+
+
+def it_is_told_of(project):
+    [popup] = project.ask("/manage_popups/get_popups")["job_statuses"]
+    assert "1 job failed since" in str(popup)
+    assert "broken.png: " in str(popup)
+
+
+EXAMPLES = {
+    "failures": Example(
+        PAGE,
+        it_is_told_of,
+        a_broken_file,
+        run={"jobs": 2},
+        clock=HurryingClock,
+        states=frozenset({JobState.DONE, JobState.DEAD}),
+    ),
+    "back_up_database": Example(PAGE, it_was_copied, a_database, clock=partial(Almost, 4, 30)),
+    "find_duplicates": Example(PAGE, they_are_tagged, duplicates, clock=partial(Almost, 20, 0)),
+    "unpack_archive": Example(PAGE, its_picture_was_imported, an_archive, run={"jobs": 2}),
+    "read_prompt": Example(PAGE, its_prompt_is_told, a_generated_picture),
+    "read_exif": Example(PAGE, its_camera_is_told, a_photo),
+}
