@@ -114,6 +114,7 @@ def read_configuration(
         check_template=expressions.template,
         check_rule=check_rule,
         check_client=check_client,
+        sidecar_formats=host.sidecar_formats,
     )
     rules = load(path, vocabulary, environ=os.environ, resolve_secrets=resolve_secrets)
     if problems := list(_check_together(rules)):

@@ -15,6 +15,10 @@ from typing import NewType
 EventId = NewType("EventId", int)
 JobId = NewType("JobId", int)
 
+KEY_FORM = "|as "
+"""What stands in the key of an event between that of a thing and the form in which it was
+noticed: when the thing is gone, its plain key is free again, too."""
+
 Data = Mapping[str, object]
 """Plain JSON: strings, numbers, booleans, None, lists and mappings of such."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeGuard
 
 import anyio
@@ -32,7 +33,7 @@ from hydrusd.ledger import (
     PendingEvent,
 )
 from hydrusd.model import Event
-from hydrusd.plugin import FileSource, Signal
+from hydrusd.plugin import Aside, FileSource, HadFile, Signal
 
 FIRST_RESTART_SECONDS = 5.0
 LONGEST_RESTART_SECONDS = 300.0
@@ -88,17 +89,33 @@ class Intake:
         return [rule.name for rule in self._source.rules]
 
     async def emit(
-        self, events: Sequence[Event], *, remember: Mapping[str, object] | None = None
+        self,
+        events: Sequence[Event],
+        *,
+        aside: Sequence[Aside] = (),
+        remember: Mapping[str, object] | None = None,
     ) -> None:
         """Store events with the verdict of each listening rule; wake the lane."""
-        refused = await self._off_limits_among(events)
+        refused = await self._off_limits_among([*events, *(a.event for a in aside if a.failed)])
         pending = [
             PendingEvent(event, self._refusals(refused[event.key]))
             if event.key in refused
             else self._judged(event)
             for event in events
         ]
+        pending += [self._set_aside(each, refused.get(each.event.key)) for each in aside]
         await self._take_in(pending, remember)
+
+    def _set_aside(self, aside: Aside, off_limits: str | None) -> PendingEvent:
+        """Give what was noticed along with events its verdicts: reasons, or dead letters."""
+        if off_limits is not None or not aside.failed:
+            return PendingEvent(aside.event, self._refusals(off_limits or aside.reason))
+        judged = self._judged(aside.event)
+        verdicts = [
+            replace(each, failure=aside.reason) if isinstance(each, NewJob) else each
+            for each in judged.verdicts
+        ]
+        return PendingEvent(judged.event, verdicts)
 
     def _judged(self, event: Event) -> PendingEvent:
         """Have the rules judge an event; a rule that led to it does not get it."""
@@ -184,6 +201,20 @@ class Intake:
         """Give those of the keys that a rule listening here has not had yet."""
         await self._store_reports()
         return await self._ledger(Ledger.unseen, self._source.name, keys, self._source.revisions)
+
+    async def files_had(
+        self, paths: Sequence[Path], *, stems: Sequence[Path] = ()
+    ) -> Sequence[HadFile]:
+        """Give what was noticed at these paths before, each as it was last."""
+        found = await self._ledger(
+            Ledger.files_had, self._source.name, [str(p) for p in paths], [str(p) for p in stems]
+        )
+        given = ((had, FileSource.from_data({"file": had.file})) for had in found)
+        return [
+            HadFile(source, had.rules & self._source.revisions.keys(), had.sha256, had.under_way)
+            for had, source in given
+            if source is not None
+        ]
 
     def waiting(self, reason: str) -> None:
         """Say that nothing can be noticed at the moment, and why."""

@@ -26,6 +26,7 @@ from anyio.abc import TaskGroup
 
 from hydrusd.clock import Clock, first_of
 from hydrusd.engine.compiling import CompiledRule, CompiledStep
+from hydrusd.engine.late_sidecars import outcome_without_running
 from hydrusd.engine.limits import Limits, Pause
 from hydrusd.engine.made_files import MadeFiles
 from hydrusd.engine.matching import judge
@@ -461,6 +462,9 @@ class Lane:
                 await self._pause(rule, pause)
 
     def _prepare(self, item: _Work, rule: CompiledRule) -> None:
+        item.outcome = outcome_without_running(rule, item.job)
+        if item.outcome is not None:
+            return
         try:
             item.call = rule.call(item.job.step, item.job, self._client, self._clock)
         except ExpressionError as error:

@@ -13,6 +13,7 @@ from hydrusd.ledger._explaining import (
     Trace,
     waits_for,
 )
+from hydrusd.ledger._had import FileHad
 from hydrusd.ledger._ledger import (
     FOR_GOOD,
     RETRIED,
@@ -43,6 +44,7 @@ __all__ = [
     "RETRIED",
     "ClaimFilter",
     "DeadLetter",
+    "FileHad",
     "History",
     "Intake",
     "JobTrace",

@@ -35,6 +35,7 @@ from sqlalchemy import (
 
 from hydrusd.errors import LedgerError, LedgerLocked
 from hydrusd.ledger._batches import Batch
+from hydrusd.ledger._had import FileHad, files_had, free_plain_keys
 from hydrusd.ledger._mentioning import words_in_event, words_in_values
 from hydrusd.ledger._migrating import migrate
 from hydrusd.ledger._sqlite import insert_ignoring, insert_or_update, open_engine
@@ -317,6 +318,11 @@ class Ledger:
             event.c.trigger == trigger, event.c.freed == 0, event.c.key.in_(keys)
         )
         return {key: EventId(i) for key, i in connection.execute(statement)}
+
+    def files_had(self, trigger: str, paths: Sequence[str], stems: Sequence[str]) -> list[FileHad]:
+        """Give what was noticed at these paths, and at these with any suffix, as it was last."""
+        with self._engine.connect() as connection:
+            return files_had(connection, trigger, paths, stems)
 
     def take_in(
         self,
@@ -719,6 +725,7 @@ class Ledger:
     def _free_events(connection: Connection, event_ids: Sequence[EventId]) -> None:
         for chunk in _chunks(event_ids):
             connection.execute(update(event).where(event.c.id.in_(chunk)).values(freed=event.c.id))
+            free_plain_keys(connection, chunk)
 
     def release(
         self, now: datetime, *, owner: str | None = None, ids: Sequence[JobId] | None = None

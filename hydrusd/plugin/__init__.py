@@ -67,8 +67,16 @@ from hydrusd.plugin._action import (
     source_outcome,
 )
 from hydrusd.plugin._cookies import CookieAction, FoundCookies, cookie_expiry
+from hydrusd.plugin._sidecars import (
+    MalformedSidecar,
+    SidecarData,
+    SidecarFile,
+    SidecarForm,
+    SidecarFormat,
+    Sidecars,
+)
 from hydrusd.plugin._source import FileSource, SourceState
-from hydrusd.plugin._trigger import Signal, Trigger, TriggerContext
+from hydrusd.plugin._trigger import Aside, HadFile, Signal, Trigger, TriggerContext
 from hydrusd.plugin._websites import HeaderText, WebDomains, WebSite, covers, header_text
 from hydrusd.plugin.hookspecs import hookimpl
 from hydrusd.redaction import redact
@@ -78,6 +86,7 @@ __all__ = [
     "Action",
     "AnswerLost",
     "AnyAction",
+    "Aside",
     "Call",
     "CanvasType",
     "Clock",
@@ -99,6 +108,7 @@ __all__ = [
     "Foreseen",
     "FoundCookies",
     "GalleryItem",
+    "HadFile",
     "Header",
     "HeaderApproval",
     "HeaderText",
@@ -108,6 +118,7 @@ __all__ = [
     "HydrusUnavailable",
     "ImportItem",
     "ImportStatus",
+    "MalformedSidecar",
     "NewPage",
     "NoteConflict",
     "NoteMerge",
@@ -128,6 +139,11 @@ __all__ = [
     "Service",
     "ServiceType",
     "SetAction",
+    "SidecarData",
+    "SidecarFile",
+    "SidecarForm",
+    "SidecarFormat",
+    "Sidecars",
     "Signal",
     "Size",
     "SourceState",

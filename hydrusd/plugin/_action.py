@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict
 from hydrusd.clock import Clock
 from hydrusd.hydrus import HydrusClient, Permission
 from hydrusd.model import Data, JobId, Outcome, OutcomeKind, StepRecord
+from hydrusd.plugin._sidecars import Sidecars
 from hydrusd.plugin._source import FileSource, SourceState
 
 A_co = TypeVar("A_co", bound="AnyAction", covariant=True)
@@ -76,6 +77,8 @@ class AnyAction(BaseModel):
     """True where the source is no longer there afterwards: runs only when all is durable."""
     destroys: ClassVar[bool] = False
     """True where the source may be lost for good afterwards: wants an importing step before it."""
+    takes_sidecars: ClassVar[bool] = False
+    """True where the step also runs for a sidecar that came after the rule has had its file."""
     needs_allowing: ClassVar[bool] = False
     """True where the rules file has to name the action under ``allow``."""
 
@@ -150,6 +153,16 @@ class Call(Generic[A_co]):
     def source(self) -> FileSource | None:
         """The file that was noticed, where the event has one."""
         return FileSource.from_data(self.data)
+
+    @cached_property
+    def sidecars(self) -> Sidecars | None:
+        """The sidecars that came with it; None where the trigger does not look for any."""
+        return Sidecars.from_data(self.data)
+
+    @property
+    def is_late(self) -> bool:
+        """Say whether this is about sidecars only: the rule has had their file before."""
+        return self.sidecars is not None and self.sidecars.come_late_for(self.rule)
 
     @property
     def file_hash(self) -> str | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from hydrusd.model import Data
+from hydrusd.model import KEY_FORM, Data
 
 _FACTS = {"path", "root", "size", "mtime_ns", "inode"}
 
@@ -78,6 +78,13 @@ class FileSource:
     def key(self) -> str:
         """The identity of this file, as text without surrogates, the path first."""
         return f"{self.key_start(self.path)}{self.size}|{self.mtime_ns}|{self.inode or ''}"
+
+    def key_as(self, form: str) -> str:
+        """Give the key for what is noticed about this file in some form of its own.
+
+        When an event with it has done away with the file, the plain key is free again, too.
+        """
+        return f"{self.key}{KEY_FORM}{form.replace('|', '/')}"
 
     @staticmethod
     def key_start(path: Path) -> str:

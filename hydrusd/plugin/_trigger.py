@@ -19,6 +19,7 @@ from hydrusd.clock import Clock
 from hydrusd.hydrus import HydrusClient
 from hydrusd.model import Data, Event
 from hydrusd.plugin._action import Fault
+from hydrusd.plugin._source import FileSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,32 @@ class Signal:
     topic: str
     data: Data
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """Something that was noticed along with events and is not to be acted on, and why.
+
+    ``failed``: it should have been, but cannot; each rule that wants it gets a dead letter.
+    """
+
+    event: Event
+    reason: str
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HadFile:
+    """A file that was noticed before, as it was then.
+
+    ``rules`` are those that have a job for it. ``sha256`` is its hash where a step has said so;
+    while that may still come, it is ``under_way``.
+    """
+
+    source: FileSource
+    rules: frozenset[str]
+    sha256: str | None
+    under_way: bool
 
 
 class TriggerContext(Protocol):
@@ -50,11 +77,16 @@ class TriggerContext(Protocol):
         ...
 
     async def emit(
-        self, events: Sequence[Event], *, remember: Mapping[str, object] | None = None
+        self,
+        events: Sequence[Event],
+        *,
+        aside: Sequence[Aside] = (),
+        remember: Mapping[str, object] | None = None,
     ) -> None:
         """Hand over what was noticed. Returns when it is stored; known events are no-ops.
 
-        ``remember`` (plain JSON by name, None forgets) is stored in the same transaction.
+        ``aside`` and ``remember`` (plain JSON by name, None forgets) are stored in the same
+        transaction.
         """
         ...
 
@@ -83,6 +115,15 @@ class TriggerContext(Protocol):
 
     async def unseen(self, keys: Sequence[str]) -> set[str]:
         """Give those of the keys that a rule listening here has not had yet."""
+        ...
+
+    async def files_had(
+        self, paths: Sequence[Path], *, stems: Sequence[Path] = ()
+    ) -> Sequence[HadFile]:
+        """Give what was noticed at these paths before, each as it was last.
+
+        ``stems`` are paths without their last suffix: any file of that name is meant.
+        """
         ...
 
     def waiting(self, reason: str) -> None:
