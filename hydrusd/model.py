@@ -80,6 +80,8 @@ class Outcome:
     what the event stood for is no longer there (the source was moved, trashed,
     replaced): should the same thing be noticed again, it is a new event. ``fires`` are
     rules to be fired by this step, stored together with it: never without, never twice.
+    ``disposes_next`` leads straight to the next step that disposes of the source, or to the
+    end where there is none.
     """
 
     kind: OutcomeKind
@@ -90,6 +92,7 @@ class Outcome:
     scope: ParkScope = ParkScope.LANE
     frees_event: bool = False
     fires: Sequence[Firing] = ()
+    disposes_next: bool = False
 
     @classmethod
     def done(

@@ -160,6 +160,13 @@ class CompiledRule:
         assert isinstance(self.spec.trigger_config, Trigger)
         return self.spec.trigger_config
 
+    def next_disposal(self, position: int) -> int:
+        """Give the next step from here on that disposes of the source, or the end."""
+        for here in range(position, len(self.steps)):
+            if self.steps[here].action_class.disposes:
+                return here
+        return len(self.steps)
+
     def call(self, position: int, job: Job, client: HydrusClient, clock: Clock) -> Call[AnyAction]:
         """Make what the action of a step is called with. Raises ExpressionError."""
         return Call(

@@ -587,6 +587,8 @@ class Lane:
             case OutcomeKind.DONE:
                 assert rule is not None
                 step, attempt = job.step + 1, 0
+                if outcome.disposes_next:
+                    step = rule.next_disposal(step)
                 if rule.steps[job.step].action_class.changes_client:
                     # The oldest boot stays: that is what has to be proved durable.
                     boot = boot or present

@@ -79,8 +79,15 @@ class AnyAction(BaseModel):
     """True where the source may be lost for good afterwards: wants an importing step before it."""
     takes_sidecars: ClassVar[bool] = False
     """True where the step also runs for a sidecar that came after the rule has had its file."""
+    needs_sidecars: ClassVar[bool] = False
+    """True where the step is about sidecars, so that the rule's trigger must look for them."""
     needs_allowing: ClassVar[bool] = False
     """True where the rules file has to name the action under ``allow``."""
+
+    @property
+    def may_dispose_next(self) -> bool:
+        """Say whether the step may lead straight to the one that disposes of the source."""
+        return False
 
     def check(self, rules: Mapping[str, str]) -> Iterable[Fault]:
         """Name what is wrong with these parameters, given all rules: name → trigger."""

@@ -150,6 +150,11 @@ class Trigger(BaseModel):
     """True where rules with equal parameters share one instance. What it remembers belongs to
     them all then; where that must not be (since when does a rule listen?), say False."""
 
+    @property
+    def looks_for_sidecars(self) -> bool:
+        """Say whether its events tell what sidecars say."""
+        return False
+
     def topics(self, rules: Sequence[str]) -> Sequence[str]:
         """Give the topics of signals that it listens to, for these listening rules."""
         del rules

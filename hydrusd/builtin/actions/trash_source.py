@@ -12,10 +12,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from anyio import to_thread
 from pydantic import Field
 
-from hydrusd.builtin.actions._disposing import disposal, foresee_all, reason_to_stop, source_of
+from hydrusd.builtin.actions._disposing import (
+    Disposing,
+    disposal,
+    foresee_all,
+    reason_to_stop,
+    source_of,
+    with_sidecars,
+)
 from hydrusd.builtin.actions._placing import Move
 from hydrusd.plugin import (
     Action,
@@ -26,6 +32,7 @@ from hydrusd.plugin import (
     Foreseen,
     Outcome,
     PermanentError,
+    SidecarFile,
     TemporaryError,
 )
 
@@ -39,7 +46,7 @@ _INSTEAD = (
 _ONE_AT_A_TIME = threading.Lock()
 
 
-class TrashSource(Action):
+class TrashSource(Disposing):
     """Move the file that was noticed to the trash of this computer, or to a folder of yours.
 
     Network folders, containers and some disks have no trash: then nothing is deleted, and
@@ -48,7 +55,7 @@ class TrashSource(Action):
 
     It runs when everything the rule did before is committed by Hydrus, and only if the
     file is still the one that was noticed: one that has changed meanwhile is left alone
-    and noticed anew.
+    and noticed anew. Sidecars that came with the file go with it.
     """
 
     action: ClassVar[str] = "trash_source"
@@ -57,6 +64,7 @@ class TrashSource(Action):
     needs_source: ClassVar[bool] = True
     disposes: ClassVar[bool] = True
     destroys: ClassVar[bool] = True  # the system may empty its trash
+    takes_sidecars: ClassVar[bool] = True
 
     folder: FolderPath | None = Field(
         default=None,
@@ -71,22 +79,30 @@ class TrashSource(Action):
             assert isinstance(call.action, TrashSource)
             source = source_of(call)
             if call.action.folder is not None:
-                return _move(source, call.action.folder, call.job_id).foreseen()
+                move = _move(source, call.action.folder, source.path.name, call.job_id)
+                return with_sidecars(call, move.foreseen())
             _refuse_without_trash(source.path)
-            return disposal(source, "trash")
+            return with_sidecars(call, disposal(source, "trash"))
 
         return await foresee_all(calls, look)
 
-    async def run(self, call: Call[Action]) -> Outcome:
+    def dispose(self, call: Call[Action]) -> Outcome:
         """Trash it, if it is still the same file."""
         source = source_of(call)
+        return self._put_away(call, source, source.path.name)
+
+    def dispose_sidecar(self, call: Call[Action], sidecar: SidecarFile, main: str) -> Outcome:
+        """Trash it, too."""
+        return self._put_away(call, sidecar.source, sidecar.name_for(main))
+
+    def _put_away(self, call: Call[Action], source: FileSource, name: str) -> Outcome:
         if self.folder is None:
-            return await to_thread.run_sync(_trash, source)
-        return await to_thread.run_sync(_move(source, self.folder, call.job_id).run)
+            return _trash(source)
+        return _move(source, self.folder, name, call.job_id).run()
 
 
-def _move(source: FileSource, folder: Path, job_id: int) -> Move:
-    return Move(source, folder, source.path.name, job_id, gone_will_do=True)
+def _move(source: FileSource, folder: Path, name: str, job_id: int) -> Move:
+    return Move(source, folder, name, job_id, gone_will_do=True)
 
 
 def _trash(source: FileSource) -> Outcome:

@@ -135,11 +135,18 @@ class WatchFolder(Trigger):
             raise ValueError("'sidecar_wait' means something with 'sidecars' only")
         return self
 
+    @property
+    def looks_for_sidecars(self) -> bool:
+        """Say whether any are named."""
+        return self._names is not None
+
     def overlooks(self, path: Path) -> str | None:
         """Say why a file is not noticed."""
         # The folder may be named by another way than the file, through a link or with `..`.
         for file, root in ((path, self.path), (path.resolve(), self.path.resolve())):
             if file.is_relative_to(root) and file != root:
+                if self._names is not None and self._names.is_sidecar(file.name):
+                    return "it is a sidecar, which is noticed with its file only"
                 return self.looker().objection(file.relative_to(root).as_posix())
         return None
 
