@@ -231,7 +231,9 @@ class Units:
         self._held: dict[Path, _Held] = {}
         self._told: set[Path] = set()
 
-    def __len__(self) -> int:
+    @property
+    def waiting(self) -> int:
+        """How many files wait."""
         return len(self._units)
 
     @property

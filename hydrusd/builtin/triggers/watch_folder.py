@@ -306,11 +306,12 @@ class _Watch:
 
     @property
     def _waiting(self) -> int:
-        return len(self._settling) + (len(self._units) if self._units is not None else 0)
+        return len(self._settling) + (self._units.waiting if self._units is not None else 0)
 
     async def _settle_forever(self) -> None:
         while True:
-            dues = (self._settling.next_due, self._units.next_due if self._units else None)
+            dues = [self._settling.next_due]
+            dues += [self._units.next_due] if self._units is not None else []
             due = min((each for each in dues if each is not None), default=None)
             left = None if due is None else due - self._clock.monotonic()
             await first_of(self._stirred, self._clock, left)
