@@ -208,7 +208,9 @@ rules:
         }
     )
     hostile = {"id": 7, "tags": ["{{ 1 + 1 }}", "good"]}
-    project.drop("inbox/a.png").drop("inbox/a.png.json", json.dumps(hostile).encode(), noticed=False)
+    project.drop("inbox/a.png").drop(
+        "inbox/a.png.json", json.dumps(hostile).encode(), noticed=False
+    )
     project.drop("inbox/b.png").drop("inbox/b.png.txt", b"no\n", noticed=False)
     project.drop("inbox/c.png")
     project.run(jobs=1).assert_success()

@@ -144,7 +144,8 @@ class Disposing(Action):
                 gone.left.append(f"{name} stays: it has changed, and is noticed anew")
             elif state is SourceState.SAME and (other := _other_file_of(call, sidecar)):
                 gone.left.append(f"{name} stays: it belongs to {other}, too")
-            elif state is SourceState.SAME:
+            else:
+                # One that is gone, too: it may be that a kill has left something to clear away.
                 try:
                     one = self.dispose_sidecar(call, sidecar, main)
                 except PermanentError as error:
@@ -153,8 +154,9 @@ class Disposing(Action):
                 if one.kind is not OutcomeKind.DONE:
                     gone.left.append(f"{name} stays: {one.detail}")
                     continue
-                gone.names.append(name)
-                gone.receipts[str(sidecar.source.path)] = (one.receipt or {}).get("to")
+                if one.receipt is not None:
+                    gone.names.append(name)
+                    gone.receipts[str(sidecar.source.path)] = one.receipt.get("to")
         return gone
 
 
