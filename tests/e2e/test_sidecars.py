@@ -301,3 +301,33 @@ def test_killed_between_the_import_and_its_sidecar(place, tmp_path):
         assert client.imports() == {digest(picture): 1}
         assert client.committed_tags(digest(picture)) == {CURRENT: {"from a sidecar"}}
     assert place.waiting() == set()
+
+
+def test_what_a_killed_daemon_has_sent_is_no_duplicate(place, tmp_path):
+    """The answer dies with the daemon; that the file is there must not look like a duplicate."""
+    rules = """\
+  - name: import all
+    on:
+      watch_folder: {{path: inbox, settle: {settle}}}
+    do:
+      - add_file: {{duplicates: keep}}
+      - add_tags: {{my tags: mine}}
+      - move_source: {{to: done}}
+"""
+    with Simulator(SimulatorConfig(import_seconds=0.1)) as client, client.serve() as url:
+        place.write_rules(url, rules=rules, settle="100ms")
+        pictures = paint(tmp_path / "pictures", 3)
+        for relative, picture in pictures.items():
+            place.drop(relative, picture)
+        daemon = DaemonProcess(place)
+        daemon.start()
+        wait_until(client.imports, "imported", pause=0.001)
+        daemon.kill()
+        daemon = DaemonProcess(place)
+        daemon.start()
+        wait_until(lambda: place.ended(3), "all done")
+        daemon.close()
+        assert {job.state for job in place.jobs()} == {JobState.DONE}
+        for picture in pictures.values():
+            assert client.tags(digest(picture)) == {CURRENT: {"mine"}}
+    assert place.waiting() == set()
