@@ -154,7 +154,7 @@ def test_a_restart_that_loses_it_has_it_done_again(project):
             crashed.append(True)
         return bool(crashed) and project.jobs[0].state is JobState.DONE
 
-    made.run(until=crash, timeout_seconds=60)
+    made.run(until=crash, clock=HurryingClock())
     assert made.simulator.committed_tags(made.sha256("inbox/a.png")) == {CURRENT: {"one"}}
 
 
