@@ -221,9 +221,10 @@ async def test_a_malformed_one_is_set_aside_as_failed_with_its_file_going_on(roo
         await context.until_emitted("a.jpg", "b.jpg")
         assert context.units() == {"a.jpg": [], "b.jpg": ["good"]}
         told = {each.reason for each in context.failed}
+        why = "it is not UTF-8; save it as UTF-8; put right, it counts by itself"
         assert told == {
-            "the sidecar a.jpg.txt cannot be used: line 2: it is not UTF-8; save it as UTF-8",
-            "the sidecar tags.txt cannot be used: line 1: it is not UTF-8; save it as UTF-8",
+            f"the sidecar a.jpg.txt cannot be used: line 2: {why}",
+            f"the sidecar tags.txt cannot be used: line 1: {why}",
         }
         # That of the folder, once: the same key for each of its files.
         assert len({each.event.key for each in context.failed}) == 2

@@ -23,8 +23,6 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeVar
 
-import structlog
-
 from hydrusd.builtin.triggers._looking import Looker
 from hydrusd.plugin import (
     Aside,
@@ -63,9 +61,6 @@ class InThread(Protocol):
     def __call__(self, work: Callable[[], T], /) -> Awaitable[T]:
         """Run it, and give what it gives."""
         ...
-
-
-log = structlog.get_logger("hydrusd.sidecars")
 
 
 @dataclass(frozen=True)
@@ -377,14 +372,16 @@ class Units:
         sha256: str | None = None,
     ) -> list[Aside]:
         """Make a dead letter of a sidecar, and not of its file."""
-        told = f"the sidecar {sidecar.source.path.name} cannot be used: {fault}"
-        log.warning(told, path=str(sidecar.source.path))
+        name = sidecar.source.path.name
+        told = f"the sidecar {name} cannot be used: {fault}; put right, it counts by itself"
         data = self._late_data(main, [], late_for, sha256, fault=told)
         key = self._late_key(sidecar.source, main)
         if sidecar.form == "folder":
             key = sidecar.source.key_as("broken")  # one dead letter, however many files it is for
         event = Event(key, data)
-        return [Aside(event, told, failed=True), _went(sidecar.source, main.path.name)]
+        reason = f"it is a sidecar of {main.path.name}, and cannot be used: {fault}"
+        own = Aside(Event(sidecar.source.key, {"file": sidecar.source.to_data()}), reason)
+        return [Aside(event, told, failed=True), own]
 
     def _tell_unreadable(self, said: Iterable[_Said]) -> None:
         for each in said:
