@@ -162,7 +162,6 @@ def test_an_outcome_of_plain_data_is_taken_as_it_is(values, receipt, delay):
         Outcome.retry("x", delay_seconds=-1),
         Outcome.retry("x", delay_seconds="5"),
     ],
-    ids=str,
 )
 def test_what_the_ledger_could_not_keep_is_tried_again(outcome):
     judged = sound(outcome)
