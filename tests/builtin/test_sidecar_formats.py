@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from hydrusd.builtin.sidecars import FORMATS
 from hydrusd.builtin.triggers._sidecars import merged
@@ -54,7 +53,7 @@ def test_urls_and_notes():
 def test_nothing_is_nothing():
     for name in ("txt", "txt_commas", "urls", "notes"):
         said = READ[name](b"\n \n")
-        assert not (said.tags or said.urls or said.notes)
+        assert (list(said.tags), list(said.urls), dict(said.notes)) == ([], [], {})
 
 
 @pytest.mark.parametrize(
