@@ -26,10 +26,9 @@ class UnitContext(Context):
         self.had = []
         self.times = {}
 
-    async def emit(self, events, *, aside=()):
-        assert events or aside
-        if events:
-            await super().emit(events)
+    async def emit(self, events, *, aside=(), **kept):
+        if events or not aside:
+            await super().emit(events, **kept)
         for event in events:
             self.times[event.data["file"]["name"]] = self.clock.monotonic()
         for each in aside:

@@ -27,6 +27,7 @@ from hydrusd.builtin.triggers._looking import Looker
 from hydrusd.plugin import (
     Aside,
     Event,
+    FileChangedError,
     FileSource,
     HadFile,
     MalformedSidecar,
@@ -629,7 +630,7 @@ class Units:
                 said.good.append((sidecar, what))
             except MalformedSidecar as error:
                 said.malformed.append((sidecar, str(error)))
-            except FileNotFoundError:
+            except (FileNotFoundError, FileChangedError):
                 said.changed = True
             except OSError as error:
                 said.unreadable.append((sidecar, error.strerror or str(error)))
