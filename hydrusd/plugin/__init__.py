@@ -81,8 +81,16 @@ from hydrusd.plugin._action import (
 )
 from hydrusd.plugin._cookies import CookieAction, FoundCookies, cookie_expiry
 from hydrusd.plugin._mounts import FolderIdentity, Mount, mount_of
+from hydrusd.plugin._sidecars import (
+    MalformedSidecar,
+    SidecarData,
+    SidecarFile,
+    SidecarForm,
+    SidecarFormat,
+    Sidecars,
+)
 from hydrusd.plugin._source import FileSource, SourceState
-from hydrusd.plugin._trigger import Doubt, Signal, Trigger, TriggerContext
+from hydrusd.plugin._trigger import Aside, Doubt, HadFile, Signal, Trigger, TriggerContext
 from hydrusd.plugin._websites import HeaderText, WebDomains, WebSite, covers, header_text
 from hydrusd.plugin.hookspecs import hookimpl
 from hydrusd.redaction import redact
@@ -94,6 +102,7 @@ __all__ = [
     "Action",
     "AnswerLost",
     "AnyAction",
+    "Aside",
     "Call",
     "CanvasType",
     "Clock",
@@ -119,6 +128,7 @@ __all__ = [
     "Foreseen",
     "FoundCookies",
     "GalleryItem",
+    "HadFile",
     "Header",
     "HeaderApproval",
     "HeaderText",
@@ -128,6 +138,7 @@ __all__ = [
     "HydrusUnavailable",
     "ImportItem",
     "ImportStatus",
+    "MalformedSidecar",
     "Mount",
     "NewPage",
     "NoteConflict",
@@ -149,6 +160,11 @@ __all__ = [
     "Service",
     "ServiceType",
     "SetAction",
+    "SidecarData",
+    "SidecarFile",
+    "SidecarForm",
+    "SidecarFormat",
+    "Sidecars",
     "Signal",
     "Size",
     "SourceState",

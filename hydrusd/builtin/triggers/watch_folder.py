@@ -13,16 +13,18 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, Self, TypeVar
 
 import anyio
 from anyio import CapacityLimiter, to_thread
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
+from hydrusd.builtin.sidecars import FORMATS
 from hydrusd.builtin.triggers._globs import Selection, problem_of
 from hydrusd.builtin.triggers._looking import FolderAway, Looker, Survey
 from hydrusd.builtin.triggers._methods import Method, doubt_about, spoken
 from hydrusd.builtin.triggers._settling import Settling
+from hydrusd.builtin.triggers._sidecars import InThread, SidecarNames, Units, names_of
 from hydrusd.plugin import (
     Doubt,
     Duration,
@@ -149,19 +151,68 @@ class WatchFolder(Trigger):
         """Say whether it notices files that are not in its folder."""
         return self.symlinks == "follow"
 
+    sidecars: tuple[str, ...] = Field(
+        default=(),
+        description=(
+            "The formats of the small files beside each file that say something about it: "
+            "`txt`, `txt_commas`, `urls`, `notes`, `json`. They are noticed with their file only."
+        ),
+    )
+    sidecar_wait: Duration = Field(
+        default=10.0,
+        description="How long a file that has settled waits for a sidecar that is not there yet.",
+        json_schema_extra={"default": "10s"},
+    )
+    folder_sidecars: tuple[str, ...] = Field(
+        default=(),
+        description="Names of files, as `tags.txt`, that speak of all files in their folder.",
+    )
+
+    _names: SidecarNames | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _finds_formats(self, info: ValidationInfo) -> Self:
+        known = (info.context or {}).get("sidecar_formats") or {f.name: f for f in FORMATS}
+        if self.sidecars or self.folder_sidecars:
+            self._names = names_of(self.sidecars, self.folder_sidecars, known)
+        elif "sidecar_wait" in self.model_fields_set:
+            raise ValueError("'sidecar_wait' means something with 'sidecars' only")
+        return self
+
+    @property
+    def looks_for_sidecars(self) -> bool:
+        """Say whether any are named."""
+        return self._names is not None
+
     def overlooks(self, path: Path) -> str | None:
         """Say why a file is not noticed."""
         # The folder may be named by another way than the file, through a link or with `..`.
         for file, root in ((path, self.path), (path.resolve(), self.path.resolve())):
             if file.is_relative_to(root) and file != root:
+                if self._names is not None and self._names.is_sidecar(file.name):
+                    return "it is a sidecar, which is noticed with its file only"
                 return self.looker().objection(file.relative_to(root).as_posix())
         return None
 
     def looker(self) -> Looker:
         """Give what looks into the folder."""
-        selection = Selection(self.include, self.exclude, hidden=self.hidden)
+        sidecars = self._names.patterns if self._names is not None else ()
+        selection = Selection((*self.include, *sidecars), self.exclude, hidden=self.hidden)
         follows = self.symlinks == "follow"
         return Looker(self.path, selection, recursive=self.recursive, follows=follows)
+
+    def units(self, context: TriggerContext, in_thread: InThread) -> Units | None:
+        """Give what brings files and their sidecars together, if there are to be any."""
+        if self._names is None:
+            return None
+        return Units(
+            context,
+            self.looker(),
+            self._names,
+            in_thread,
+            settle_seconds=self.settle,
+            wait_seconds=self.sidecar_wait,
+        )
 
     async def run(self, context: TriggerContext) -> None:
         """Notice files until cancelled."""
@@ -196,6 +247,7 @@ class _Watch:
         self._listener = Listener(trigger.path, recursive=trigger.recursive, wake=self._stir)
         # A folder that hangs (a dead network mount) must not use up the threads of others.
         self._limiter = CapacityLimiter(2)
+        self._units = trigger.units(context, self._in_thread)
         self._stirred = anyio.Event()  # hints wait, or the scanner found something to settle
         self._called = anyio.Event()  # the settler wants something walked
         self._room = anyio.Event()  # the settler is done with some files
@@ -420,7 +472,7 @@ class _Watch:
                     self._settling.saw(source, now, hinted=hinted)
             if new:
                 self._stir()
-            while len(self._settling) >= MOST_SETTLING:
+            while self._waiting >= MOST_SETTLING:
                 self._room = anyio.Event()
                 await self._room.wait()
         known = {
@@ -441,9 +493,15 @@ class _Watch:
 
     # --- the settler ---------------------------------------------------------------------
 
+    @property
+    def _waiting(self) -> int:
+        return len(self._settling) + (self._units.waiting if self._units is not None else 0)
+
     async def _settle_forever(self) -> None:
         while True:
-            due = self._settling.next_due
+            dues = [self._settling.next_due]
+            dues += [self._units.next_due] if self._units is not None else []
+            due = min((each for each in dues if each is not None), default=None)
             left = None if due is None else due - self._clock.monotonic()
             await first_of(self._stirred, self._clock, left)
             self._stirred = anyio.Event()
@@ -453,7 +511,7 @@ class _Watch:
     async def _take_hints(self) -> None:
         hints = self._listener.take()
         self._folders |= hints.folders
-        crowded = len(self._settling) + len(hints.files) > 2 * MOST_SETTLING
+        crowded = self._waiting + len(hints.files) > 2 * MOST_SETTLING
         if hints.lost or crowded or len(self._folders) > MOST_FOLDERS:
             self._scan_wanted = True
             self._folders.clear()
@@ -468,6 +526,7 @@ class _Watch:
     async def _take_due(self) -> None:
         waited = self._settling.due(self._clock.monotonic(), BATCH)
         if not waited:
+            await self._hand_over_units([])
             return
         relatives = [path.relative_to(self._root).as_posix() for path in waited]
         looks, unfinished = await self._in_thread(lambda: self._look_at(relatives))
@@ -479,6 +538,9 @@ class _Watch:
             else:
                 settled.append((source, hinted))
         self._room.set()
+        if self._units is not None:
+            await self._hand_over_units(settled)
+            return
         new = await self._unseen([source for source, _ in settled])
         if new:
             await self._context.emit(
@@ -499,6 +561,13 @@ class _Watch:
         for source in found:
             source.root_identity = identity
         return found, {source.text for source in found if self._looker.unfinished(source)}
+
+    async def _hand_over_units(self, settled: Sequence[tuple[FileSource, bool]]) -> None:
+        """Have files and sidecars wait for each other, and hand over what is complete."""
+        if self._units is not None:
+            await self._units.take(settled)
+            self._unhinted += await self._units.hand_over()
+            self._room.set()
 
     # --- both ----------------------------------------------------------------------------
 
