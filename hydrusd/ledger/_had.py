@@ -1,6 +1,8 @@
 """What was noticed at a path before, for what comes later about it; and its plain keys, freed.
 
 The key of a file begins with its path, so what was ever noticed there is one range of an index.
+Of what was pruned the key still says which file it was, and a row for each rule that it has had it;
+what it was in Hydrus is not known any more.
 """
 
 from __future__ import annotations
@@ -11,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, select, tuple_, update
+from sqlalchemy import Connection, func, select, tuple_, update
 
-from hydrusd.ledger._tables import event, job
+from hydrusd.ledger._tables import event, job, pruned_job
 from hydrusd.model import KEY_FORM, Data, EventId, JobState
 
 _AFTER_BAR = "}"
@@ -63,14 +65,24 @@ def _in_range(connection: Connection, trigger: str, start: str, end: str) -> lis
         .limit(MOST_EVENTS)
     )
     statement = (
-        select(event.c.id, event.c.data, job.c.rule, job.c.state, job.c.file_hash)
-        .select_from(event.outerjoin(job, job.c.event_id == event.c.id))
+        select(
+            event.c.key,
+            event.c.data,
+            func.coalesce(job.c.rule, pruned_job.c.rule).label("rule"),
+            func.coalesce(job.c.state, pruned_job.c.state).label("state"),
+            job.c.file_hash,
+        )
+        .select_from(
+            event.outerjoin(job, job.c.event_id == event.c.id).outerjoin(
+                pruned_job, pruned_job.c.event_id == event.c.id
+            )
+        )
         .where(event.c.id.in_(newest))
-        .order_by(event.c.id.desc(), job.c.id)
+        .order_by(event.c.id.desc(), job.c.id, pruned_job.c.rule)
     )
     kept: dict[str, tuple[Data, list[Any]]] = {}
     for row in connection.execute(statement):
-        file = row.data.get("file")
+        file = row.data.get("file") or _file_in(row.key)
         if not isinstance(file, Mapping) or "path" not in file:
             continue
         of_path = kept.setdefault(str(file["path"]), (file, []))
@@ -78,6 +90,22 @@ def _in_range(connection: Connection, trigger: str, start: str, end: str) -> lis
         if _identity(of_path[0]) == _identity(file) and row.rule is not None:
             of_path[1].append(row)
     return [_had(file, rows) for file, rows in kept.values()]
+
+
+def _file_in(key: str) -> Data | None:
+    """Give what the key of a file's event says of the file; None for other keys."""
+    try:
+        path, end = json.JSONDecoder().raw_decode(key)
+        _, size, mtime_ns, inode = key[end:].partition(KEY_FORM)[0].split("|")
+        return {
+            "path": path,
+            "root": str(Path(path).parent),
+            "size": int(size),
+            "mtime_ns": int(mtime_ns),
+            "inode": int(inode) if inode else None,
+        }
+    except (TypeError, ValueError):
+        return None
 
 
 def _had(file: Data, jobs: Sequence[Any]) -> FileHad:

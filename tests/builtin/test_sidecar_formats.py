@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from hydrusd.builtin.sidecars import FORMATS
 from hydrusd.builtin.triggers._sidecars import merged
@@ -179,6 +179,7 @@ json_values = st.recursive(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # of a busy machine, not of the strategy
 @given(
     st.dictionaries(
         st.sampled_from(

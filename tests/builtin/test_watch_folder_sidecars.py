@@ -133,7 +133,7 @@ async def test_one_without_a_file_is_told_of_once_and_goes_with_its_file_later(r
     async with watching(root, context, **PARAMETERS, scan_every="5s"):
         await context.until(lambda: context.warnings)
         await context.passes(100)
-        told = f"{root / 'lonely.txt'} is a sidecar, and there is no file that it belongs to"
+        told = f"{root / 'lonely.txt'}: it is a sidecar, and there is no file that it belongs to"
         assert context.warnings == [told]
         assert not context.events
         (root / "lonely.png").write_bytes(b"x")

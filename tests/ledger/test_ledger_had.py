@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ledgering import NOW, claim, ended, match, noticed
+from ledgering import NOW, claim, ended, later, match, noticed
 
-from hydrusd.ledger import FOR_GOOD, NotMatched
+from hydrusd.ledger import FOR_GOOD, NotMatched, Retention
 from hydrusd.plugin import FileSource
 
 FOLDER = Path("/data/inbox")
@@ -78,3 +78,18 @@ def test_with_a_form_the_plain_key_is_free_again(ledger):
     [job] = claim(ledger)
     ledger.checkpoint("me", [ended(job, frees_event=True)], [], NOW)
     assert ledger.unseen("folder", [file.key, other.key], {"import": "r1"}) == {file.key}
+
+
+def test_of_what_was_pruned_the_file_and_its_rules_are_known_and_no_hash(ledger):
+    file = source("a.jpg")
+    take(ledger, file, match("import"), key=file.key_as("with | sidecars"), hash=HASH)
+    take(ledger, file, NotMatched("import", FOR_GOOD, "taken in another form"))
+    import_all(ledger)
+    take(ledger, source("b.jpg"), match("import"))  # the newest job is never pruned
+    assert had(ledger, stems=["a"])["a.jpg"].sha256 == HASH
+    pruned = ledger.prune_events(Retention(later(60), None), later(100), after=None)
+    assert pruned.jobs == 1
+    one = had(ledger, stems=["a"])["a.jpg"]
+    assert (one.rules, one.sha256, one.under_way) == ({"import"}, None, False)
+    known = FileSource.from_data({"file": one.file})
+    assert (known.path, known.key) == (file.path, file.key)

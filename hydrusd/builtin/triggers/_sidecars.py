@@ -193,6 +193,14 @@ class _Look:
         return [each for each in self.sidecars if each.form != "folder"]
 
 
+@dataclass(frozen=True, slots=True)
+class _Mains:
+    """The files that a sidecar belongs to. ``lost`` is one of which Hydrus' hash is not known."""
+
+    files: Sequence[HadFile]
+    lost: str = ""
+
+
 @dataclass(slots=True)
 class _Said:
     """What was read of a unit's sidecars."""
@@ -409,24 +417,25 @@ class Units:
         mains = await self._mains(left)
         events: list[Event] = []
         aside: list[Aside] = []
-        orphans: list[_Held] = []
+        orphans: list[tuple[_Held, str]] = []
         for each in left:
             found = mains[each.source.path]
             if found is None:
                 # Its file is there and not noticed yet, or on its way to Hydrus.
                 each.due = now + max(self._wait_seconds, AGAIN_SECONDS)
-            elif found:
-                if not await self._compose_late(each, found, events, aside, now):
+            elif found.files:
+                if not await self._compose_late(each, found.files, events, aside, now):
                     continue
                 self._held.pop(each.source.path, None)
             elif self._may_be_early(each, now):
                 each.due = each.since + ORPHAN_SECONDS
             else:
-                orphans.append(each)
-                aside.append(self._orphan(each.source))
+                reason = self._reason_of_orphan(each.source, found)
+                orphans.append((each, reason))
+                aside.append(Aside(Event(each.source.key, {"file": each.source.to_data()}), reason))
         if events or aside:
             await self._context.emit(events, aside=aside)
-        for each in orphans:
+        for each, _ in orphans:
             self._held.pop(each.source.path, None)
         self._tell_orphans(orphans)
 
@@ -435,22 +444,25 @@ class Units:
         waited = now - held.since + TOLERANCE_SECONDS
         return not is_folders and len(self._held) < MOST_HELD and waited < ORPHAN_SECONDS
 
-    def _orphan(self, source: FileSource) -> Aside:
+    def _reason_of_orphan(self, source: FileSource, mains: _Mains) -> str:
         if source.path.name in self._names.folders:
-            reason = "it counts for the files that come into its folder from now on"
-        else:
-            reason = "it is a sidecar, and there is no file that it belongs to"
-        return Aside(Event(source.key, {"file": source.to_data()}), reason)
+            return "it counts for the files that come into its folder from now on"
+        if mains.lost:
+            return (
+                f"it is a sidecar of {mains.lost}, which is gone; which file of Hydrus that was "
+                "is not known (any more)"
+            )
+        return "it is a sidecar, and there is no file that it belongs to"
 
-    def _tell_orphans(self, orphans: Iterable[_Held]) -> None:
+    def _tell_orphans(self, orphans: Iterable[tuple[_Held, str]]) -> None:
         of_folders = self._names.folders
-        paths = [str(o.source.path) for o in orphans if o.source.path.name not in of_folders]
-        for path in paths[:MOST_TOLD]:
-            self._context.warn(f"{path} is a sidecar, and there is no file that it belongs to")
-        if len(paths) > MOST_TOLD:
-            self._context.warn(f"{len(paths) - MOST_TOLD} more sidecars have no file")
+        told = [(o.source.path, why) for o, why in orphans if o.source.path.name not in of_folders]
+        for path, why in told[:MOST_TOLD]:
+            self._context.warn(f"{path}: {why}")
+        if len(told) > MOST_TOLD:
+            self._context.warn(f"{len(told) - MOST_TOLD} more sidecars have no file")
 
-    async def _mains(self, held: Sequence[_Held]) -> dict[Path, Sequence[HadFile] | None]:
+    async def _mains(self, held: Sequence[_Held]) -> dict[Path, _Mains | None]:
         """Find the files that sidecars belong to, as rules have had them.
 
         None where that cannot be said yet.
@@ -466,7 +478,7 @@ class Units:
         }
         current = [source.key for some in there.values() for source in some]
         unseen = await self._context.unseen(current) if current else set()
-        mains: dict[Path, Sequence[HadFile] | None] = {}
+        mains: dict[Path, _Mains | None] = {}
         for each in held:
             path = each.source.path
             mains[path] = self._mains_of(path, there[path], had, unseen)
@@ -478,7 +490,8 @@ class Units:
         there: Sequence[FileSource],
         had: Mapping[Path, HadFile],
         unseen: set[str],
-    ) -> Sequence[HadFile] | None:
+    ) -> _Mains | None:
+        lost = ""
         if there:
             if any(source.key in unseen for source in there):
                 return None
@@ -495,10 +508,11 @@ class Units:
             ]
             found = [had[base] for base in bases if base in had] or by_stem
             mains = [one for one in found if one.sha256 is not None or one.under_way]
+            lost = "" if mains else next((one.source.path.name for one in found), "")
         if any(one.under_way for one in mains):
             return None
         root = self._looker.root
-        return [replace(one, source=replace(one.source, root=root)) for one in mains]
+        return _Mains([replace(one, source=replace(one.source, root=root)) for one in mains], lost)
 
     def _files_beside(self, sidecars: Sequence[Path]) -> dict[Path, Sequence[FileSource]]:
         """Find the files on the disk that sidecars belong to. Blocks."""
