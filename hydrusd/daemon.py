@@ -152,6 +152,7 @@ def read_configuration(
         check_template=expressions.template,
         check_rule=check_whole_rule,
         check_client=check_client,
+        sidecar_formats=host.sidecar_formats,
     )
     rules = load(path, vocabulary, environ=os.environ, resolve_secrets=resolve_secrets)
     found = sorted(
@@ -276,8 +277,36 @@ def check_rule(rule: RuleSpec) -> list[RuleFault]:
                     f"leave out {step.action}, or `symlinks: follow`",
                 )
             )
+        faults += _about_sidecars_and_disposal(rule, position)
         imported = imported or (step.action if action.imports else "")
         disposed = disposed or (step.action if action.disposes else "")
+    return faults
+
+
+def _about_sidecars_and_disposal(rule: RuleSpec, position: int) -> list[RuleFault]:
+    """Find a step on sidecars that nobody looks for, and one that leads to no disposal."""
+    step = rule.steps[position]
+    assert isinstance(step.config, AnyAction)
+    assert isinstance(rule.trigger_config, Trigger)
+    faults = []
+    if step.config.needs_sidecars and not rule.trigger_config.looks_for_sidecars:
+        faults.append(
+            RuleFault(
+                ("do", position),
+                f"{step.action} needs sidecars, and the trigger looks for none",
+                "name their formats, as in watch_folder: {path: …, sidecars: [txt, json]}",
+            )
+        )
+    later = (type(each.config) for each in rule.steps[position + 1 :])
+    disposes = any(issubclass(each, AnyAction) and each.disposes for each in later)
+    if step.config.may_dispose_next and not disposes:
+        faults.append(
+            RuleFault(
+                ("do", position),
+                f"{step.action} is to dispose of files, but no step after it does so",
+                "add trash_source, move_source or delete_source at the end",
+            )
+        )
     return faults
 
 

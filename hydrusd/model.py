@@ -15,6 +15,10 @@ from typing import NewType
 EventId = NewType("EventId", int)
 JobId = NewType("JobId", int)
 
+KEY_FORM = "|as "
+"""What stands in the key of an event between that of a thing and the form in which it was
+noticed: when the thing is gone, its plain key is free again, too."""
+
 Data = Mapping[str, object]
 """Plain JSON: strings, numbers, booleans, None, lists and mappings of such."""
 
@@ -88,6 +92,8 @@ class Outcome:
     what the event stood for is no longer there (the source was moved, trashed,
     replaced): should the same thing be noticed again, it is a new event. ``fires`` are
     rules to be fired by this step, stored together with it: never without, never twice.
+    ``disposes_next`` leads straight to the next step that disposes of the source, or to the
+    end where there is none.
     """
 
     kind: OutcomeKind
@@ -98,6 +104,7 @@ class Outcome:
     scope: ParkScope = ParkScope.LANE
     frees_event: bool = False
     fires: Sequence[Firing] = ()
+    disposes_next: bool = False
 
     @classmethod
     def done(

@@ -1,4 +1,4 @@
-"""Triggers and actions that come with hydrusd. They use the author API and nothing else."""
+"""What comes with hydrusd: plugins that use the author API and nothing else."""
 
-PLUGINS = ("hydrusd.builtin.actions", "hydrusd.builtin.triggers")
+PLUGINS = ("hydrusd.builtin.actions", "hydrusd.builtin.sidecars", "hydrusd.builtin.triggers")
 """The modules that the daemon loads as its first plugins."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -23,6 +24,8 @@ from hydrusd.plugin import AnyAction, Call, Trigger
 from hydrusd.rules import Rendered, RuleSpec, StepSpec
 
 _HASH = re.compile(r"[0-9a-f]{64}")
+
+_SIDECAR = re.compile(r"\{[{%][^}]*\bsidecar\b")
 
 Render = Callable[[Mapping[str, object]], object]
 
@@ -41,6 +44,11 @@ class CompiledStep:
     def name(self) -> str:
         """The action's name in YAML."""
         return self.spec.action
+
+    @cached_property
+    def takes_sidecars(self) -> bool:
+        """Say whether it also runs for a sidecar that came after the rule has had its file."""
+        return self.action_class.takes_sidecars or _speaks_of_sidecars(self.spec.raw)
 
     def action(
         self, context: Callable[[], Mapping[str, object]], made: dict[str, AnyAction]
@@ -72,6 +80,19 @@ class CompiledStep:
     def rendered(self, context: Mapping[str, object]) -> object:
         """Give the step's parameters as written, templates filled in. Raises ExpressionError."""
         return self.spec.raw if self._render is None else self._render(context)
+
+
+def _speaks_of_sidecars(value: object) -> bool:
+    """Say whether a template in this piece of YAML uses what a sidecar says."""
+    match value:
+        case str():
+            return bool(_SIDECAR.search(value))
+        case Mapping():
+            return any(map(_speaks_of_sidecars, (*value, *value.values())))
+        case list() | tuple():
+            return any(map(_speaks_of_sidecars, value))
+        case _:
+            return False
 
 
 def _compile(value: object, expressions: Expressions) -> Render | None:
@@ -150,6 +171,13 @@ class CompiledRule:
         """Its trigger, with parameters."""
         assert isinstance(self.spec.trigger_config, Trigger)
         return self.spec.trigger_config
+
+    def next_disposal(self, position: int) -> int:
+        """Give the next step from here on that disposes of the source, or the end."""
+        for here in range(position, len(self.steps)):
+            if self.steps[here].action_class.disposes:
+                return here
+        return len(self.steps)
 
     def call(
         self,

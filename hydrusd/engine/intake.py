@@ -10,6 +10,7 @@ import math
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeGuard
 
 import anyio
@@ -40,7 +41,7 @@ from hydrusd.ledger import (
     put_back,
 )
 from hydrusd.model import Event, chain_of
-from hydrusd.plugin import Doubt, FileGroup, FileSource, Signal
+from hydrusd.plugin import Aside, Doubt, FileGroup, FileSource, HadFile, Signal
 
 FIRST_RESTART_SECONDS = 5.0
 LONGEST_RESTART_SECONDS = 300.0
@@ -106,10 +107,17 @@ class Intake:
         return [rule.name for rule in self._source.rules]
 
     async def emit(
-        self, events: Sequence[Event], *, remember: Mapping[str, object] | None = None
+        self,
+        events: Sequence[Event],
+        *,
+        aside: Sequence[Aside] = (),
+        remember: Mapping[str, object] | None = None,
     ) -> None:
         """Store events with the verdict of each listening rule; wake the lane."""
-        await self._take_in(await self.judged(events), remember)
+        pending = await self.judged(events)
+        if aside:
+            pending += await self._set_all_aside(aside)
+        await self._take_in(pending, remember)
 
     async def judged(self, events: Sequence[Event]) -> list[PendingEvent]:
         """Give events with the verdict of each listening rule. Reads; stores nothing."""
@@ -124,13 +132,36 @@ class Intake:
             for event in events
         ]
 
+    async def _set_all_aside(self, aside: Sequence[Aside]) -> list[PendingEvent]:
+        failed = [each.event for each in aside if each.failed]
+        paths = {e.key: path for e in failed if (path := FileSource.path_in(e.data))}
+        refused = await self._off_limits_among(paths)
+        led_to = await self._led_to(paths)
+        back = await self._put_back_among(failed)
+        return [
+            self._set_aside(
+                each,
+                refused.get(each.event.key),
+                led_to.get(each.event.key, ()),
+                back.get(each.event.key),
+            )
+            for each in aside
+        ]
+
     async def _put_back_among(self, events: Sequence[Event]) -> dict[str, PutBack]:
         """Give the keys of events about files that were put where they are to undo something."""
-        if not await self._ledger(has_undone):
+        if not events or not await self._ledger(has_undone):
             return {}  # as mostly: then no file needs to be described
-        sources = {e.key: s for e in events if (s := FileSource.from_data(e.data))}
-        files = {k: (s.key_start(s.text), s.size, s.mtime_ns) for k, s in sources.items()}
-        return await self._ledger(put_back, self._source.name, files)
+        # A late sidecar's event has the sidecar in its key, and in its data the file.
+        about = {e.key: s for e in events if (s := FileSource.from_data(e.data))}
+        named = {e.key: s for e in events if (s := FileSource.from_key(e.key))}
+        late = {k: s for k, s in named.items() if k in about and about[k].text != s.text}
+        found: dict[str, PutBack] = {}
+        for sources in (about, late):
+            if sources:
+                files = {k: (s.key_start(s.text), s.size, s.mtime_ns) for k, s in sources.items()}
+                found |= await self._ledger(put_back, self._source.name, files)
+        return found
 
     async def _led_to(self, paths: Mapping[str, str]) -> dict[str, Sequence[str]]:
         """Give by the keys of events about files that rules here have made: which rules."""
@@ -142,6 +173,23 @@ class Intake:
             earlier = await self._ledger(Ledger.makers, list(others))
             chains |= {others[path]: chain for path, chain in earlier.items()}
         return chains
+
+    def _set_aside(
+        self,
+        aside: Aside,
+        off_limits: str | None,
+        made_by: Sequence[str],
+        back: PutBack | None,
+    ) -> PendingEvent:
+        """Give what was noticed along with events its verdicts: reasons, or dead letters."""
+        if off_limits is not None or not aside.failed:
+            return PendingEvent(aside.event, self._refusals(off_limits or aside.reason))
+        judged = self._judged(aside.event, made_by, back)
+        verdicts = [
+            replace(each, failure=aside.reason) if isinstance(each, NewJob) else each
+            for each in judged.verdicts
+        ]
+        return PendingEvent(judged.event, verdicts)
 
     def _judged(self, event: Event, made_by: Sequence[str], back: PutBack | None) -> PendingEvent:
         """Have the rules judge an event; a rule that led to it does not get it.
@@ -277,6 +325,20 @@ class Intake:
     async def forget_gone(self, groups: int) -> None:
         """Say how many groups there are in all."""
         await self._ledger(Ledger.forget_if_stale, self._source.view, groups)
+
+    async def files_had(
+        self, paths: Sequence[Path], *, stems: Sequence[Path] = ()
+    ) -> Sequence[HadFile]:
+        """Give what was noticed at these paths before, each as it was last."""
+        found = await self._ledger(
+            Ledger.files_had, self._source.name, [str(p) for p in paths], [str(p) for p in stems]
+        )
+        given = ((had, FileSource.from_data({"file": had.file})) for had in found)
+        return [
+            HadFile(source, had.rules & self._source.revisions.keys(), had.sha256, had.under_way)
+            for had, source in given
+            if source is not None
+        ]
 
     def waiting(self, reason: str) -> None:
         """Say that nothing can be noticed at the moment, and why."""

@@ -28,6 +28,7 @@ from anyio.abc import TaskGroup
 
 from hydrusd.clock import Clock, first_of
 from hydrusd.engine.compiling import CompiledRule, CompiledStep
+from hydrusd.engine.late_sidecars import outcome_without_running
 from hydrusd.engine.limits import HOUR_SECONDS, Limits, Pause
 from hydrusd.engine.made_files import MadeFiles
 from hydrusd.engine.matching import judge
@@ -591,6 +592,10 @@ class Lane:
         rule: CompiledRule | UndoRule,
         made: dict[str, AnyAction],
     ) -> None:
+        if isinstance(rule, CompiledRule):
+            item.outcome = outcome_without_running(rule, item.job)
+            if item.outcome is not None:
+                return
         try:
             item.call = rule.call(item.job.step, item.job, self._client, self._clock, made)
             item.call.keeper = partial(self._keep, current)
@@ -765,6 +770,8 @@ class Lane:
             case OutcomeKind.DONE:
                 assert rule is not None
                 step, attempt = job.step + 1, 0
+                if outcome.disposes_next and isinstance(rule, CompiledRule):
+                    step = rule.next_disposal(step)
                 if rule.steps[job.step].action_class.changes_client:
                     # The oldest boot stays: that is what has to be proved durable.
                     boot = boot or present

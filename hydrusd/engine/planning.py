@@ -38,7 +38,18 @@ from hydrusd.errors import (
 from hydrusd.hydrus import HydrusClient
 from hydrusd.ledger import Ledger, LedgerWriter, NewJob
 from hydrusd.model import Event, EventId, Job, JobId, OutcomeKind, StepRecord
-from hydrusd.plugin import AnyAction, Call, Doubt, FileGroup, FileSource, Foreseen, Prospect, Signal
+from hydrusd.plugin import (
+    AnyAction,
+    Aside,
+    Call,
+    Doubt,
+    FileGroup,
+    FileSource,
+    Foreseen,
+    HadFile,
+    Prospect,
+    Signal,
+)
 
 SET_SIZE = 256
 _ENDS = frozenset({OutcomeKind.SKIPPED, OutcomeKind.DEAD})
@@ -360,10 +371,19 @@ class _Looking:
         del topics, from_start
         self._refuse()
 
+    async def files_had(
+        self, paths: Sequence[Path], *, stems: Sequence[Path] = ()
+    ) -> Sequence[HadFile]:
+        return await self._intake.files_had(paths, stems=stems)
+
     async def emit(
-        self, events: Sequence[Event], *, remember: Mapping[str, object] | None = None
+        self,
+        events: Sequence[Event],
+        *,
+        aside: Sequence[Aside] = (),
+        remember: Mapping[str, object] | None = None,
     ) -> None:
-        del events, remember
+        del events, aside, remember
         self._refuse()
 
     async def pass_over(

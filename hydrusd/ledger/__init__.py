@@ -15,6 +15,7 @@ from hydrusd.ledger._explaining import (
     Trace,
     waits_for,
 )
+from hydrusd.ledger._had import FileHad
 from hydrusd.ledger._ledger import (
     FOR_GOOD,
     RETRIED,
@@ -72,6 +73,7 @@ __all__ = [
     "ClaimFilter",
     "Cursor",
     "DeadLetter",
+    "FileHad",
     "Health",
     "History",
     "Intake",

@@ -41,6 +41,7 @@ from hydrusd.errors import LedgerError, LedgerLocked
 from hydrusd.ledger._backups import Occasion, back_up, problems_of, refuse_what_is_left
 from hydrusd.ledger._batches import Batch, ListQuery
 from hydrusd.ledger._disks import network_mount
+from hydrusd.ledger._had import FileHad, files_had, free_plain_keys
 from hydrusd.ledger._known_files import KnownFiles, forget_files_of
 from hydrusd.ledger._mentioning import (
     SPEAKING,
@@ -410,6 +411,11 @@ class Ledger(KnownFiles, Pruning):
     @staticmethod
     def _event_ids(connection: Connection, trigger: str, keys: Sequence[str]) -> dict[str, EventId]:
         return dict(_IDS_BY_KEY.rows(connection, keys, event_trigger=trigger))
+
+    def files_had(self, trigger: str, paths: Sequence[str], stems: Sequence[str]) -> list[FileHad]:
+        """Give what was noticed at these paths, and at these with any suffix, as it was last."""
+        with self._engine.connect() as connection:
+            return files_had(connection, trigger, paths, stems)
 
     def take_in(
         self,
@@ -844,6 +850,7 @@ class Ledger(KnownFiles, Pruning):
     def _free_events(connection: Connection, event_ids: Sequence[EventId]) -> None:
         for chunk in _chunks(event_ids):
             connection.execute(update(event).where(event.c.id.in_(chunk)).values(freed=event.c.id))
+            free_plain_keys(connection, chunk)
         forget_files_of(connection, event_ids)
 
     def release(

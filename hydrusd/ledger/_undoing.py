@@ -242,13 +242,13 @@ def put_back(
                 start, size, mtime_ns = files[key]
                 end = start.removesuffix("|") + _AFTER_BAR
                 statement = (
-                    select(job.c.id, event.c.data)
+                    select(job.c.id, event.c.key, event.c.data)
                     .join(job, job.c.event_id == event.c.id)
                     .where(event.c.trigger == UNDO, event.c.key >= start, event.c.key < end)
                     .order_by(job.c.id.desc())
                 )
                 for row in connection.execute(statement):
-                    if (back := _put_back(row.id, row.data, size, mtime_ns)) is not None:
+                    if (back := _put_back(row, start, size, mtime_ns)) is not None:
                         found[key] = back
                         break
     return found
@@ -258,13 +258,18 @@ COARSEST_MTIME_NS = 2_000_000_000
 """FAT counts in steps of two seconds."""
 
 
-def _put_back(job_id: int, data: Data, size: int, mtime_ns: int) -> PutBack | None:
-    file, taken = data.get("file"), data.get(UNDO)
-    if not isinstance(file, Mapping) or not isinstance(taken, Mapping):
+def _put_back(row: Any, start: str, size: int, mtime_ns: int) -> PutBack | None:
+    taken = row.data.get(UNDO)
+    if not isinstance(taken, Mapping):
         return None
-    same = file.get("size") == size and abs(file.get("mtime_ns", 0) - mtime_ns) <= COARSEST_MTIME_NS
+    try:
+        # By the key, not by what the event is about: what came late is known by its own key.
+        of_size, of_mtime_ns, *_ = row.key[len(start) :].split("|")
+        same = int(of_size) == size and abs(int(of_mtime_ns) - mtime_ns) <= COARSEST_MTIME_NS
+    except ValueError:
+        return None  # not noticed as a file
     origin = taken.get("origin", {})
-    return PutBack(job_id, origin.get("rule", ""), origin.get("revision", "")) if same else None
+    return PutBack(row.id, origin.get("rule", ""), origin.get("revision", "")) if same else None
 
 
 class UndoHistory(History):

@@ -86,8 +86,24 @@ from hydrusd.plugin._action import (
 from hydrusd.plugin._cookies import CookieAction, FoundCookies, cookie_expiry
 from hydrusd.plugin._mounts import FolderIdentity, Mount, mount_of
 from hydrusd.plugin._reading import ReadingAction
+from hydrusd.plugin._sidecars import (
+    MalformedSidecar,
+    SidecarData,
+    SidecarFile,
+    SidecarForm,
+    SidecarFormat,
+    Sidecars,
+)
 from hydrusd.plugin._source import FILE_NAMES, FileSource, SourceState
-from hydrusd.plugin._trigger import Doubt, Prospect, Signal, Trigger, TriggerContext
+from hydrusd.plugin._trigger import (
+    Aside,
+    Doubt,
+    HadFile,
+    Prospect,
+    Signal,
+    Trigger,
+    TriggerContext,
+)
 from hydrusd.plugin._websites import HeaderText, WebDomains, WebSite, covers, header_text
 from hydrusd.plugin.hookspecs import hookimpl
 from hydrusd.redaction import redact
@@ -101,6 +117,7 @@ __all__ = [
     "Action",
     "AnswerLost",
     "AnyAction",
+    "Aside",
     "Call",
     "CanvasType",
     "Clock",
@@ -126,6 +143,7 @@ __all__ = [
     "Foreseen",
     "FoundCookies",
     "GalleryItem",
+    "HadFile",
     "Header",
     "HeaderApproval",
     "HeaderText",
@@ -135,6 +153,7 @@ __all__ = [
     "HydrusUnavailable",
     "ImportItem",
     "ImportStatus",
+    "MalformedSidecar",
     "Mount",
     "NewPage",
     "NoteConflict",
@@ -161,6 +180,11 @@ __all__ = [
     "Service",
     "ServiceType",
     "SetAction",
+    "SidecarData",
+    "SidecarFile",
+    "SidecarForm",
+    "SidecarFormat",
+    "Sidecars",
     "Signal",
     "Size",
     "SourceState",

@@ -29,6 +29,7 @@ from hydrusd.clock import Clock
 from hydrusd.errors import Severity
 from hydrusd.hydrus import HydrusClient, Permission
 from hydrusd.model import Data, JobId, Outcome, OutcomeKind, StepRecord, chain_of
+from hydrusd.plugin._sidecars import Sidecars
 from hydrusd.plugin._source import FileSource, SourceState
 
 A_co = TypeVar("A_co", bound="AnyAction", covariant=True)
@@ -103,6 +104,10 @@ class AnyAction(BaseModel):
     repeat_shows: ClassVar[bool] = False
     """True where somebody would notice that it was done twice (a message, a command, a counter):
     where hydrusd can no longer tell whether it was, a person is asked."""
+    takes_sidecars: ClassVar[bool] = False
+    """True where the step also runs for a sidecar that came after the rule has had its file."""
+    needs_sidecars: ClassVar[bool] = False
+    """True where the step is about sidecars, so that the rule's trigger must look for them."""
     needs_allowing: ClassVar[bool] = False
     """True where the rules file has to name the action under ``allow``."""
     no_undo: ClassVar[str] = ""
@@ -111,6 +116,11 @@ class AnyAction(BaseModel):
     """Whether undoing needs the client; None where that is as with doing."""
     undo_permissions: ClassVar[frozenset[Permission] | None] = None
     """What undoing must be allowed; None where that is as with doing."""
+
+    @property
+    def may_dispose_next(self) -> bool:
+        """Say whether the step may lead straight to the one that disposes of the source."""
+        return False
 
     def check(self, rules: Mapping[str, str]) -> Iterable[Fault]:
         """Name what is wrong with these parameters, given all rules: name → trigger."""
@@ -269,6 +279,16 @@ class Call(Generic[A_co]):
     def source(self) -> FileSource | None:
         """The file that was noticed, where the event has one."""
         return FileSource.from_data(self.data)
+
+    @cached_property
+    def sidecars(self) -> Sidecars | None:
+        """The sidecars that came with it; None where the trigger does not look for any."""
+        return Sidecars.from_data(self.data)
+
+    @property
+    def is_late(self) -> bool:
+        """Say whether this is about sidecars only: the rule has had their file before."""
+        return self.sidecars is not None and self.sidecars.come_late_for(self.rule)
 
     @property
     def file_hash(self) -> str | None:

@@ -23,7 +23,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from hydrusd.hydrus import FileChangedError
-from hydrusd.model import Data
+from hydrusd.model import KEY_FORM, Data
 from hydrusd.opening import open_file, system_path
 from hydrusd.plugin._mounts import FolderIdentity
 
@@ -159,7 +159,7 @@ class FileSource:
         """
         try:
             text, end = json.JSONDecoder().raw_decode(key)
-            _, size, mtime_ns, inode = key[end:].split("|")
+            _, size, mtime_ns, inode = key[end:].partition(KEY_FORM)[0].split("|")
             path = Path(text)
             return cls(path, path.parent, int(size), int(mtime_ns), int(inode) if inode else None)
         except (TypeError, ValueError):
@@ -197,6 +197,13 @@ class FileSource:
     def key(self) -> str:
         """The identity of this file, as text without surrogates, the path first."""
         return f"{_quoted(self.text)}|{self.size}|{self.mtime_ns}|{self.inode or ''}"
+
+    def key_as(self, form: str) -> str:
+        """Give the key for what is noticed about this file in some form of its own.
+
+        When an event with it has done away with the file, the plain key is free again, too.
+        """
+        return f"{self.key}{KEY_FORM}{form.replace('|', '/')}"
 
     @staticmethod
     def key_start(path: Path | str) -> str:

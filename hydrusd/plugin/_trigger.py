@@ -20,6 +20,7 @@ from hydrusd.file_groups import FileGroup
 from hydrusd.hydrus import HydrusClient
 from hydrusd.model import Data, Event
 from hydrusd.plugin._action import Fault
+from hydrusd.plugin._source import FileSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,32 @@ class Prospect:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """Something that was noticed along with events and is not to be acted on, and why.
+
+    ``failed``: it should have been, but cannot; each rule that wants it gets a dead letter.
+    """
+
+    event: Event
+    reason: str
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HadFile:
+    """A file that was noticed before, as it was then.
+
+    ``rules`` are those that have a job for it. ``sha256`` is its hash where a step has said so;
+    while that may still come, it is ``under_way``.
+    """
+
+    source: FileSource
+    rules: frozenset[str]
+    sha256: str | None
+    under_way: bool
+
+
 class TriggerContext(Protocol):
     """What a running trigger can ask of the engine."""
 
@@ -67,11 +94,16 @@ class TriggerContext(Protocol):
         ...
 
     async def emit(
-        self, events: Sequence[Event], *, remember: Mapping[str, object] | None = None
+        self,
+        events: Sequence[Event],
+        *,
+        aside: Sequence[Aside] = (),
+        remember: Mapping[str, object] | None = None,
     ) -> None:
         """Hand over what was noticed. Returns when it is stored; known events are no-ops.
 
-        ``remember`` (plain JSON by name, None forgets) is stored in the same transaction.
+        ``aside`` and ``remember`` (plain JSON by name, None forgets) are stored in the same
+        transaction.
         """
         ...
 
@@ -122,6 +154,15 @@ class TriggerContext(Protocol):
         """Say how many groups there are in all, so that what is kept can be kept small."""
         ...
 
+    async def files_had(
+        self, paths: Sequence[Path], *, stems: Sequence[Path] = ()
+    ) -> Sequence[HadFile]:
+        """Give what was noticed at these paths before, each as it was last.
+
+        ``stems`` are paths without their last suffix: any file of that name is meant.
+        """
+        ...
+
     def waiting(self, reason: str) -> None:
         """Tell the user that nothing can be noticed at the moment, and why."""
         ...
@@ -160,6 +201,11 @@ class Trigger(BaseModel):
     """The names in the data of its events, as conditions and templates see them, one in the other:
     ``{"page": {"title": None}}``. None stands for a value, or for names that only the event
     knows. With them `hydrusd check` finds a name that is misspelt."""
+
+    @property
+    def looks_for_sidecars(self) -> bool:
+        """Say whether its events tell what sidecars say."""
+        return False
 
     def topics(self, rules: Sequence[str]) -> Sequence[str]:
         """Give the topics of signals that it listens to, for these listening rules."""

@@ -17,6 +17,7 @@ from hydrusd.model import FinishedJob
 
 if TYPE_CHECKING:
     from hydrusd.plugin._action import Action
+    from hydrusd.plugin._sidecars import SidecarFormat
     from hydrusd.plugin._trigger import Trigger
 
 PROJECT = "hydrusd"
@@ -38,6 +39,11 @@ def hydrusd_register_triggers(register: Callable[[type[Trigger]], None]) -> None
 @hookspec
 def hydrusd_register_filters(register: Callable[[str, Callable[..., object]], None]) -> None:
     """Call ``register`` with the name and function of each filter for templates and conditions."""
+
+
+@hookspec
+def hydrusd_register_sidecar_formats(register: Callable[[SidecarFormat], None]) -> None:
+    """Call ``register`` with each format of sidecars that the plugin can read."""
 
 
 @hookspec

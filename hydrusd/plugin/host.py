@@ -25,11 +25,13 @@ import pluggy
 from hydrusd.model import FinishedJob
 from hydrusd.plugin import hookspecs
 from hydrusd.plugin._action import Action, AnyAction, SetAction
+from hydrusd.plugin._sidecars import SidecarFormat
 from hydrusd.plugin._trigger import Trigger
 
 ENTRY_POINT_GROUP = "hydrusd"
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
+_SUFFIX = re.compile(r"(\.[a-z0-9_-]+)+\Z")
 
 T = TypeVar("T")
 
@@ -52,6 +54,7 @@ class LoadedPlugin:
     actions: list[str] = field(default_factory=list)
     triggers: list[str] = field(default_factory=list)
     filters: list[str] = field(default_factory=list)
+    sidecar_formats: list[str] = field(default_factory=list)
 
 
 class _Conflict(Exception):
@@ -67,6 +70,7 @@ class PluginHost:
         self._actions: dict[str, type[AnyAction]] = {}
         self._triggers: dict[str, type[Trigger]] = {}
         self._filters: dict[str, Callable[..., object]] = {}
+        self._sidecar_formats: dict[str, SidecarFormat] = {}
         self.plugins: list[LoadedPlugin] = []
         self.faults: list[PluginFault] = []
 
@@ -84,6 +88,11 @@ class PluginHost:
     def filters(self) -> Mapping[str, Callable[..., object]]:
         """Every filter for templates and conditions."""
         return MappingProxyType(self._filters)
+
+    @property
+    def sidecar_formats(self) -> Mapping[str, SidecarFormat]:
+        """Every format of sidecars by its name in YAML."""
+        return MappingProxyType(self._sidecar_formats)
 
     # --- loading -------------------------------------------------------------------------
 
@@ -118,7 +127,12 @@ class PluginHost:
             self._fault(name, origin, "another plugin has this name and was loaded first")
             return
         plugin = LoadedPlugin(name, origin)
-        before = (dict(self._actions), dict(self._triggers), dict(self._filters))
+        before = (
+            dict(self._actions),
+            dict(self._triggers),
+            dict(self._filters),
+            dict(self._sidecar_formats),
+        )
         module: object = None
         try:
             module = find(*given)
@@ -129,7 +143,7 @@ class PluginHost:
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the plugin boundary
             if self._manager.has_plugin(name):
                 self._manager.unregister(name=name)
-            self._actions, self._triggers, self._filters = before
+            self._actions, self._triggers, self._filters, self._sidecar_formats = before
             self._fault(name, origin, _reason(error, getattr(module, "__file__", None) or origin))
         else:
             self.plugins.append(plugin)
@@ -158,11 +172,17 @@ class PluginHost:
             _claim(self._filters, name, function, "filter")
             plugin.filters.append(name)
 
+        def register_sidecar_format(given: SidecarFormat) -> None:
+            _check_sidecar_format(given)
+            _claim(self._sidecar_formats, given.name, given, "sidecar format")
+            plugin.sidecar_formats.append(given.name)
+
         others = [p for p in self._manager.get_plugins() if p is not module]
         for hook, register in (
             ("hydrusd_register_actions", register_action),
             ("hydrusd_register_triggers", register_trigger),
             ("hydrusd_register_filters", register_filter),
+            ("hydrusd_register_sidecar_formats", register_sidecar_format),
         ):
             self._manager.subset_hook_caller(hook, others)(register=register)
 
@@ -236,6 +256,17 @@ def _check_action(given: type[AnyAction]) -> None:
     if not own:
         method = "run" if issubclass(given, Action) else "run_set"
         raise _Conflict(f"{given.__name__} has no {method}() of its own")
+
+
+def _check_sidecar_format(given: object) -> None:
+    if not isinstance(given, SidecarFormat):
+        raise _Conflict(f"{given!r} is registered as sidecar format but is no SidecarFormat")
+    if not _NAME.match(given.name) or not callable(given.read):
+        raise _Conflict(f"sidecar format {given.name!r}: wants a lower-case name and a function")
+    if not given.suffixes or not all(_SUFFIX.match(each) for each in given.suffixes):
+        raise _Conflict(
+            f"sidecar format {given.name!r}: wants suffixes in lower case with their dot, as .txt"
+        )
 
 
 def _check_hooks(plugin: object) -> None:

@@ -733,7 +733,11 @@ class _Reading:
             path,
             document=self._document,
             problems=self._problems,
-            context={"folder": self._folder, "environ": self._environ},
+            context={
+                "folder": self._folder,
+                "environ": self._environ,
+                "sidecar_formats": self._vocabulary.sidecar_formats,
+            },
         )
 
     def _expression_problem(self, path: DataPath, error: ExpressionError) -> None:

@@ -169,7 +169,7 @@ class Vocabulary:
     ``check_condition`` and ``check_template`` raise an ExpressionError, which may carry
     ``line`` and ``column`` within the text, ``message`` and ``hint``.
     ``check_rule`` looks at a whole rule that has no other problems, ``check_client`` at such
-    a client.
+    a client. ``sidecar_formats`` is passed on to the validators of parameters.
     """
 
     triggers: Mapping[str, type[BaseModel]]
@@ -178,3 +178,4 @@ class Vocabulary:
     check_template: Callable[[str], object]
     check_rule: Callable[[RuleSpec], Sequence[RuleFault]] = _no_faults
     check_client: Callable[[ClientSpec], Sequence[RuleFault]] = _no_faults
+    sidecar_formats: Mapping[str, object] = field(default_factory=dict)

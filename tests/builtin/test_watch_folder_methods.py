@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import os
 import subprocess
 import sys
 import textwrap
@@ -467,5 +468,29 @@ async def test_listener_hears_what_happens_below_folders_that_come_later(root):
                 await anyio.sleep(0.01)
                 taken = listener.take()
                 hints |= taken.files | taken.folders
+    finally:
+        await listener.stop()
+
+
+async def test_a_folder_made_while_the_tree_is_walked_does_not_end_the_listening(root, monkeypatch):
+    """It is come by twice: two rules on one folder test it with a folder, at the same time."""
+    album, walk = root / "album", os.walk
+
+    def meanwhile(*arguments, **options):
+        album.mkdir(exist_ok=True)
+        return walk(*arguments, **options)
+
+    monkeypatch.setattr(os, "walk", meanwhile)
+    listener = Listener(root, recursive=True, wake=lambda: None)
+    await listener.start()
+    try:
+        album.mkdir(exist_ok=True)  # other systems do not walk
+        (album / "a.jpg").write_bytes(b"a")
+        hints = set()
+        with anyio.fail_after(10):
+            while "album/a.jpg" not in hints:
+                await anyio.sleep(0.01)
+                hints |= listener.take().files
+        assert listener.listening
     finally:
         await listener.stop()

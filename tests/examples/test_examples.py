@@ -19,7 +19,7 @@ from hydrusd.hydrus._calls import Route
 MODULES = sorted(
     path.stem
     for path in Path(__file__).parent.glob("*.py")
-    if path.stem not in {"exampling", "test_examples"}
+    if path.stem != "exampling" and not path.stem.startswith("test_")
 )
 EXAMPLES = {
     name: example

@@ -161,6 +161,51 @@ def test_hydrusd_register_filters(folder):
     assert host.filters["shout"]("a") == "A"
 
 
+def test_hydrusd_register_sidecar_formats(folder):
+    write(
+        folder,
+        "xmp",
+        """
+        from hydrusd.plugin import SidecarData, SidecarFormat
+
+        def read(content):
+            return SidecarData(tags=[content.decode()])
+
+
+        @hookimpl
+        def hydrusd_register_sidecar_formats(register):
+            register(SidecarFormat("xmp", (".xmp",), read))
+        """,
+    )
+    host = loaded(folder)
+    assert host.faults == []
+    assert host.plugins[0].sidecar_formats == ["xmp"]
+    assert host.sidecar_formats["xmp"].read(b"a").tags == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ("'xmp'", "'xmp' is registered as sidecar format but is no SidecarFormat"),
+        ("SidecarFormat('X M P', ('.xmp',), len)", "wants a lower-case name and a function"),
+        ("SidecarFormat('xmp', ('.xmp',), 'len')", "wants a lower-case name and a function"),
+        ("SidecarFormat('xmp', ('xmp',), len)", "wants suffixes in lower case with their dot"),
+        ("SidecarFormat('xmp', (), len)", "wants suffixes in lower case with their dot"),
+    ],
+)
+def test_a_sidecar_format_that_cannot_be_is_refused(folder, made, said):
+    write(
+        folder,
+        "xmp",
+        "from hydrusd.plugin import SidecarFormat\n"
+        "@hookimpl\ndef hydrusd_register_sidecar_formats(register):\n"
+        f"    register({made})\n",
+    )
+    host = loaded(folder)
+    assert said in host.faults[0].message
+    assert not host.sidecar_formats
+
+
 def test_hydrusd_job_finished(folder):
     write(
         folder,

@@ -9,6 +9,7 @@ from hydrusd.builtin.actions.add_tags import AddTags
 from hydrusd.builtin.actions.add_to_page import AddToPage
 from hydrusd.builtin.actions.add_url import AddUrl
 from hydrusd.builtin.actions.add_viewing_time import AddViewingTime
+from hydrusd.builtin.actions.apply_sidecar import ApplySidecar
 from hydrusd.builtin.actions.archive_file import ArchiveFile
 from hydrusd.builtin.actions.associate_url import AssociateUrl
 from hydrusd.builtin.actions.change_tags import ChangeTags
@@ -55,6 +56,7 @@ ACTIONS: tuple[type[AnyAction], ...] = (
     AddToPage,
     AddUrl,
     AddViewingTime,
+    ApplySidecar,
     ArchiveFile,
     AssociateUrl,
     ChangeTags,

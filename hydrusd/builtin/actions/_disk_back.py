@@ -13,6 +13,7 @@ import contextlib
 import os
 import stat as stat_module
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -119,18 +120,17 @@ def coming_back(call: Undoing) -> Path | None:
     return source.path if source is not None and returns else None
 
 
-def _as_left(path: Path, call: Undoing) -> os.stat_result | str:
+def _as_left(path: Path, source: FileSource | None, sha256: str | None) -> os.stat_result | str:
     """Give the description of a file that is as the job left it, or say why it is not."""
     try:
         status = path.lstat()
     except OSError as error:
         return f"{path} is no longer there ({error.strerror or error})"
-    source = call.source
     if source is None:
         return "what was noticed is not known any more"
     near = abs(status.st_mtime_ns - source.mtime_ns) <= COARSEST_MTIME_NS
     same = stat_module.S_ISREG(status.st_mode) and status.st_size == source.size
-    if same and (near or (call.file_hash is not None and is_there(path, call.file_hash))):
+    if same and (near or (sha256 is not None and is_there(path, sha256))):
         return status
     return f"{path} has changed since"
 
@@ -138,68 +138,174 @@ def _as_left(path: Path, call: Undoing) -> os.stat_result | str:
 # --- moved -----------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """A file that was moved: the source, or one of its sidecars.
+
+    ``source`` is what it was when it was noticed, ``begun`` what a try before this one was about
+    to do with it: that one knew what was there before.
+    """
+
+    origin: Path
+    target: Path
+    found: bool  # the same file was there already
+    source: FileSource | None
+    sha256: str | None
+    begun: Data
+
+    @property
+    def has_arrived(self) -> bool:
+        """Say whether a try before this one has moved it, and died before it could say so."""
+        return bool(self.begun) and not isinstance(self.as_left(self.origin), str)
+
+    def as_left(self, path: Path) -> os.stat_result | str:
+        """Give the description of the file at a path if it is as the job left it, or why not."""
+        return _as_left(path, self.source, self.sha256)
+
+    def back(self, job_id: int) -> Data:
+        """Move it back; copy it, where it was merely found at its target. Gives the receipt.
+
+        Raises ``PermanentError`` where it is left alone.
+        """
+        found = self.as_left(self.target)
+        if isinstance(found, str) and (self.target.exists() or not self.has_arrived):
+            raise PermanentError(found)
+        assert self.source is not None
+        if not isinstance(found, str):
+            source = FileSource.of(self.target, self.target.parent, found)
+        else:
+            size, mtime_ns = self.source.size, self.source.mtime_ns
+            source = FileSource(self.target, self.target.parent, size, mtime_ns, None)
+        move = Move(
+            source,
+            self.origin.parent,
+            self.origin.name,
+            job_id,
+            on_collision="fail",
+            keeps=self.found,
+            into_watched=True,
+        )
+        outcome = move.run()
+        if outcome.receipt is None:
+            raise PermanentError(outcome.detail)
+        return self.begun or self._receipt(again=bool(outcome.receipt.get("there_already")))
+
+    def coming(self) -> Data:
+        """Give what ``back`` will say that it has done; nothing where it will do nothing."""
+        if self.begun:
+            return self.begun
+        return {} if self.why_not() else self._receipt(again=self.origin.exists())
+
+    def why_not(self) -> str:
+        """Say why it cannot be moved back; nothing where it can."""
+        found = self.as_left(self.target)
+        if isinstance(found, str):
+            return found
+        if os.path.lexists(self.origin) and not is_there(self.origin, digest_of(self.target)):
+            return f"{self.origin} exists, and is another file"
+        return ""
+
+    def _receipt(self, *, again: bool) -> Data:
+        there = {"there_already": True} if again else {}
+        return {"from": str(self.target), "to": str(self.origin), **there}
+
+
+def was_moved(receipt: Data) -> bool:
+    """Say whether a receipt tells where something was moved to, be it only sidecars."""
+    return "to" in receipt or any("to" in each for each in _of_sidecars(receipt).values())
+
+
+def _of_sidecars(receipt: Data) -> Mapping[str, Data]:
+    sidecars = receipt.get("sidecars")
+    return sidecars if isinstance(sidecars, Mapping) else {}
+
+
+def _moved(call: Undoing) -> tuple[_Moved | None, list[_Moved]]:
+    """Give the source, where it was moved, and its sidecars."""
+    receipt, begun = call.action.receipt, _begun(call)
+    main = None
+    if "to" in receipt:
+        own = {name: begun[name] for name in ("from", "to", "there_already") if name in begun}
+        main = _one_moved(receipt, call.source, call.file_hash, own)
+    files = call.sidecars.files if call.sidecars is not None else ()
+    known = {each.source.text: each.source for each in files}
+    sidecars = []
+    for each in _of_sidecars(receipt).values():
+        if "to" in each:
+            source = known.get(str(each["from"])) or known.get(str(each["to"]))
+            own = dict(_of_sidecars(begun).get(str(each["to"]), {}))
+            sidecars.append(_one_moved(each, source, None, own))
+    return main, sidecars
+
+
+def _one_moved(receipt: Data, source: FileSource | None, sha256: str | None, begun: Data) -> _Moved:
+    origin, target = Path(str(receipt["from"])), Path(str(receipt["to"]))
+    return _Moved(origin, target, bool(receipt.get("there_already")), source, sha256, begun)
+
+
 def moved_back(call: Undoing) -> Outcome:
-    """Move a file back to where it was; copy it, where it was merely found at its target."""
-    receipt = call.action.receipt
-    origin, target = Path(receipt["from"]), Path(receipt["to"])
-    found = _as_left(target, call)
-    if isinstance(found, str) and (target.exists() or not _has_arrived(origin, call)):
-        return left_alone(call, found)
-    source = call.source
-    assert source is not None
-    if not isinstance(found, str):
-        source = FileSource.of(target, target.parent, found)
-    else:
-        source = FileSource(target, target.parent, source.size, source.mtime_ns, None)
-    keeps = bool(receipt.get("there_already"))
-    move = Move(
-        source,
-        origin.parent,
-        origin.name,
-        call.job_id,
-        on_collision="fail",
-        keeps=keeps,
-        into_watched=True,
-    )
-    outcome = move.run()
-    if outcome.receipt is None:
-        return left_alone(call, outcome.detail)
-    done: dict[str, object] = {"from": str(target), "to": str(origin)}
-    done |= {"there_already": True} if outcome.receipt.get("there_already") else {}
-    return Outcome.done(f"moved back to {origin}", receipt=_begun(call) or done)
+    """Move a file back to where it was, and its sidecars after it.
+
+    A sidecar that cannot go back stays, and that is told; without its file none goes back.
+    """
+    main, sidecars = _moved(call)
+    receipt: dict[str, object] = {}
+    told = ""
+    if main is not None:
+        receipt |= main.back(call.job_id)
+        told = f"moved back to {main.origin}"
+    gone: dict[str, Data] = {}
+    names, stay = [], []
+    for each in sidecars:
+        try:
+            gone[str(each.target)] = each.back(call.job_id)
+            names.append(each.origin.name)
+        except PermanentError as error:
+            stay.append(f"{each.target.name} is left alone: {error}")
+    if gone:
+        receipt["sidecars"] = gone
+    if main is None and not gone:
+        return left_alone(call, "; ".join(stay))
+    return Outcome.done(_told(told, names, stay), receipt=receipt)
 
 
 def moving_back(call: Undoing) -> Data:
     """Give what ``moved_back`` will say that it has done."""
-    if begun := _begun(call):
-        return begun
-    if not foresee_moved_back(call).changes:
+    main, sidecars = _moved(call)
+    receipt = dict(main.coming()) if main is not None else {}
+    if main is not None and not receipt:
         return {}
-    receipt = call.action.receipt
-    again = {"there_already": True} if Path(receipt["from"]).exists() else {}
-    return {"from": receipt["to"], "to": receipt["from"], **again}
+    coming = {str(each.target): new for each in sidecars if (new := each.coming())}
+    return receipt | ({"sidecars": coming} if coming else {})
 
 
 def foresee_moved_back(call: Undoing) -> Foreseen:
-    """Say whether a file can be moved back."""
-    receipt = call.action.receipt
-    origin, target = Path(receipt["from"]), Path(receipt["to"])
-    found = _as_left(target, call)
-    if isinstance(found, str):
-        return left(found)
-    if os.path.lexists(origin) and not is_there(origin, digest_of(target)):
-        return left(f"{origin} exists, and is another file")
-    verb = "copied" if receipt.get("there_already") else "moved"
-    return Foreseen(f"{verb} back from {target}")
+    """Say whether a file can be moved back, and its sidecars."""
+    main, sidecars = _moved(call)
+    told = ""
+    if main is not None:
+        if why := main.why_not():
+            return left(why)
+        told = f"{'copied' if main.found else 'moved'} back from {main.target}"
+    names, stay = [], []
+    for each in sidecars:
+        if why := each.why_not():
+            stay.append(f"{each.target.name} is left alone: {why}")
+        else:
+            names.append(each.origin.name)
+    if main is None and not names:
+        return left("; ".join(stay))
+    return Foreseen(_told(told, names, stay))
 
 
-def _has_arrived(origin: Path, call: Undoing) -> bool:
-    """Say whether a try before this one has moved the file, and died before it could say so."""
-    return bool(_begun(call)) and not isinstance(_as_left(origin, call), str)
+def _told(main: str, names: Sequence[str], stay: Sequence[str]) -> str:
+    listed = ", ".join(names)
+    first = f"{main}, with {listed}" if main and names else main or f"{listed} moved back"
+    return "; ".join([first, *stay])
 
 
 def _begun(call: Undoing) -> Data:
-    """Give what a try before this one was about to do: it knew what was there before."""
+    """Give what a try before this one was about to do."""
     return (call.earlier.receipt if call.earlier is not None else None) or {}
 
 

@@ -67,17 +67,17 @@ class Move:
     def run(self) -> Outcome:
         """Move it. Raises ``PermanentError`` or ``TemporaryError``; nothing is lost then."""
         self._refuse_bad_places()
-        state = self.source.state()
-        if (
-            state is SourceState.GONE
-            and not self.keeps
-            and (arrived := self._arrived()) is not None
-        ):
-            return self._moved(arrived, "had been moved to")
         stop = reason_to_stop if self.gone_will_do else source_outcome
-        if (outcome := stop(state, self.source)) is not None:
-            return outcome
         try:
+            state = self.source.state()
+            if (
+                state is SourceState.GONE
+                and not self.keeps
+                and (arrived := self._arrived()) is not None
+            ):
+                return self._moved(arrived, "had been moved to")
+            if (outcome := stop(state, self.source)) is not None:
+                return outcome
             self.folder.mkdir(parents=True, exist_ok=True)
             return self._move()
         except _Changed:

@@ -6,7 +6,8 @@ source can be written anew where it was, with its old time, as long as Hydrus ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from anyio import to_thread
@@ -21,10 +22,8 @@ from hydrusd.builtin.actions._disk_back import (
 )
 from hydrusd.builtin.actions._taking_back import joined_receipt
 from hydrusd.plugin import (
-    Action,
     Call,
     Data,
-    FileSource,
     Foreseen,
     Outcome,
     PermanentError,
@@ -32,17 +31,6 @@ from hydrusd.plugin import (
     Undo,
     keep_receipts,
 )
-
-
-def disposed(call: Call[Action], how: str, source: FileSource) -> Data:
-    """Give the receipt of a source that is disposed of: its path, and what Hydrus knows it by."""
-    known = {"sha256": call.file_hash} if call.file_hash else {}
-    return {how: str(source.path), **known}
-
-
-def done_before(call: Call[Action]) -> Data | None:
-    """Give the receipt of a try before this one, which may have done it and died."""
-    return call.earlier.receipt if call.earlier is not None else None
 
 
 async def foresee_restoring(calls: Sequence[Call[Undo]], how: str) -> Sequence[Foreseen]:
@@ -70,7 +58,19 @@ def _foreseen(call: Call[Undo], how: str, there: set[str]) -> Foreseen:
             return Foreseen(f"{path} {how} again")
         return left(f"{path} is no longer there, or has changed since")
     why = foresee_restored(call, path, sha256)
-    return left(why) if why else Foreseen(f"{path} written anew, as Hydrus has it")
+    without = _without_sidecars(receipt, how)
+    return left(why) if why else Foreseen(f"{path} written anew, as Hydrus has it{without}")
+
+
+def _without_sidecars(receipt: Data, how: str) -> str:
+    """Say which sidecars do not come back with their file, of which alone Hydrus has a copy."""
+    sidecars = receipt.get("sidecars")
+    paths = list(map(Path, sidecars)) if isinstance(sidecars, Mapping) else []
+    names = [path.name for path in paths if not os.path.lexists(path)]
+    if not names:
+        return ""
+    listed = f"{', '.join(names)} {'does' if len(names) == 1 else 'do'} not come back"
+    return f"; {listed}" + (" (see this computer's trash)" if how == "trashed" else "")
 
 
 async def undo_disposal(

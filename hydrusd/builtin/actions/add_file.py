@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import anyio
 from anyio import to_thread
+from pydantic import Field
 
 from hydrusd.builtin.actions._disk_back import coming_back, copies, left_alone
 from hydrusd.builtin.actions._states_back import REASON, REASON_SINCE_API
@@ -21,6 +23,7 @@ from hydrusd.plugin import (
     Call,
     Data,
     Detail,
+    Fault,
     FileChangedError,
     FileSource,
     Foreseen,
@@ -49,7 +52,17 @@ LARGE = 64 * 1024 * 1024
 FILES_A_THREAD = 16
 """For fewer files than this, another thread costs more than it brings."""
 
+Policy = Literal["go_on", "keep", "dispose"]
+
+_POLICIES: Mapping[Policy, str] = {
+    "go_on": "",
+    "keep": "; left alone",
+    "dispose": "; the source would be disposed of",
+}
 _CHUNK = 1024 * 1024
+_THERE = "already in Hydrus"
+_DELETED = "deleted before"
+_AWAY = frozenset({SourceState.GONE, SourceState.CHANGED})
 _LOOKS_ONLY_SINCE_API = 31  # before, asking about a hash makes the client remember it
 
 
@@ -57,19 +70,50 @@ class AddFile(SetAction):
     """Import the file into Hydrus.
 
     Files that the client has already are recognised by their hash, 256 at a time, and not
-    sent again; later steps (tags) apply to them all the same. A file that was deleted in
-    Hydrus before stays deleted: the job ends there and the source is left untouched. One that
-    Hydrus refuses becomes a dead letter, with its words. Whether bytes are sent or a path is
-    told is what `client: transfer` says.
+    sent again; later steps (tags) apply to them all the same, unless `duplicates` says
+    otherwise. A file that was deleted in Hydrus before stays deleted: the job ends there and the
+    source is left untouched, unless `deleted_before` says otherwise. One that Hydrus refuses
+    becomes a dead letter, with its words. Whether bytes are sent or a path is told is what
+    `client: transfer` says.
 
     Later steps see `steps.add_file.hash` and `steps.add_file.status`
-    (`imported` or `already in Hydrus`).
+    (`imported`, `already in Hydrus` or `deleted before`).
     """
 
     action: ClassVar[str] = "add_file"
     permissions: ClassVar[frozenset[Permission]] = frozenset({Permission.IMPORT_FILES})
     imports: ClassVar[bool] = True
     needs_source: ClassVar[bool] = True
+    takes_sidecars: ClassVar[bool] = True
+
+    duplicates: Policy = Field(
+        default="go_on",
+        description=(
+            "For a file that Hydrus has already: `go_on` with the next step; `keep` the source and "
+            "end the job; `dispose`: go straight to the step that disposes of the source."
+        ),
+    )
+    deleted_before: Policy = Field(
+        default="keep",
+        description=(
+            "The same for a file that was deleted in Hydrus: it is not imported in any case."
+        ),
+    )
+
+    @property
+    def may_dispose_next(self) -> bool:
+        """Say whether a policy does."""
+        return "dispose" in {self.duplicates, self.deleted_before}
+
+    def preflight(self, client: HydrusClient) -> Iterable[Fault]:
+        """Say where a policy wants to know what the key may not ask."""
+        if self.duplicates != "go_on" and not client.can_look_up_files:
+            yield Fault(
+                f"duplicates: {self.duplicates} needs an access key that may search for files, and "
+                "Client API ≥ 11",
+                "tick the permission to search in Hydrus, or leave `duplicates` out",
+                ("duplicates",),
+            )
 
     @classmethod
     async def plan(cls, calls: Sequence[Call[AnyAction]]) -> Sequence[Foreseen]:
@@ -79,11 +123,16 @@ class AddFile(SetAction):
         hashes = [found for found in looked if isinstance(found, str)]
         known = await _known(client, hashes)
         deleted = await _deleted(client, [h for h in hashes if h not in known])
-        return [_foreseen(found, known, deleted) for found in looked]
+        return [
+            _foreseen(call, found, known, deleted)
+            for call, found in zip(calls, looked, strict=True)
+        ]
 
     @classmethod
     async def run_set(cls, calls: Sequence[Call[SetAction]]) -> None:
         """Hash, look up, and send what the client does not have; large files beside the rest."""
+        await _finish_late([call for call in calls if call.is_late and call.file_hash])
+        calls = [call for call in calls if call.outcome is None]
         large = [call for call in calls if call.source and call.source.size >= LARGE]
         if not large:
             await _import(calls)
@@ -105,8 +154,8 @@ class AddFile(SetAction):
                 async with hashing:
                     hashes = {} if failures else await _unknown([call])
                 async with sending:  # one at a time, or none of them would get there
-                    if not failures:
-                        await _upload_all(hashes)
+                    if not failures:  # the one before may have had the same content
+                        await _upload_all(await _still_unknown(hashes))
             except Exception as error:  # noqa: BLE001 - raised again below
                 failures.append(error)
 
@@ -146,12 +195,14 @@ class AddFile(SetAction):
         client = calls[0].client
         if not client.can_look_up_files:
             return calls
+        # What was deleted is not there, and not lost.
+        sent = [call for call in calls if not _was_deleted(call)]
         try:
-            known = await client.known_hashes([c.file_hash for c in calls if c.file_hash])
+            known = await client.known_hashes([c.file_hash for c in sent if c.file_hash])
         except (PermissionMissing, VersionTooOld):
-            return calls
-        wrong = await _wrong_sizes([call for call in calls if call.file_hash in known])
-        return [call for call in calls if call.file_hash not in known or call in wrong]
+            return sent
+        wrong = await _wrong_sizes([call for call in sent if call.file_hash in known])
+        return [call for call in sent if call.file_hash not in known or call in wrong]
 
 
 async def _wrong_sizes(calls: Sequence[Call[AnyAction]]) -> dict[Call[AnyAction], int]:
@@ -190,18 +241,43 @@ async def _refuse_wrong_sizes(calls: Sequence[Call[SetAction]]) -> None:
         )
 
 
-def _foreseen(found: str | Outcome, known: set[str], deleted: set[str]) -> Foreseen:
+def _foreseen(
+    call: Call[AnyAction], found: str | Outcome, known: set[str], deleted: set[str]
+) -> Foreseen:
+    action = call.action
+    assert isinstance(action, AddFile)
     if isinstance(found, Outcome):
         return Foreseen.of(found)
     if found in known:
-        values = {"hash": found, "status": "already in Hydrus"}
-        return Foreseen("already in Hydrus", changes=False, values=values)
+        values = {"hash": found, "status": _THERE}
+        detail = f"{_THERE}{_POLICIES[action.duplicates]}"
+        return Foreseen.of(_by_policy(Outcome.done(detail, values=values), action.duplicates))
     if found in deleted:
-        values = {"hash": found, "status": "deleted before"}
-        return Foreseen.of(
-            Outcome.skipped("it was deleted in Hydrus before; left alone", values=values)
-        )
+        values = {"hash": found, "status": _DELETED}
+        detail = f"it was deleted in Hydrus before{_POLICIES[action.deleted_before]}"
+        return Foreseen.of(_by_policy(Outcome.done(detail, values=values), action.deleted_before))
     return Foreseen("would import it", values={"hash": found, "status": "imported"})
+
+
+def _was_deleted(call: Call[AnyAction]) -> bool:
+    return call.earlier is not None and call.earlier.values.get("status") == _DELETED
+
+
+async def _finish_late(calls: Sequence[Call[SetAction]]) -> None:
+    """Finish those that are about a late sidecar of a file that is there; leave the others."""
+    if not calls:
+        return
+    client = calls[0].client
+    known: set[str] | None = None
+    if client.can_look_up_files:
+        with contextlib.suppress(PermissionMissing, VersionTooOld):
+            known = await client.known_hashes([c.file_hash for c in calls if c.file_hash])
+    for call in calls:
+        assert call.file_hash is not None
+        if known is None or call.file_hash in known:
+            call.finish(_there(call, call.file_hash, _THERE))
+        elif call.source is None or await to_thread.run_sync(call.source.state) in _AWAY:
+            call.finish(Outcome.skipped("Hydrus does not have the file of this sidecar"))
 
 
 async def _import(calls: Sequence[Call[SetAction]]) -> None:
@@ -218,11 +294,16 @@ async def _unknown(calls: Sequence[Call[SetAction]]) -> dict[Call[SetAction], st
             hashes[call] = found
     again = [call for call in hashes if any(r.position == call.position for r in call.steps)]
     await _refuse_wrong_sizes(again)
-    waiting = {call: h for call, h in hashes.items() if call.outcome is None}
-    known = await _known(calls[0].client, list(waiting.values())) if waiting else set()
-    for call, file_hash in waiting.items():
+    return await _still_unknown({c: h for c, h in hashes.items() if c.outcome is None})
+
+
+async def _still_unknown(hashes: dict[Call[SetAction], str]) -> dict[Call[SetAction], str]:
+    """Finish those that the client has by now, and give the others."""
+    client = next((call.client for call in hashes), None)
+    known = await _known(client, list(hashes.values())) if client is not None else set()
+    for call, file_hash in hashes.items():
         if file_hash in known:
-            call.finish(_there(call, file_hash, "already in Hydrus"))
+            call.finish(_there(call, file_hash, _THERE))
     return {call: h for call, h in hashes.items() if call.outcome is None}
 
 
@@ -310,7 +391,26 @@ async def _deleted(client: HydrusClient, hashes: Sequence[str]) -> set[str]:
 
 
 async def _upload_all(hashes: dict[Call[SetAction], str]) -> None:
-    """Send the files, in order. The first failure of the client ends it for those left."""
+    """Send the files, in order, and of several with the same content only the first.
+
+    What the others are is known when that one is there: their receipts must not say that they
+    were sent, or a daemon that is killed would take them all for its own imports.
+    """
+    while hashes:
+        first = {file_hash: call for call, file_hash in reversed(hashes.items())}
+        await _upload_first({c: h for c, h in hashes.items() if first[h] is c})
+        for call, file_hash in hashes.items():
+            if call.outcome is None and _is_there(first[file_hash]):
+                call.finish(_there(call, file_hash, _THERE))
+        hashes = {call: h for call, h in hashes.items() if call.outcome is None}
+
+
+def _is_there(sent: Call[SetAction]) -> bool:
+    return sent.outcome is not None and sent.outcome.values.get("status") in {"imported", _THERE}
+
+
+async def _upload_first(hashes: dict[Call[SetAction], str]) -> None:
+    """Send files of different content. The first failure of the client ends it for those left."""
     if any(call.client.can_look_up_files for call in hashes):
         # Or it may have them already, and not by us.
         await keep_receipts({call: {"imported": h} for call, h in hashes.items()})
@@ -363,12 +463,9 @@ async def _upload(call: Call[SetAction], file_hash: str) -> Outcome:
         case ImportStatus.IMPORTED:
             return _there(call, file_hash, "imported")
         case ImportStatus.ALREADY_IN_DATABASE:
-            return _there(call, file_hash, "already in Hydrus")
+            return _there(call, file_hash, _THERE)
         case ImportStatus.PREVIOUSLY_DELETED:
-            return Outcome.skipped(
-                f"it was deleted in Hydrus before; not imported again ({result.note})",
-                values={"hash": file_hash, "status": "deleted before"},
-            )
+            return _deleted_before(call, file_hash, result.note)
         case ImportStatus.VETOED:
             return Outcome.dead(f"Hydrus' import options refuse it: {result.note}")
         case _:
@@ -383,11 +480,26 @@ def _there(call: Call[SetAction], file_hash: str, status: str) -> Outcome:
         and earlier.receipt is not None
         and earlier.receipt.get("imported") == file_hash
     )
-    return Outcome.done(
-        status,
-        values={"hash": file_hash, "status": status},
-        receipt={"imported": file_hash if ours else None},
-    )
+    values = {"hash": file_hash, "status": status}
+    outcome = Outcome.done(status, values=values, receipt={"imported": file_hash if ours else None})
+    assert isinstance(call.action, AddFile)
+    # A file whose sidecar comes late was dealt with when it was noticed.
+    return outcome if ours or call.is_late else _by_policy(outcome, call.action.duplicates)
+
+
+def _deleted_before(call: Call[SetAction], file_hash: str, note: str) -> Outcome:
+    assert isinstance(call.action, AddFile)
+    detail = f"it was deleted in Hydrus before; not imported again ({note})"
+    values = {"hash": file_hash, "status": _DELETED}
+    outcome = Outcome.done(detail, values=values, receipt={"imported": None})
+    return _by_policy(outcome, call.action.deleted_before)
+
+
+def _by_policy(outcome: Outcome, policy: Policy) -> Outcome:
+    """Go on, end the job, or lead to the step that disposes of the source."""
+    if policy == "keep":
+        return Outcome.skipped(outcome.detail, values=outcome.values)
+    return replace(outcome, disposes_next=policy == "dispose")
 
 
 # --- taking back -----------------------------------------------------------------------------

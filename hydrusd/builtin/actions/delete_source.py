@@ -7,21 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
-from anyio import to_thread
-
 from hydrusd.builtin.actions._disposing import (
+    Disposing,
     disposal,
+    disposals,
+    disposed,
+    done_before,
     failure,
     foresee_all,
     reason_to_stop,
     source_of,
+    with_sidecars,
 )
-from hydrusd.builtin.actions._restoring import (
-    disposed,
-    done_before,
-    foresee_restoring,
-    undo_disposal,
-)
+from hydrusd.builtin.actions._restoring import foresee_restoring, undo_disposal
 from hydrusd.plugin import (
     Action,
     AnyAction,
@@ -31,20 +29,19 @@ from hydrusd.plugin import (
     Foreseen,
     Outcome,
     Permission,
-    SourceState,
+    SidecarFile,
     Undo,
-    keep_receipts,
 )
 
 
-class DeleteSource(Action):
+class DeleteSource(Disposing):
     """Delete the file that was noticed, for good: `trash_source` keeps it for a while.
 
-    To undo it is to write the file anew, as Hydrus has it.
+    To undo it is to write the file anew, as Hydrus has it; its sidecars nobody has then.
 
     It runs when everything the rule did before is committed by Hydrus, and only if the
     file is still the one that was noticed: one that has changed meanwhile is left alone
-    and noticed anew.
+    and noticed anew. Sidecars that came with the file go with it.
     """
 
     action: ClassVar[str] = "delete_source"
@@ -53,21 +50,32 @@ class DeleteSource(Action):
     needs_source: ClassVar[bool] = True
     disposes: ClassVar[bool] = True
     destroys: ClassVar[bool] = True
+    takes_sidecars: ClassVar[bool] = True
     undo_needs_client: ClassVar[bool | None] = True
     undo_permissions: ClassVar[frozenset[Permission] | None] = frozenset({Permission.SEARCH_FILES})
 
     @classmethod
     async def plan(cls, calls: Sequence[Call[AnyAction]]) -> Sequence[Foreseen]:
         """Say which files would be deleted."""
-        return await foresee_all(calls, lambda call: disposal(source_of(call), "delete"))
 
-    async def run(self, call: Call[Action]) -> Outcome:
+        def look(call: Call[AnyAction]) -> Foreseen:
+            return with_sidecars(call, disposal(source_of(call), "delete"))
+
+        return await foresee_all(calls, look)
+
+    def about_to(self, call: Call[Action]) -> Data:
+        """Give what will be deleted."""
+        return disposals(call, "deleted")
+
+    def dispose(self, call: Call[Action]) -> Outcome:
         """Delete it, if it is still the same file."""
         source = source_of(call)
-        receipt = disposed(call, "deleted", source)
-        if await to_thread.run_sync(source.state) is SourceState.SAME:
-            await keep_receipts({call: receipt})
-        return await to_thread.run_sync(_delete, source, receipt, done_before(call))
+        return _delete(source, disposed(call, "deleted", source), done_before(call))
+
+    def dispose_sidecar(self, call: Call[Action], sidecar: SidecarFile, main: str) -> Outcome:
+        """Delete it."""
+        del call, main
+        return _delete(sidecar.source, {"deleted": sidecar.source.text}, None)
 
     @classmethod
     def undo_refusal(cls, receipt: Data) -> str:

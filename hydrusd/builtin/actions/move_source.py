@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from anyio import to_thread
 from pydantic import Field
 
 from hydrusd.builtin.actions._disk_back import (
@@ -15,12 +14,21 @@ from hydrusd.builtin.actions._disk_back import (
     moving_back,
     undo_each,
 )
-from hydrusd.builtin.actions._disposing import foresee_all, source_of
+from hydrusd.builtin.actions._disposing import Disposing, foresee_all, source_of, with_sidecars
 from hydrusd.builtin.actions._placing import Move, OnCollision
-from hydrusd.plugin import Action, AnyAction, Call, FolderPath, Foreseen, Outcome, Undo
+from hydrusd.plugin import (
+    Action,
+    AnyAction,
+    Call,
+    FolderPath,
+    Foreseen,
+    Outcome,
+    SidecarFile,
+    Undo,
+)
 
 
-class MoveSource(Action):
+class MoveSource(Disposing):
     """Move the file that was noticed to another folder, on the same disk or another one.
 
     Nothing is ever overwritten. Where the name is taken, `on_collision` decides; if what
@@ -32,7 +40,7 @@ class MoveSource(Action):
 
     It runs when everything the rule did before is committed by Hydrus, and only if the
     file is still the one that was noticed: one that has changed meanwhile is left alone
-    and noticed anew.
+    and noticed anew. Sidecars that came with the file go with it, named after it.
     """
 
     action: ClassVar[str] = "move_source"
@@ -40,6 +48,7 @@ class MoveSource(Action):
     changes_client: ClassVar[bool] = False
     needs_source: ClassVar[bool] = True
     disposes: ClassVar[bool] = True
+    takes_sidecars: ClassVar[bool] = True
 
     to: FolderPath = Field(
         description="The folder to move it to, outside of the watched one; may hold templates."
@@ -69,13 +78,20 @@ class MoveSource(Action):
 
         def look(call: Call[AnyAction]) -> Foreseen:
             assert isinstance(call.action, MoveSource)
-            return call.action.move_of(call).foreseen()
+            return with_sidecars(call, call.action.move_of(call).foreseen())
 
         return await foresee_all(calls, look)
 
-    async def run(self, call: Call[Action]) -> Outcome:
+    def dispose(self, call: Call[Action]) -> Outcome:
         """Move it, if it is still the same file."""
-        return await to_thread.run_sync(self.move_of(call).run)
+        return self.move_of(call).run()
+
+    def dispose_sidecar(self, call: Call[Action], sidecar: SidecarFile, main: str) -> Outcome:
+        """Move it beside its file, under a free name in any case."""
+        if call.is_late and self.name is not None:
+            main = self.name
+        name = sidecar.name_for(main)
+        return Move(sidecar.source, self.to, name, call.job_id, gone_will_do=True).run()
 
     @classmethod
     async def undo_plan(cls, calls: Sequence[Call[Undo]]) -> Sequence[Foreseen]:

@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
-from anyio import to_thread
 from pydantic import Field
 
 from hydrusd.builtin.actions._disk_back import (
@@ -22,15 +21,21 @@ from hydrusd.builtin.actions._disk_back import (
     moved_back,
     moving_back,
     undo_each,
+    was_moved,
 )
-from hydrusd.builtin.actions._disposing import disposal, foresee_all, reason_to_stop, source_of
-from hydrusd.builtin.actions._placing import Move
-from hydrusd.builtin.actions._restoring import (
+from hydrusd.builtin.actions._disposing import (
+    Disposing,
+    disposal,
+    disposals,
     disposed,
     done_before,
-    foresee_restoring,
-    undo_disposal,
+    foresee_all,
+    reason_to_stop,
+    source_of,
+    with_sidecars,
 )
+from hydrusd.builtin.actions._placing import Move
+from hydrusd.builtin.actions._restoring import foresee_restoring, undo_disposal
 from hydrusd.plugin import (
     Action,
     AnyAction,
@@ -42,10 +47,9 @@ from hydrusd.plugin import (
     Outcome,
     PermanentError,
     Permission,
-    SourceState,
+    SidecarFile,
     TemporaryError,
     Undo,
-    keep_receipts,
 )
 
 _NO_TRASH = frozenset({errno.EACCES, errno.ENOTSUP, errno.EPERM, errno.EROFS})
@@ -58,7 +62,7 @@ _INSTEAD = (
 _ONE_AT_A_TIME = threading.Lock()
 
 
-class TrashSource(Action):
+class TrashSource(Disposing):
     """Move the file that was noticed to the trash of this computer, or to a folder of yours.
 
     Network folders, containers and some disks have no trash: then nothing is deleted, and
@@ -67,7 +71,7 @@ class TrashSource(Action):
 
     It runs when everything the rule did before is committed by Hydrus, and only if the
     file is still the one that was noticed: one that has changed meanwhile is left alone
-    and noticed anew.
+    and noticed anew. Sidecars that came with the file go with it.
     """
 
     action: ClassVar[str] = "trash_source"
@@ -76,6 +80,7 @@ class TrashSource(Action):
     needs_source: ClassVar[bool] = True
     disposes: ClassVar[bool] = True
     destroys: ClassVar[bool] = True  # the system may empty its trash
+    takes_sidecars: ClassVar[bool] = True
     undo_needs_client: ClassVar[bool | None] = True
     undo_permissions: ClassVar[frozenset[Permission] | None] = frozenset({Permission.SEARCH_FILES})
 
@@ -92,33 +97,42 @@ class TrashSource(Action):
             assert isinstance(call.action, TrashSource)
             source = source_of(call)
             if call.action.folder is not None:
-                return _move(source, call.action.folder, call.job_id).foreseen()
+                move = _move(source, call.action.folder, source.path.name, call.job_id)
+                return with_sidecars(call, move.foreseen())
             _refuse_without_trash(source.path)
-            return disposal(source, "trash")
+            return with_sidecars(call, disposal(source, "trash"))
 
         return await foresee_all(calls, look)
 
-    async def run(self, call: Call[Action]) -> Outcome:
+    def about_to(self, call: Call[Action]) -> Data:
+        """Give what will be in the system's trash; what is moved elsewhere is found there."""
+        return disposals(call, "trashed") if self.folder is None else {}
+
+    def dispose(self, call: Call[Action]) -> Outcome:
         """Trash it, if it is still the same file."""
         source = source_of(call)
         if self.folder is None:
-            receipt = disposed(call, "trashed", source)
-            if await to_thread.run_sync(source.state) is SourceState.SAME:
-                await keep_receipts({call: receipt})
-            return await to_thread.run_sync(_trash, source, receipt, done_before(call))
-        return await to_thread.run_sync(_move(source, self.folder, call.job_id).run)
+            return _trash(source, disposed(call, "trashed", source), done_before(call))
+        return _move(source, self.folder, source.path.name, call.job_id).run()
+
+    def dispose_sidecar(self, call: Call[Action], sidecar: SidecarFile, main: str) -> Outcome:
+        """Trash it, too."""
+        source = sidecar.source
+        if self.folder is None:
+            return _trash(source, {"trashed": source.text}, None)
+        return _move(source, self.folder, sidecar.name_for(main), call.job_id).run()
 
     @classmethod
     def undo_refusal(cls, receipt: Data) -> str:
         """Say that only the system's trash has the file."""
-        known = receipt.get("sha256") or "to" in receipt
+        known = receipt.get("sha256") or was_moved(receipt)
         return "" if known else "it is in this computer's trash: have it restored there"
 
     @classmethod
     async def undo_plan(cls, calls: Sequence[Call[Undo]]) -> Sequence[Foreseen]:
         """Say which files can be moved back, or be had from Hydrus."""
-        moved = [call for call in calls if "to" in call.action.receipt]
-        other = [call for call in calls if "to" not in call.action.receipt]
+        moved = [call for call in calls if was_moved(call.action.receipt)]
+        other = [call for call in calls if not was_moved(call.action.receipt)]
         foreseen = dict(zip(moved, await foresee_each(moved, foresee_moved_back), strict=True))
         foreseen |= zip(other, await foresee_restoring(other, "trashed"), strict=True)
         return [foreseen[call] for call in calls]
@@ -127,16 +141,17 @@ class TrashSource(Action):
     async def undo_set(cls, calls: Sequence[Call[Undo]]) -> None:
         """Move back what went to a folder; write anew, as Hydrus has it, what went elsewhere.
 
-        What the system has in its trash stays there: where that is, is nobody's to know.
+        What the system has in its trash, sidecars for one, stays there: where that is, is
+        nobody's to know.
         """
-        moved = [call for call in calls if "to" in call.action.receipt]
+        moved = [call for call in calls if was_moved(call.action.receipt)]
         await undo_each(moved, moved_back, moving_back)
-        other = [call for call in calls if "to" not in call.action.receipt]
+        other = [call for call in calls if not was_moved(call.action.receipt)]
         await undo_disposal(other, "trashed", _send_to_trash)
 
 
-def _move(source: FileSource, folder: Path, job_id: int) -> Move:
-    return Move(source, folder, source.path.name, job_id, gone_will_do=True)
+def _move(source: FileSource, folder: Path, name: str, job_id: int) -> Move:
+    return Move(source, folder, name, job_id, gone_will_do=True)
 
 
 def _trash(source: FileSource, receipt: Data, before: Data | None) -> Outcome:

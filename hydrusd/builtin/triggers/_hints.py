@@ -263,6 +263,15 @@ if sys.platform == "linux":
                     self._refuse(error)
                 raise
 
+        def _add_callback(
+            self, path: bytes, mask: Mask, callback: WatchCallback, id_: CallbackId
+        ) -> WatchDescriptor:
+            # A folder that is made while its tree is walked is come by twice: by the walk, and by
+            # the event. watchdog would warn of it, and where warnings are errors hear no more.
+            watch = self._get_or_create_watch(path, mask)
+            watch.callbacks[id_] = callback
+            return watch.wd
+
         def handle_event(self, event: InotifyEvent) -> None:
             super().handle_event(event)
             if event.mask & InotifyConstants.IN_UNMOUNT:

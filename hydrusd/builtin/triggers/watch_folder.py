@@ -13,16 +13,18 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import anyio
 from anyio import CapacityLimiter, to_thread
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
+from hydrusd.builtin.sidecars import FORMATS
 from hydrusd.builtin.triggers._globs import Selection, problem_of, samples_of
 from hydrusd.builtin.triggers._looking import FolderAway, Looker, Survey
 from hydrusd.builtin.triggers._methods import Method, doubt_about, spoken
 from hydrusd.builtin.triggers._settling import Settled, Settling
+from hydrusd.builtin.triggers._sidecars import InThread, SidecarNames, Units, names_of
 from hydrusd.plugin import (
     FILE_NAMES,
     Doubt,
@@ -216,22 +218,60 @@ class WatchFolder(Trigger):
         """Say whether it notices files that are not in its folder."""
         return self.symlinks == "follow"
 
+    sidecars: tuple[str, ...] = Field(
+        default=(),
+        description=(
+            "The formats of the small files beside each file that say something about it: "
+            "`txt`, `txt_commas`, `urls`, `notes`, `json`. They are noticed with their file only."
+        ),
+    )
+    sidecar_wait: Duration = Field(
+        default=10.0,
+        description="How long a file that has settled waits for a sidecar that is not there yet.",
+        json_schema_extra={"default": "10s"},
+    )
+    folder_sidecars: tuple[str, ...] = Field(
+        default=(),
+        description="Names of files, as `tags.txt`, that speak of all files in their folder.",
+    )
+
+    _names: SidecarNames | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _finds_formats(self, info: ValidationInfo) -> Self:
+        known = (info.context or {}).get("sidecar_formats") or {f.name: f for f in FORMATS}
+        if self.sidecars or self.folder_sidecars:
+            self._names = names_of(self.sidecars, self.folder_sidecars, known)
+        elif "sidecar_wait" in self.model_fields_set:
+            raise ValueError("'sidecar_wait' means something with 'sidecars' only")
+        return self
+
+    @property
+    def looks_for_sidecars(self) -> bool:
+        """Say whether any are named."""
+        return self._names is not None
+
     def overlooks(self, path: Path) -> str | None:
         """Say why a file is not noticed."""
         # The folder may be named by another way than the file, through a link or with `..`.
         for file, root in ((path, self.path), (path.resolve(), self.path.resolve())):
             if file.is_relative_to(root) and file != root:
+                if self._names is not None and self._names.is_sidecar(file.name):
+                    return "it is a sidecar, which is noticed with its file only"
                 return self.looker().objection(file.relative_to(root).as_posix())
         return None
 
     def looker(self) -> Looker:
         """Give what looks into the folder."""
-        selection = Selection(self.include, self.exclude, hidden=self.hidden)
+        sidecars = self._names.patterns if self._names is not None else ()
+        selection = Selection((*self.include, *sidecars), self.exclude, hidden=self.hidden)
         follows = self.symlinks == "follow"
         return Looker(self.path, selection, recursive=self.recursive, follows=follows)
 
     async def preview(self, context: TriggerContext) -> Prospect:
         """Look through the folder once; what is there is taken to be complete."""
+        if self._names is not None:
+            return Prospect(detail="what comes with sidecars cannot be foreseen yet")
         looker = self.looker()
         try:
             identity = await to_thread.run_sync(looker.identity)
@@ -259,6 +299,19 @@ class WatchFolder(Trigger):
         words = [f"{there:,} files there", *(f"{n:,} {what}" for n, what in counts if n)]
         events = [Event(source.key, {"file": source.to_data()}) for source in taken]
         return Prospect(events, ", ".join(words))
+
+    def units(self, context: TriggerContext, in_thread: InThread) -> Units | None:
+        """Give what brings files and their sidecars together, if there are to be any."""
+        if self._names is None:
+            return None
+        return Units(
+            context,
+            self.looker(),
+            self._names,
+            in_thread,
+            settle_seconds=self.settle,
+            wait_seconds=self.sidecar_wait,
+        )
 
     async def run(self, context: TriggerContext) -> None:
         """Notice files until cancelled."""
@@ -396,6 +449,7 @@ class _Watch:
         self._listener = Listener(trigger.path, recursive=trigger.recursive, wake=self._stir)
         # A folder that hangs (a dead network mount) must not use up the threads of others.
         self._limiter = CapacityLimiter(2)
+        self._units = trigger.units(context, self._in_thread)
         self._stirred = anyio.Event()  # hints wait, or the scanner found something to settle
         self._called = anyio.Event()  # the settler wants something walked
         self._room = anyio.Event()  # the settler is done with some files
@@ -583,7 +637,7 @@ class _Watch:
                     self._settling.saw(source, now, hinted=hinted, asked=True)
             if new:
                 self._stir()
-            while len(self._settling) >= MOST_SETTLING:
+            while self._waiting >= MOST_SETTLING:
                 self._room = anyio.Event()
                 await self._room.wait()
         known = {
@@ -604,9 +658,15 @@ class _Watch:
 
     # --- the settler ---------------------------------------------------------------------
 
+    @property
+    def _waiting(self) -> int:
+        return len(self._settling) + (self._units.waiting if self._units is not None else 0)
+
     async def _settle_forever(self) -> None:
         while True:
-            due = self._settling.next_due
+            dues = [self._settling.next_due]
+            dues += [self._units.next_due] if self._units is not None else []
+            due = min((each for each in dues if each is not None), default=None)
             left = None if due is None else due - self._clock.monotonic()
             await first_of(self._stirred, self._clock, left)
             self._stirred = anyio.Event()
@@ -617,7 +677,7 @@ class _Watch:
     async def _take_hints(self) -> None:
         hints = self._listener.take()
         self._folders |= hints.folders
-        crowded = len(self._settling) + len(hints.files) > 2 * MOST_SETTLING
+        crowded = self._waiting + len(hints.files) > 2 * MOST_SETTLING
         if hints.lost or crowded or len(self._folders) > MOST_FOLDERS:
             self._scan_wanted = True
             self._folders.clear()
@@ -632,6 +692,7 @@ class _Watch:
     async def _take_due(self) -> None:
         waited = self._settling.due(self._clock.monotonic(), BATCH)
         if not waited:
+            await self._hand_over_units([])
             return
         looks, unfinished = await self._in_thread(lambda: self._look_at(waited))
         now = self._clock.monotonic()
@@ -643,6 +704,9 @@ class _Watch:
             else:
                 settled.append(each)
         self._room.set()
+        if self._units is not None:
+            await self._hand_over_units(settled)
+            return
         new = await self._news_among(settled)
         if new:
             await self._context.emit(
@@ -678,7 +742,14 @@ class _Watch:
         return found, {source.text for source in found if self._looker.unfinished(source)}
 
     def _tell_counts(self) -> None:
-        self._context.counted(self._found, len(self._settling), scanning=self._scanning)
+        self._context.counted(self._found, self._waiting, scanning=self._scanning)
+
+    async def _hand_over_units(self, settled: Sequence[Settled]) -> None:
+        """Have files and sidecars wait for each other, and hand over what is complete."""
+        if self._units is not None:
+            await self._units.take([(each.source, each.hinted) for each in settled])
+            self._unhinted += await self._units.hand_over()
+            self._room.set()
 
     # --- both ----------------------------------------------------------------------------
 
