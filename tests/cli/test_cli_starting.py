@@ -21,6 +21,7 @@ COMMANDS = [
     "ledger",
     "run",
     "runs",
+    "schema",
     "setup",
     "simulator",
     "status",
