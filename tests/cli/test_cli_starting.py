@@ -22,6 +22,7 @@ COMMANDS = [
     "plan",
     "run",
     "runs",
+    "schema",
     "setup",
     "simulator",
     "status",
