@@ -42,9 +42,9 @@ def servers(monkeypatch):
     started = []
     original = socketserver.BaseServer.serve_forever
 
-    def serve_forever(server, *how):
+    def serve_forever(server, poll_interval=0.5):
         started.append(server)
-        original(server, *how)
+        original(server, poll_interval)
 
     monkeypatch.setattr(socketserver.BaseServer, "serve_forever", serve_forever)
     yield
