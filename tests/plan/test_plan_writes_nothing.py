@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socketserver
 import sys
 from pathlib import Path
 
@@ -35,6 +36,24 @@ from test_examples import EXAMPLES
 ACTIONS = load_plugins([]).actions
 
 
+@pytest.fixture
+def servers(monkeypatch):
+    """Stop what examples serve beside the client: they do so themselves only where they are run."""
+    started = []
+    original = socketserver.BaseServer.serve_forever
+
+    def serve_forever(server, poll_interval=0.5):
+        started.append(server)
+        original(server, poll_interval)
+
+    monkeypatch.setattr(socketserver.BaseServer, "serve_forever", serve_forever)
+    yield
+    for server in started:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.usefixtures("servers")
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
 def test_planning_an_example_changes_nothing(name, tmp_path, monkeypatch):
     example = EXAMPLES[name]
