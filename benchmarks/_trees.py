@@ -130,6 +130,7 @@ class DaemonProcess:
 
     def wait_for(self, query: str, count: int, *, pause: float = 0.5) -> None:
         """Wait until the ledger gives this number for a query."""
+        self.said("started with")
         while self.ask(query) < count:
             if self.process.poll() is not None:
                 raise SystemExit(f"the daemon ended: {self.lines[-5:]}")

@@ -169,8 +169,14 @@ def test_stopping_leaves_no_thread_of_ours_behind(project):
     before = set(threading.enumerate())
     made = project({"rules.yaml": RULES})
     made.drop("inbox/a.jpg").run().assert_success()
-    names = [thread.name for thread in set(threading.enumerate()) - before]
-    assert not [name for name in names if "AnyIO" in name or "watch" in name.lower()]
+    ours = [
+        thread
+        for thread in set(threading.enumerate()) - before
+        if "AnyIO" in thread.name or "watch" in thread.name.lower()
+    ]
+    for thread in ours:
+        thread.join(10)  # told to end, it may not have come to that yet
+    assert not [thread.name for thread in ours if thread.is_alive()]
 
 
 # --- plugins ------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ def _backup_data(backup: Backup, health: Health) -> dict[str, Any]:
 
 
 def _tell_health(console: Console, health: Health, kept: list[tuple[Backup, Health]]) -> None:
-    line(console, "ledger ", str(health.path.absolute()))
+    line(console, "ledger ", str(health.path.absolute()), whole=True)
     state = "damaged" if health.problems else f"sound, {_contents(health)}"
     console.print(f"  {size_in_words(health.size)}, {state}")
     for problem in health.problems[:PROBLEMS_SHOWN]:
@@ -76,7 +76,7 @@ def _tell_health(console: Console, health: Health, kept: list[tuple[Backup, Heal
     if not kept:
         console.print("no backups (the daemon makes the first a minute after it has started)")
         return
-    line(console, "backups in ", str(kept[0][0].path.parent.absolute()))
+    line(console, "backups in ", str(kept[0][0].path.parent.absolute()), whole=True)
     for backup, each in kept:
         state = f"damaged: {each.problems[0]}" if each.problems else "sound"
         start = f"  {when(backup.made_at)}  {size_in_words(each.size):>9}  "
@@ -107,7 +107,8 @@ def back_up_ledger(state_dir: Path | None, *, target: Path | None, as_json: bool
     if as_json:
         click.echo(to_json({"path": str(made.absolute()), "bytes": size}))
         return
-    line(make_console(), f"backed up, checked and found sound ({size_in_words(size)}): ", str(made))
+    start = f"backed up, checked and found sound ({size_in_words(size)}): "
+    line(make_console(), start, str(made), whole=True)
 
 
 # --- repair ----------------------------------------------------------------------------------
@@ -144,7 +145,7 @@ def repair_ledger(state_dir: Path | None, *, yes: bool, as_json: bool) -> None:
         click.echo(to_json(_repair_data(result, kept)))
         return
     if kept is not None:
-        line(console, "The damaged ledger is kept as ", str(kept))
+        line(console, "The damaged ledger is kept as ", str(kept), whole=True)
     console.print("Done. `hydrusd run` goes on with it.")
 
 

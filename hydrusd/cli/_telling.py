@@ -23,11 +23,12 @@ MOST_LINES = 10
 _HASH = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 
 
-def line(console: Console, start: str, subject: str = "") -> None:
-    """Print one line, its subject shortened so that it stays one."""
-    start = plain(redact(start))
-    room = max(console.width - len(start), NARROWEST)
-    console.print(Text(start + shorten(plain(redact(subject)), room)), soft_wrap=True)
+def line(console: Console, start: str, subject: str = "", *, whole: bool = False) -> None:
+    """Print one line, its subject shortened so that it stays one, unless it is told ``whole``."""
+    start, subject = plain(redact(start)), plain(redact(subject))
+    if not whole:
+        subject = shorten(subject, max(console.width - len(start), NARROWEST))
+    console.print(Text(start + subject), soft_wrap=True)
 
 
 def indented(console: Console, text: str, columns: int) -> None:

@@ -47,7 +47,9 @@ from hydrusd.errors import (
     HydrusError,
     HydrusFailed,
     HydrusUnavailable,
+    LedgerDamaged,
     LedgerError,
+    LedgerFull,
     PermissionMissing,
     RequestRejected,
 )
@@ -869,7 +871,7 @@ async def _one_by_one(
     the client as a whole, as ``sick`` may tell of an error, ends the set.
     """
     limiter = anyio.CapacityLimiter(ONE_BY_ONE_WIDTH)
-    general: list[HydrusError] = []
+    general: list[HydrusdError] = []
 
     async def run(call: Call[Action], tasks: TaskGroup) -> None:
         async with limiter:
@@ -878,7 +880,7 @@ async def _one_by_one(
                     outcome = await call.action.run(call)
                 else:
                     outcome = cast("Outcome", await to_thread.run_sync(call.action.run, call))
-            except (AccessDenied, PermissionMissing) as error:
+            except (AccessDenied, PermissionMissing, LedgerFull, LedgerDamaged) as error:
                 general.append(error)
                 tasks.cancel_scope.cancel()
                 return

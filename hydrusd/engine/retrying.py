@@ -16,6 +16,8 @@ from hydrusd.errors import (
     ExpressionError,
     HydrusError,
     HydrusUnavailable,
+    LedgerDamaged,
+    LedgerFull,
     PermanentError,
     PermissionMissing,
     RequestRejected,
@@ -61,6 +63,9 @@ def judge_error(error: BaseException, *, attempt: int) -> Verdict:
             # attempt, or an item that makes the client fall over would do so for ever.
             return Verdict(Outcome.retry(text))
         case HydrusUnavailable() | AccessDenied():
+            return Verdict(Outcome.park(text))
+        case LedgerFull() | LedgerDamaged():
+            # What it was about to do could not be kept, and so was not done: no item's fault.
             return Verdict(Outcome.park(text))
         case RequestRejected() | VersionTooOld():
             return Verdict(Outcome.dead(text), splits=True)

@@ -91,11 +91,6 @@ class KnownFiles:
             if kept.scalar_one() > 2 * groups + SPARE:
                 connection.execute(delete(known_files).where(mine))
 
-    def forget_known_files(self) -> None:
-        """Forget all of it: something was changed that no statement here knows of."""
-        with self._engine.begin() as connection:
-            connection.execute(delete(known_files))
-
 
 def forget_files_of(connection: Connection, event_ids: Sequence[int]) -> None:
     """Vouch no longer for the files of these events: should they be there, they are news."""

@@ -59,8 +59,8 @@ PAGE = 1_000
 _SIDES = ("-wal", "-shm", "-journal")
 _NEWEST = "repair_newest"
 """A table, while repairing: the jobs that the damaged ledger itself told of."""
-_DERIVED = frozenset({"mention", "condition", "alembic_version"})
-"""Made anew: what follows from the other tables, and what a starting daemon forgets."""
+_DERIVED = frozenset({"mention", "condition", "known_files", "alembic_version"})
+"""Made anew: what follows from the other tables, and what a starting daemon forgets or learns."""
 
 Careful = Callable[[str], bool]
 """Says of an action whether somebody would notice that it was done twice."""
@@ -440,6 +440,7 @@ def _put_together(
     result.lost = [LostJob(*row) for row in lost]
     _let_go_of_strays(made)
     made.execute("DELETE FROM condition")
+    made.execute("DELETE FROM known_files")  # it would vouch for events that may be gone
     _find_words(made)
     _count_signals(made)
     doubts = _Doubts(made, now, careful)

@@ -138,7 +138,7 @@ async def test_a_dropped_folder_does_not_wait_for_the_end_of_a_long_scan(
         (0.1, None, 300),
         (2.0, None, 1998),
         (60.0, None, 3600),
-        (500.0, None, 4500),
+        (500.0, None, 3600),
         (2.0, 60, 60),
         (20.0, 60, 180),
     ],

@@ -199,8 +199,8 @@ def _prepare_checkpoint(watch: Watch) -> None:
         under_way.update(job.id for job in jobs)
         return jobs
 
-    def stored(self: Any, owner: str, updates: Any, *rest: Any) -> None:
-        checkpoint(self, owner, updates, *rest)
+    def stored(self: Any, owner: str, updates: Any, *rest: Any, **more: Any) -> None:
+        checkpoint(self, owner, updates, *rest, **more)
         under_way.difference_update(item.job_id for item in updates)
         if updates and under_way:
             watch.passes("batch half stored: after")

@@ -68,8 +68,10 @@ async def test_it_can_be_stopped_while_it_waits_and_goes_on_after_a_restart(benc
             await at.notice(*names)
             await at.wait(lambda: sum(at.simulator.imports().values()) > 3)
             await at._writer(pages)
-            await at.wait(lambda: at._writer._waiting)
-            at._writer.close()  # as the daemon does when it is asked to stop
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(at.notice, *(f"later {n}.jpg" for n in range(200)))
+                await at.wait(lambda: at._writer._waiting)
+                at._writer.close()  # as the daemon does when it is asked to stop
 
     with pytest.raises(ExceptionGroup) as caught:
         await live()
@@ -77,6 +79,7 @@ async def test_it_can_be_stopped_while_it_waits_and_goes_on_after_a_restart(benc
     async with at.running():
         await at.rest()
         await at.passes(10)
+    assert len(at.jobs) == 30  # what was not taken in will be noticed again
     assert [at.state(name) for name in names] == ["done"] * 30
     assert set(at.simulator.imports().values()) == {1}
 

@@ -161,13 +161,6 @@ def test_other_views_are_strangers_and_are_forgotten(ledger, path):
     assert rows(path, "SELECT * FROM known_files") == []
 
 
-def test_everything_can_be_forgotten(ledger):
-    files = [source("a.jpg")]
-    vouch(ledger, files)
-    ledger.forget_known_files()
-    assert doubted(ledger, files)
-
-
 def test_a_folder_leaves_no_groups_of_another_size_behind(ledger, path):
     files = [source(f"{n}.jpg") for n in range(1000)]
     vouch(ledger, files)

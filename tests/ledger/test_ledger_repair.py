@@ -566,3 +566,20 @@ def test_of_a_damaged_ledger_the_newest_time_counts(lived):
     made = {row[0]: row for row in everything(lived)["job"]}
     assert sum(made[i] == truth[i] for i in made) > 2000
     assert len(finished - unfinished(lived)) > 1000
+
+
+def test_nothing_is_vouched_for_after_a_repair(lived):
+    group = {("/inbox", 1): b"d" * 16}
+    ledger = Ledger.open(lived)
+    ledger.doubt(b"v" * 16, group, b"t" * 16)
+    ledger.vouch(b"v" * 16, group, b"t" * 16)
+    assert ledger.doubt(b"v" * 16, group, b"u" * 16) == frozenset()
+    ledger.close()
+    back_up(lived, Occasion.DAILY, later(9e5))  # the backup vouches as well
+    spoil(lived, table_pages(lived, "step"))
+    repair(lived)
+    sound(lived)
+    assert rows(lived, "SELECT * FROM known_files") == []
+    again = Ledger.open(lived)
+    assert again.doubt(b"v" * 16, group, b"u" * 16) == group.keys()
+    again.close()
