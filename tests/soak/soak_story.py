@@ -33,6 +33,7 @@ SCAN_SECONDS = 1.0
 SLACK_SECONDS = 20.0
 """How late a busy machine may be, while it goes on."""
 LULL_EVERY = 400
+AT_REST_SECONDS = 10.0
 SLOW_SECONDS = 4.0
 LULL_SECONDS = 120.0
 """How long all that lies in the folder may take to arrive."""
@@ -195,7 +196,12 @@ class Soak:
             raise _OverError
         if sys.platform == "linux":
             pid = self.daemon.running().pid
-            self.report.resources.append(Resources.of(pid, self.churn.done, self.churn.inside))
+            look = lambda: Resources.of(pid, self.churn.done, self.churn.inside)  # noqa: E731
+            # A folder that was moved out is watched until it is clear that it comes in nowhere.
+            end = time.monotonic() + AT_REST_SECONDS
+            while look().watches > self.churn.inside and time.monotonic() < end:
+                time.sleep(0.1)
+            self.report.resources.append(look())
             self._say(f"{self.report.resources[-1]}; {self.place.states()}")
 
     def sent(self):
