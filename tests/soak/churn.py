@@ -181,11 +181,6 @@ class Churn:
             self.make_symlink: 2, self.make_pipe: 1, self.make_garbage: 1, self.copy: 3,
         }  # fmt: skip
 
-    @property
-    def inside(self):
-        """How many folders are watched, or could be: the inbox and those below."""
-        return sum(f == INBOX or f.startswith(f"{INBOX}/") for f in self.folders)
-
     # --- doing and noting ----------------------------------------------------------------
 
     def one(self):
