@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 
 import pytest
 
@@ -106,16 +105,12 @@ def test_a_folder_that_is_away_is_told(look, tmp_path, url):
     assert (7, 22, missing) in places(found, "error")
 
 
-@pytest.mark.skipif(
-    sys.platform == "win32" or os.geteuid() == 0, reason="only a plain user can be kept out"
-)
-def test_a_folder_that_cannot_be_changed_is_told(look, tmp_path, url):
-    (tmp_path / "in").chmod(0o500)
-    try:
-        _, found = look(url)
-    finally:
-        (tmp_path / "in").chmod(0o700)
-    told = f"nothing can be taken out of {tmp_path / 'in'}"
+def test_a_folder_that_cannot_be_changed_is_told(look, tmp_path, url, monkeypatch):
+    # Who may change everything, as root may, has no such folder: the system's word stands in.
+    closed, may = tmp_path / "in", os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != closed and may(path, mode))
+    _, found = look(url)
+    told = f"nothing can be taken out of {closed}"
     assert (15, 9, told) in places(found, "error")
 
 

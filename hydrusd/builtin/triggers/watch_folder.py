@@ -119,7 +119,7 @@ class WatchFolder(Trigger):
 
     trigger: ClassVar[str] = "watch_folder"
     in_portions: ClassVar[bool] = True
-    gives: ClassVar[Mapping[str, Any] | None] = {"file": FILE_NAMES}
+    gives: ClassVar[Mapping[str, Any] | None] = {"file": FILE_NAMES, "sidecar": None}
 
     path: FolderPath = Field(description="The folder to watch.")
     include: tuple[Glob, ...] = Field(
