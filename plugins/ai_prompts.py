@@ -29,7 +29,6 @@ from dataclasses import dataclass, field
 from pathlib import PureWindowsPath
 from typing import Any, BinaryIO, ClassVar
 
-from PIL import ExifTags, Image, UnidentifiedImageError
 from pydantic import Field
 
 from hydrusd.plugin import AnyAction, Call, Data, Outcome, ReadingAction, hookimpl
@@ -329,6 +328,8 @@ def _unpacked(raw: bytes) -> bytes:
 
 def _of_exif(file: BinaryIO) -> dict[str, str]:
     """Read EXIF: the comment is A1111's, "prompt:{…}" in other fields is ComfyUI's."""
+    from PIL import ExifTags, Image, UnidentifiedImageError
+
     try:
         with Image.open(file) as picture:
             exif = picture.getexif()

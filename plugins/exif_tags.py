@@ -24,9 +24,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, cast
 
-from PIL import ExifTags, Image, UnidentifiedImageError
 from pydantic import Field
 
 from hydrusd.plugin import (
@@ -39,6 +38,9 @@ from hydrusd.plugin import (
     hookimpl,
     system_path,
 )
+
+if TYPE_CHECKING:
+    from PIL import Image  # loaded when there is something to read, and not before
 
 MOST_XMP_BYTES = 4 * 1024 * 1024
 MOST_TEXT = 10_000
@@ -141,6 +143,8 @@ class Found:
 
 def _of_picture(file: BinaryIO) -> Found:
     """Read a picture's own data. Gives nothing of what is no picture; raises OSError."""
+    from PIL import Image, UnidentifiedImageError
+
     try:
         with Image.open(file) as picture:
             exif = picture.getexif()
@@ -165,6 +169,8 @@ def _raw_xmp(picture: Image.Image, exif: Image.Exif) -> bytes:
 
 
 def _of_exif(exif: Image.Exif) -> Found:
+    from PIL import ExifTags
+
     details = exif.get_ifd(ExifTags.IFD.Exif)
     make, model = _text(exif.get(ExifTags.Base.Make)), _text(exif.get(ExifTags.Base.Model))
     # Half of the makers repeat their name in the model's.
@@ -199,6 +205,8 @@ def _time(text: str) -> str:
 
 
 def _place(gps: Mapping[int, Any]) -> tuple[float, float] | None:
+    from PIL import ExifTags
+
     latitude = _degrees(gps.get(ExifTags.GPS.GPSLatitude), gps.get(ExifTags.GPS.GPSLatitudeRef))
     longitude = _degrees(gps.get(ExifTags.GPS.GPSLongitude), gps.get(ExifTags.GPS.GPSLongitudeRef))
     if latitude is None or longitude is None or abs(latitude) > 90 or abs(longitude) > 180:

@@ -76,7 +76,7 @@ class Almost(SystemClock):
     def __init__(self, hour: int, minute: int) -> None:
         now = datetime.now().astimezone()
         day = now.replace(hour=hour, minute=minute, second=0, microsecond=0) + timedelta(days=1)
-        self._ahead = day - timedelta(seconds=0.5) - now
+        self._ahead = day - timedelta(seconds=5) - now
 
     def now(self) -> datetime:
         return super().now() + self._ahead

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 
 import pytest
 from PIL import ExifTags, Image
@@ -167,3 +169,12 @@ async def test_planning_reads_and_foresees_what_later_steps_see(action, tmp_path
 def test_wrong_parameters(action):
     with pytest.raises(ValidationError):
         action.model_validate({"take": ["gps"]})
+
+
+def test_pillow_is_not_loaded_before_there_is_something_to_read():
+    program = (
+        "import sys; from hydrusd.daemon import load_plugins; "
+        "assert {'read_exif', 'read_prompt'} <= load_plugins([]).actions.keys(); "
+        "assert 'PIL' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
