@@ -51,7 +51,7 @@ def until_vouched(made, jobs):
         if len(over) < jobs:
             return False
         seen.append(vouched(made))
-        return len(seen) > 60 and bool(seen[-1]) and all(each == seen[-1] for each in seen[-60:])
+        return len(seen) > 40 and bool(seen[-1]) and all(each == seen[-1] for each in seen[-40:])
 
     made.run(until=stays)
     made.awaited.clear()

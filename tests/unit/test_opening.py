@@ -47,7 +47,7 @@ def test_other_systems_open_what_they_are_told(tmp_path):
     (tmp_path / "nul.jpg").write_bytes(b"x")
     file, status = open_file(tmp_path / "nul.jpg", follow_link=False)
     with file:
-        assert (file.read(), status.st_size, file.name) == (b"x", 1, tmp_path / "nul.jpg")
+        assert (file.read(), status.st_size, file.name) == (b"x", 1, str(tmp_path / "nul.jpg"))
 
 
 def test_links_are_followed_only_if_they_may_be(tmp_path):
