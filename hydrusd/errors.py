@@ -17,6 +17,7 @@ text without a traceback. The tree::
     │  ├─ PermissionMissing   403 for a permission: the rule waits for the user
     │  ├─ RequestRejected     400, 404, 406, 416, 426: repeating would not help
     │  ├─ HydrusFailed        409, 422, 500 and answers that make no sense: try again later
+    │  ├─ WriteRefused        it could change something, and the client only looks; not sent
     │  └─ VersionTooOld       the client cannot do that; nothing was sent
     └─ LedgerError
        ├─ LedgerLocked        another daemon has it open

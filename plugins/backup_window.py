@@ -196,8 +196,9 @@ class BackUpDatabase(Action):
         try:
             files = sorted(self.database.glob("client*.db"))
             needed = sum(path.stat().st_size for path in files)
-            self.to.mkdir(parents=True, exist_ok=True)
-            free = shutil.disk_usage(self.to).free
+            # A plan looks, too: the folder is made only when there is something to put into it.
+            there = next(folder for folder in (self.to, *self.to.parents) if folder.exists())
+            free = shutil.disk_usage(there).free
         except OSError as error:
             raise TemporaryError(f"{error.filename}: {error.strerror}") from error
         if self.database / "client.db" not in files:

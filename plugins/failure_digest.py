@@ -25,6 +25,7 @@ import anyio
 from pydantic import BeforeValidator, Field
 
 from hydrusd.plugin import (
+    OR_ONE,
     Duration,
     Event,
     Fault,
@@ -59,7 +60,7 @@ class Failures(Trigger):
     trigger: ClassVar[str] = "failures"
     shared: ClassVar[bool] = False
 
-    rule: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+    rule: Annotated[tuple[str, ...], BeforeValidator(_listed), OR_ONE] = Field(
         description="The rule, or rules, whose failures count.", min_length=1
     )
     every: Duration = Field(

@@ -95,7 +95,7 @@ class Problems:
         self, place: tuple[int, int], message: str, hint: str, severity: Severity
     ) -> Problem:
         """Give a problem with its line, and nothing secret in it."""
-        excerpt = self._excerpt(*place)
+        excerpt = self.excerpt(*place)
         return Problem(self.file, *place, _hidden(message), _hidden(hint), excerpt, severity)
 
     def settle(self) -> None:
@@ -128,7 +128,8 @@ class Problems:
             problems.append(Problem(self.file, 0, 0, f"… and {self._more} more problems"))
         raise ConfigError(problems)
 
-    def _excerpt(self, line: int, column: int) -> str:
+    def excerpt(self, line: int, column: int) -> str:
+        """Give a line as it may be shown; nothing where there is no such place."""
         # A caret beyond the excerpt would point at nothing.
         if not 1 <= line <= len(self._lines) or column > EXCERPT_LENGTH:
             return ""
@@ -151,8 +152,11 @@ def problem_at(place: Position, message: str, hint: str, severity: Severity) -> 
         text = Path(place.file).read_text(encoding="utf-8-sig")
     except (OSError, ValueError):
         text = ""
-    shown = Problems(place.file, text)
-    return shown.problem((place.line, place.column), message, hint, severity)
+    excerpt = Problems(place.file, text).excerpt(place.line, place.column)
+    # What looks like an access key may be the key of a service here, which is no secret and
+    # which a person may have to write instead of its name. Known secrets are hidden all the same.
+    said, advice = (redact(UNPRINTABLE.sub("\ufffd", words)) for words in (message, hint))
+    return Problem(place.file, place.line, place.column, said, advice, excerpt, severity)
 
 
 def _hidden(text: str) -> str:

@@ -292,6 +292,17 @@ class Units:
 
     # --- files with their sidecars -------------------------------------------------------
 
+    async def foresee(self, sources: Sequence[FileSource]) -> list[Event]:
+        """Give the events of files with the sidecars that are there now, complete as they are."""
+        mains = [each for each in sources if not self._names.is_sidecar(each.path.name)]
+        looks = await self._in_thread(lambda: self._look(mains))
+        there = [(main, look) for main, look in zip(mains, looks, strict=True) if look.there]
+        said = await self._in_thread(lambda: [self._read(look.sidecars) for _, look in there])
+        events: list[Event] = []
+        for (main, _), each in zip(there, said, strict=True):
+            self._compose(main, each, events, [])
+        return events
+
     async def _hand_over_units(self, units: Sequence[_Unit], now: float) -> int:
         looks = await self._in_thread(lambda: self._look([unit.source for unit in units]))
         ready: list[tuple[_Unit, Sequence[SidecarFile]]] = []

@@ -270,8 +270,6 @@ class WatchFolder(Trigger):
 
     async def preview(self, context: TriggerContext) -> Prospect:
         """Look through the folder once; what is there is taken to be complete."""
-        if self._names is not None:
-            return Prospect(detail="what comes with sidecars cannot be foreseen yet")
         looker = self.looker()
         try:
             identity = await to_thread.run_sync(looker.identity)
@@ -297,6 +295,9 @@ class WatchFolder(Trigger):
             (len(unreadable), "that cannot be read"),
         )
         words = [f"{there:,} files there", *(f"{n:,} {what}" for n, what in counts if n)]
+        units = self.units(context, to_thread.run_sync)
+        if units is not None:
+            return Prospect(await units.foresee(taken), ", ".join(words))
         events = [Event(source.key, {"file": source.to_data()}) for source in taken]
         return Prospect(events, ", ".join(words))
 
