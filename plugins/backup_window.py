@@ -55,6 +55,7 @@ from hydrusd.plugin import (
     RequestRejected,
     TemporaryError,
     hookimpl,
+    sync_folder,
     system_path,
 )
 
@@ -300,12 +301,7 @@ def _name(part: Path, folder: Path) -> None:
     if folder.exists():
         raise FileExistsError(0, f"{folder} is there already")
     part.rename(folder)
-    if os.name != "nt":
-        opened = os.open(folder.parent, os.O_RDONLY)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)
+    sync_folder(folder.parent)
 
 
 @hookimpl

@@ -48,6 +48,7 @@ from hydrusd.plugin import (
     Size,
     TemporaryError,
     hookimpl,
+    sync_folder,
     system_path,
 )
 
@@ -183,7 +184,7 @@ class UnpackArchive(ReadingAction):
                 left -= self._write(archive, entry, part / path, left)
             _sync_folders(part)
             Path(system_path(str(part))).rename(system_path(str(folder)))
-            _sync_folder(self.to)
+            sync_folder(self.to)
         finally:
             shutil.rmtree(system_path(str(part)), ignore_errors=True)
 
@@ -264,18 +265,7 @@ def _done(detail: str, folder: Path, entries: dict[PurePosixPath, zipfile.ZipInf
 
 def _sync_folders(top: Path) -> None:
     for folder, _, _ in os.walk(system_path(str(top))):
-        _sync_folder(Path(folder))
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have the names in a folder on the disk; Windows does that by itself."""
-    if os.name == "nt":
-        return
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
+        sync_folder(Path(folder))
 
 
 @hookimpl

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from hydrusd.cli._dead import to_json
 from hydrusd.cli._paths import state_path
-from hydrusd.cli._telling import indented, line, when
+from hydrusd.cli._telling import indented, line, some, when
 from hydrusd.cli._terminal import configure_logs, make_console, plain
 from hydrusd.daemon import LEDGER_FILE, load_plugins
 from hydrusd.errors import HydrusdError
@@ -87,7 +87,7 @@ def _contents(health: Health) -> str:
     if not health.rows:
         return f"of an older version (its tables are at {health.version})"
     events, jobs = health.rows.get("event", 0), health.rows.get("job", 0)
-    return f"{_some(events, 'event')}, {_some(jobs, 'job')}"
+    return f"{some(events, 'event')}, {some(jobs, 'job')}"
 
 
 # --- backup ----------------------------------------------------------------------------------
@@ -163,8 +163,8 @@ def _plan(result: Repaired) -> Iterator[str]:
     if result.finished_before:
         yield "A repaired ledger is there already: an earlier repair was killed before it ended."
         return
-    jobs = _some(result.rows.get("job", 0), "job")
-    events = _some(result.rows.get("event", 0), "event")
+    jobs = some(result.rows.get("job", 0), "job")
+    events = some(result.rows.get("event", 0), "event")
     yield f"The new ledger has {events} and {jobs}."
     if result.source is None:
         yield "Read from the ledger: nothing, it is not there."
@@ -181,11 +181,11 @@ def _plan(result: Repaired) -> Iterator[str]:
 def _readings(result: Repaired) -> Iterator[str]:
     assert result.source is not None
     read = sum(salvage.rows for salvage in result.tables.values())
-    yield f"Read from {result.source.name}: {_some(read, 'row')}."
+    yield f"Read from {result.source.name}: {some(read, 'row')}."
     for table, salvage in result.tables.items():
         if not salvage.whole:
             wrong = f", and refused {salvage.refused} that cannot be true" * bool(salvage.refused)
-            places = _some(salvage.gaps, "place")
+            places = some(salvage.gaps, "place")
             yield f"  {table}: read {salvage.rows:,}, could not read on at {places}{wrong}"
 
 
@@ -196,23 +196,23 @@ def _consequences(result: Repaired) -> Iterator[str]:
         made = when(result.backup.made_at)
         yield (
             f"The rest is from the backup of {made} ({result.backup.path.name}): "
-            f"{_some(result.from_backup, 'job')} as known then."
+            f"{some(result.from_backup, 'job')} as known then."
         )
     if result.going_on:
-        yield f"  {_some(result.going_on, 'job')} that had not ended then will go on from there."
+        yield f"  {some(result.going_on, 'job')} that had not ended then will go on from there."
     if result.beginning:
         yield (
-            f"  {_some(result.beginning, 'job')} of which it is not known what their steps did "
+            f"  {some(result.beginning, 'job')} of which it is not known what their steps did "
             f"will begin again."
         )
     if result.asking:
         yield (
-            f"  {_some(result.asking, 'job')} that may have been done will wait as dead letters, "
+            f"  {some(result.asking, 'job')} that may have been done will wait as dead letters, "
             f"because doing them twice would show: decide with `hydrusd dead`."
         )
     if result.lost_jobs:
         yield (
-            f"Gone: {_some(result.lost_jobs, 'job')} of which no event can be read; what was a "
+            f"Gone: {some(result.lost_jobs, 'job')} of which no event can be read; what was a "
             f"file or a URL is noticed again:"
         )
         for job in result.lost[:LOST_SHOWN]:
@@ -221,7 +221,7 @@ def _consequences(result: Repaired) -> Iterator[str]:
             yield f"  … and {result.lost_jobs - LOST_SHOWN:,} more"
     if result.unjudged:
         yield (
-            f"Of {_some(result.unjudged, 'event')} it is not known what the rules made of them: "
+            f"Of {some(result.unjudged, 'event')} it is not known what the rules made of them: "
             f"files and URLs among them are noticed again, firings and webhooks are not."
         )
     yield (
@@ -239,7 +239,3 @@ def size_in_words(size: int) -> str:
     if size < 1024 * 1024:
         return f"{size / 1024:.0f} KB"
     return f"{size / 1024 / 1024:,.1f} MB"
-
-
-def _some(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'s' if count != 1 else ''}"

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from hydrusd.cli._dead import to_json
 from hydrusd.cli._paths import rules_path, state_path
-from hydrusd.cli._telling import indented, line, subject
+from hydrusd.cli._telling import indented, line, some, subject
 from hydrusd.cli._terminal import configure_logs, make_console
 from hydrusd.daemon import make_plan, read_configuration
 from hydrusd.engine import Plan, PlannedJob, PlannedTrigger, Prediction
@@ -66,7 +66,7 @@ def _tell(console: Console, trigger: PlannedTrigger, *, everything: bool) -> Non
     for rule in trigger.rules:
         mine = [job for job in trigger.jobs if job.rule == rule]
         jobs = [job for job in mine if not job.passed_over]
-        line(console, f"Rule {rule!r}, {_some(len(jobs), 'job')}")
+        line(console, f"Rule {rule!r}, {some(len(jobs), 'job')}")
         indented(console, f"{trigger.name}: {trigger.detail}".rstrip(": "), 2)
         for label, counts in totals(jobs).items():
             told = ", ".join(f"{count:,} {what}" for what, count in counts.items())
@@ -75,12 +75,12 @@ def _tell(console: Console, trigger: PlannedTrigger, *, everything: bool) -> Non
         for reason, count in passed.most_common(REASONS_SHOWN):
             indented(console, f"passed over: {count:,}, {reason}", 2)
         if (more := len(passed) - REASONS_SHOWN) > 0:
-            indented(console, f"passed over for {_some(more, 'more reason')}", 2)
+            indented(console, f"passed over for {some(more, 'more reason')}", 2)
         shown = mine if everything else jobs[:JOBS_SHOWN]
         for job in shown:
             _tell_job(console, job)
         if (more := len(jobs) - len(shown)) > 0:
-            console.print(f"  … and {_some(more, 'more job')}; --all shows them")
+            console.print(f"  … and {some(more, 'more job')}; --all shows them")
         console.print()
 
 
@@ -136,10 +136,6 @@ def fate(step: Prediction) -> str:
     if not foreseen.changes:
         return "nothing to do"
     return "to dispose of" if step.action.disposes else "to do"
-
-
-def _some(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 # --- for programs ----------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from hydrusd.cli._dead import to_json
 from hydrusd.cli._paths import rules_path, state_path
+from hydrusd.cli._telling import some
 from hydrusd.cli._terminal import configure_logs
 from hydrusd.daemon import LEDGER_FILE, read_configuration
 from hydrusd.engine import retention
@@ -123,17 +124,13 @@ def _words(pruned: Pruned, *, done: bool) -> str:
     if not _is_something(pruned):
         return "Nothing in the ledger is that old."
     start = "Let go" if done else "To be let go"
-    runs = f", and {_some(pruned.runs, 'run')}" if pruned.runs else ""
+    runs = f", and {some(pruned.runs, 'run')}" if pruned.runs else ""
     return (
-        f"{start}: the details of {_some(pruned.events, 'event')} "
-        f"({_some(pruned.jobs, 'job')} with {_some(pruned.steps, 'step')}, "
-        f"{_some(pruned.reasons, 'reason')} why a rule did not match){runs}. "
+        f"{start}: the details of {some(pruned.events, 'event')} "
+        f"({some(pruned.jobs, 'job')} with {some(pruned.steps, 'step')}, "
+        f"{some(pruned.reasons, 'reason')} why a rule did not match){runs}. "
         f"What they were stays known, so nothing is done a second time."
     )
-
-
-def _some(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'s' if count != 1 else ''}"
 
 
 def _bytes(count: int) -> str:

@@ -114,3 +114,8 @@ def _leaves(value: object, *way: str) -> Iterator[tuple[tuple[str, ...], str]]:
 
 def _word(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def some(count: int, noun: str) -> str:
+    """Give "1 file", "1,000 files"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

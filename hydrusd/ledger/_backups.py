@@ -22,6 +22,7 @@ from pathlib import Path
 
 from hydrusd.errors import LedgerDamaged, LedgerError, LedgerFull
 from hydrusd.ledger._sqlite import BUSY_SECONDS, damage, ledger_error
+from hydrusd.syncing import sync_folder
 
 FOLDER = "backups"
 DAMAGED = "damaged"
@@ -264,14 +265,3 @@ def open_raw(path: Path) -> sqlite3.Connection:
         )
     except sqlite3.Error as error:
         raise ledger_error(path, error) from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in a folder reach the disk, where the system can be asked to (not Windows)."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

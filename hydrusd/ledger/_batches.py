@@ -9,9 +9,9 @@ once here.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Dialect, Select
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -19,7 +19,17 @@ from sqlalchemy.sql.dml import UpdateBase
 
 from hydrusd.errors import LedgerError
 
+CHUNK = 500
+"""Values in one IN list: SQLite's older limit is 999 parameters a statement."""
+
+T = TypeVar("T")
 _Convert = Callable[[Any], Any]
+
+
+def chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Give the items in pieces that one IN list takes."""
+    for start in range(0, len(items), CHUNK):
+        yield items[start : start + CHUNK]
 
 
 class _Compiled(NamedTuple):

@@ -15,22 +15,19 @@ has been told other things since.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, delete, func, select, update
 
 from hydrusd.file_groups import FileGroup, groups_ever_of
-from hydrusd.ledger._batches import Batch
+from hydrusd.ledger._batches import Batch, chunks
 from hydrusd.ledger._sqlite import insert_or_update
 from hydrusd.ledger._tables import event, known_files
 
-CHUNK = 500
 SPARE = 1_000
 """How many rows of groups that are no longer there are let be."""
-
-T = TypeVar("T")
 
 
 class KnownFiles:
@@ -48,7 +45,7 @@ class KnownFiles:
         ids = {folder: _id(folder) for folder, _ in digests}
         with self._engine.begin() as connection:
             kept: dict[tuple[bytes, int], bytes] = {}
-            for chunk in _chunks(list(ids.values())):
+            for chunk in chunks(list(ids.values())):
                 statement = select(known_files.c.folder, known_files.c.part, known_files.c.digest)
                 rows = connection.execute(
                     statement.where(known_files.c.folder.in_(chunk), known_files.c.view == view)
@@ -95,7 +92,7 @@ class KnownFiles:
 def forget_files_of(connection: Connection, event_ids: Sequence[int]) -> None:
     """Vouch no longer for the files of these events: should they be there, they are news."""
     parts: dict[str, set[int]] = {}
-    for chunk in _chunks(event_ids):
+    for chunk in chunks(event_ids):
         for key in connection.execute(select(event.c.key).where(event.c.id.in_(chunk))).scalars():
             if path := _path_in(key):
                 for folder, part in groups_ever_of(path):
@@ -124,11 +121,6 @@ def _id(folder: str) -> bytes:
 
 def _row(view: bytes, folder: bytes, part: int) -> dict[str, Any]:
     return {"folder": folder, "part": part, "view": view}
-
-
-def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), CHUNK):
-        yield items[start : start + CHUNK]
 
 
 _DECODER = json.JSONDecoder()

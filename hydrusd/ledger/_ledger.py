@@ -12,11 +12,11 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from filelock import FileLock, Timeout
 from sqlalchemy import (
@@ -39,7 +39,7 @@ from sqlalchemy import (
 
 from hydrusd.errors import LedgerError, LedgerLocked
 from hydrusd.ledger._backups import Occasion, back_up, problems_of, refuse_what_is_left
-from hydrusd.ledger._batches import Batch, ListQuery
+from hydrusd.ledger._batches import Batch, ListQuery, chunks
 from hydrusd.ledger._disks import network_mount
 from hydrusd.ledger._had import FileHad, files_had, free_plain_keys
 from hydrusd.ledger._known_files import KnownFiles, forget_files_of
@@ -93,9 +93,6 @@ from hydrusd.model import (
     tells,
 )
 
-CHUNK = 500
-"""Values in one IN list: SQLite's older limit is 999 parameters a statement."""
-
 LEASE = timedelta(minutes=10)
 
 DROPPED = "dropped by a person: "
@@ -117,8 +114,6 @@ FOR_GOOD = "*"
 
 _HASH_ALONE = frozenset({"hash"})
 _HASH = re.compile(r"[0-9a-f]{64}")
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,11 +226,6 @@ class StepUpdate:
 
     job_id: JobId
     record: StepRecord
-
-
-def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), CHUNK):
-        yield items[start : start + CHUNK]
 
 
 class Ledger(KnownFiles, Pruning):
@@ -370,7 +360,7 @@ class Ledger(KnownFiles, Pruning):
         unseen = set(keys)
         wanted = len(rules)
         with self._engine.connect() as connection:
-            for chunk in _chunks(list(unseen)):
+            for chunk in chunks(list(unseen)):
                 ids = self._event_ids(connection, trigger, chunk)
                 judged = dict.fromkeys(ids.values(), 0)
                 for event_id, rule in _MADE.rows(connection, list(judged)):
@@ -390,7 +380,7 @@ class Ledger(KnownFiles, Pruning):
         wanted = {storable(os.path.normcase(path)): path for path in paths}
         found: dict[str, list[str]] = {}
         with self._engine.connect() as connection:
-            for every in _chunks(list(wanted)):
+            for every in chunks(list(wanted)):
                 # Almost no file was made here: to ask first for the bare words is far quicker.
                 chunk = [word for (word,) in _MENTIONED.rows(connection, every)]
                 if not chunk:
@@ -441,7 +431,7 @@ class Ledger(KnownFiles, Pruning):
         judged: set[EventId] = set()
         told: dict[EventId, Data] = {}
         with self._engine.begin() as connection:
-            for chunk in _chunks(pending):
+            for chunk in chunks(pending):
                 keys = [item.event.key for item in chunk]
                 known = self._event_ids(connection, trigger, keys)
                 judged.update(known.values())
@@ -569,7 +559,7 @@ class Ledger(KnownFiles, Pruning):
         if not self._listened:
             return
         posts = []
-        for chunk in _chunks(ids):
+        for chunk in chunks(ids):
             statement = (
                 select(job, event.c.data)
                 .join(event, event.c.id == job.c.event_id)
@@ -600,7 +590,7 @@ class Ledger(KnownFiles, Pruning):
         if not jobs or not self._listened:
             return
         ids: list[JobId] = []
-        for chunk in _chunks(jobs):
+        for chunk in chunks(jobs):
             statement = select(job.c.id).where(
                 job.c.event_id.in_([event_id for event_id, _ in chunk]),
                 job.c.rule.in_({rule for _, rule in chunk}),
@@ -752,7 +742,7 @@ class Ledger(KnownFiles, Pruning):
             ids = sorted(taken)
             rows: list[tuple[Any, ...]] = []
             steps: list[tuple[Any, ...]] = []
-            for chunk in _chunks(ids):
+            for chunk in chunks(ids):
                 rows += _JOBS_BY_ID.rows(connection, chunk)
                 steps += _STEPS_BY_JOB.rows(connection, chunk)
             return _jobs_of(rows, steps)
@@ -760,7 +750,7 @@ class Ledger(KnownFiles, Pruning):
     @staticmethod
     def _with_steps(connection: Connection, rows: Sequence[Any]) -> list[Job]:
         steps: list[Any] = []
-        for chunk in _chunks([row.id for row in rows]):
+        for chunk in chunks([row.id for row in rows]):
             statement = _STEPS.where(step.c.job_id.in_(chunk))
             steps += connection.execute(statement).all()
         return _jobs_of(rows, steps)
@@ -848,7 +838,7 @@ class Ledger(KnownFiles, Pruning):
 
     @staticmethod
     def _free_events(connection: Connection, event_ids: Sequence[EventId]) -> None:
-        for chunk in _chunks(event_ids):
+        for chunk in chunks(event_ids):
             connection.execute(update(event).where(event.c.id.in_(chunk)).values(freed=event.c.id))
             free_plain_keys(connection, chunk)
         forget_files_of(connection, event_ids)
@@ -941,7 +931,7 @@ class Ledger(KnownFiles, Pruning):
         """
         ended: list[JobId] = []
         with self._engine.begin() as connection:
-            for chunk in _chunks(ids):
+            for chunk in chunks(ids):
                 durable = {"many": chunk, "proved_boot": boot, "proved_at": now}
                 over = connection.execute(_END_DURABLE, durable).scalars()
                 now_over = sorted(JobId(i) for i in over)
@@ -999,7 +989,7 @@ class Ledger(KnownFiles, Pruning):
         They keep the boot, unproved, so that ``retry`` has them begin again.
         """
         with self._engine.begin() as connection:
-            for chunk in _chunks(ids):
+            for chunk in chunks(ids):
                 connection.execute(
                     update(job)
                     .where(job.c.id.in_(chunk), job.c.state == JobState.SETTLING)
@@ -1114,7 +1104,7 @@ class Ledger(KnownFiles, Pruning):
         """Describe jobs that have ended, for observers."""
         found: list[FinishedJob] = []
         with self._engine.connect() as connection:
-            for chunk in _chunks(ids):
+            for chunk in chunks(ids):
                 statement = (
                     select(job, event.c.data)
                     .join(event, event.c.id == job.c.event_id)
@@ -1323,7 +1313,7 @@ def _dead(ids: Sequence[int], rule: str | None) -> list[ColumnElement[bool]]:
 def _count_ended(connection: Connection, ids: Sequence[JobId]) -> None:
     """Count these jobs under their rule, those that ended for good."""
     counts: Counter[tuple[str, str]] = Counter()
-    for chunk in _chunks(ids):
+    for chunk in chunks(ids):
         statement = (
             select(job.c.rule, job.c.state, func.count())
             .where(job.c.id.in_(chunk), job.c.state.in_(_COUNTED))

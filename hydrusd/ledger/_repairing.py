@@ -35,7 +35,6 @@ from hydrusd.ledger._backups import (
     leftovers,
     open_raw,
     problems_of,
-    sync_folder,
 )
 from hydrusd.ledger._ledger import Ledger
 from hydrusd.ledger._mentioning import words_in_event, words_in_values
@@ -44,6 +43,7 @@ from hydrusd.ledger._salvaging import Salvage, Wreck, table_names, with_first_pa
 from hydrusd.ledger._sqlite import ledger_error, open_engine
 from hydrusd.ledger._tables import metadata
 from hydrusd.model import JobState, OutcomeKind
+from hydrusd.syncing import sync_folder
 
 UNKNOWN_SINCE = (
     "the ledger was repaired, and what became of this job after {made_at:%Y-%m-%d %H:%M} UTC is "

@@ -15,11 +15,11 @@ from typing import Any
 from sqlalchemy import Connection, and_, case, func, insert, select, update
 
 from hydrusd.errors import LedgerError
+from hydrusd.ledger._batches import chunks
 from hydrusd.ledger._explaining import History, JobTrace, _jobs
 from hydrusd.ledger._ledger import (
     _EVENTS,
     _NEW_JOBS,
-    CHUNK,
     RETRIED,
     Ledger,
     StepUpdate,
@@ -91,7 +91,7 @@ def enqueue_undo(ledger: Ledger, undos: Sequence[NewUndo], now: datetime) -> int
         insert_ignoring(connection, rule_revision, definitions)
         made = insert(run).values(rule=undos[0].rule, trigger=UNDO, started_at=now, eventful=False)
         run_id = int(connection.execute(made.returning(run.c.id)).scalar_one())
-        for some in _chunked(undos):
+        for some in chunks(undos):
             _enqueue(connection, some, keys, former, run_id, now)
     return run_id
 
@@ -149,7 +149,7 @@ def _still_over(
 ) -> dict[int, tuple[str, int | None, str | None]]:
     """Give of each job to be undone the key of its event, its run and its file."""
     found: dict[int, tuple[str, int | None, str | None]] = {}
-    for some in _chunked([u.of_job for u in undos]):
+    for some in chunks([u.of_job for u in undos]):
         statement = (
             select(job.c.id, event.c.key, job.c.run_id, job.c.file_hash)
             .join(event, event.c.id == job.c.event_id)
@@ -168,7 +168,7 @@ def _refuse_doubles(connection: Connection, undos: Sequence[NewUndo]) -> dict[in
     """Count how often each was undone before; refuse what was not known when it was planned."""
     seen = {u.of_job: u.seen for u in undos}
     former: dict[int, int] = {}
-    for some in _chunked(list(seen)):
+    for some in chunks(list(seen)):
         statement = select(undoing.c.of_job, undoing.c.job_id).where(undoing.c.of_job.in_(some))
         for of_job, job_id in connection.execute(statement):
             if job_id not in seen[of_job]:
@@ -234,7 +234,7 @@ def put_back(
     """
     found: dict[str, PutBack] = {}
     with ledger.engine.connect() as connection:
-        for some in _chunked(list(files)):
+        for some in chunks(list(files)):
             known = select(event.c.key).where(
                 event.c.trigger == trigger, event.c.freed == 0, event.c.key.in_(some)
             )
@@ -282,7 +282,7 @@ class UndoHistory(History):
         still = select(func.count()).where(of_run, job.c.finished_at.is_(None))
         found: list[JobTrace] = []
         with self._engine.connect() as connection:
-            for some in _chunked(connection.execute(over).scalars().all()):
+            for some in chunks(connection.execute(over).scalars().all()):
                 found += _jobs(connection, job.c.id, some)
             return found, connection.execute(still).scalar() or 0
 
@@ -290,7 +290,7 @@ class UndoHistory(History):
         """Give jobs by their numbers, with their steps."""
         found: list[JobTrace] = []
         with self._engine.connect() as connection:
-            for some in _chunked(sorted(ids)):
+            for some in chunks(sorted(ids)):
                 found += _jobs(connection, job.c.id, some)
         return found
 
@@ -306,7 +306,7 @@ class UndoHistory(History):
     def _undos(self, column: Any, ids: Collection[int], by: str) -> dict[int, list[UndoJob]]:
         found: dict[int, list[UndoJob]] = {}
         with self._engine.connect() as connection:
-            for some in _chunked(sorted(ids)):
+            for some in chunks(sorted(ids)):
                 statement = (
                     select(undoing, job.c.run_id, job.c.state)
                     .join(job, job.c.id == undoing.c.job_id)
@@ -338,7 +338,3 @@ class UndoHistory(History):
         )
         with self._engine.connect() as connection:
             return dict(connection.execute(statement).all())
-
-
-def _chunked(items: Sequence[Any]) -> list[Sequence[Any]]:
-    return [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]

@@ -71,6 +71,7 @@ from hydrusd.model import (
     fired_topic,
     tells,
 )
+from hydrusd.mounts import FolderIdentity, Mount, mount_of
 from hydrusd.opening import system_path
 from hydrusd.plugin._action import (
     Action,
@@ -84,7 +85,6 @@ from hydrusd.plugin._action import (
     source_outcome,
 )
 from hydrusd.plugin._cookies import CookieAction, FoundCookies, cookie_expiry
-from hydrusd.plugin._mounts import FolderIdentity, Mount, mount_of
 from hydrusd.plugin._reading import ReadingAction
 from hydrusd.plugin._sidecars import (
     MalformedSidecar,
@@ -108,6 +108,7 @@ from hydrusd.plugin._websites import HeaderText, WebDomains, WebSite, covers, he
 from hydrusd.plugin.hookspecs import hookimpl
 from hydrusd.redaction import redact
 from hydrusd.rules import OR_ONE, Duration, FilePath, FolderPath, Secret, Size
+from hydrusd.syncing import sync_folder
 
 __all__ = [
     "CHAIN_HEADER",
@@ -220,6 +221,7 @@ __all__ = [
     "part_of",
     "redact",
     "source_outcome",
+    "sync_folder",
     "system_path",
     "tells",
 ]

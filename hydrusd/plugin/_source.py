@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 from hydrusd.hydrus import FileChangedError
 from hydrusd.model import KEY_FORM, Data
+from hydrusd.mounts import FolderIdentity
 from hydrusd.opening import open_file, system_path
-from hydrusd.plugin._mounts import FolderIdentity
 
 FILE_NAMES: Mapping[str, object] = {
     "path": None,

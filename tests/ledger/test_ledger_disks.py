@@ -8,14 +8,11 @@ import sys
 
 import pytest
 
+from hydrusd import mounts
 from hydrusd.errors import LedgerError
 from hydrusd.ledger import Ledger, LedgerReader, _disks
-from hydrusd.ledger._disks import (
-    mounts_as_printed,
-    mounts_of_linux,
-    network_mount_among,
-    server_named_in,
-)
+from hydrusd.ledger._disks import network_mount_among, server_named_in
+from hydrusd.mounts import Mount, mount_table, parse_bsd_mounts, parse_mountinfo
 
 LINUX = r"""
 22 27 0:21 / /proc rw,relatime - proc proc rw
@@ -60,7 +57,7 @@ nas:/volume1 on /Volumes/NAS (old) (nfs, nodev, nosuid, mounted by me)
     ],
 )
 def test_linux(folder, kind):
-    told = network_mount_among(mounts_of_linux(LINUX), folder)
+    told = network_mount_among(parse_mountinfo(LINUX), folder)
     assert told == (kind and f"a network disk ({kind})")
 
 
@@ -74,14 +71,14 @@ def test_linux(folder, kind):
     ],
 )
 def test_macos(folder, kind):
-    told = network_mount_among(mounts_as_printed(MACOS), folder)
+    told = network_mount_among(list(enumerate(parse_bsd_mounts(MACOS))), folder)
     assert told == (kind and f"a network disk ({kind})")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no list of mounts")
 def test_this_machine_tells_its_mounts():
     """Whatever this system is, it is understood: the root, at least, is mounted."""
-    assert "/" in dict(_disks._mounts())
+    assert "/" in {mount.point for _, mount in mount_table()}
 
 
 def test_where_a_test_keeps_its_files_is_a_local_disk(tmp_path):
@@ -89,10 +86,11 @@ def test_where_a_test_keeps_its_files_is_a_local_disk(tmp_path):
 
 
 def test_a_system_that_tells_nothing_is_believed_to_be_local(tmp_path, monkeypatch):
-    def fails():
+    def fails(*_, **__):
         raise subprocess.SubprocessError
 
-    monkeypatch.setattr(_disks, "_mounts", fails)
+    monkeypatch.setattr(subprocess, "run", fails)
+    monkeypatch.setattr(mounts, "_MOUNTINFO", str(tmp_path / "none"))
     assert _disks.network_mount(tmp_path) is None
 
 
@@ -100,7 +98,8 @@ def test_a_system_that_tells_nothing_is_believed_to_be_local(tmp_path, monkeypat
 def test_a_ledger_on_a_network_disk_is_refused_with_what_helps(path, monkeypatch):
     Ledger.open(path).close()
     here = os.path.realpath(path.parent)
-    monkeypatch.setattr(_disks, "_mounts", lambda: [("/", "ext4"), (here, "nfs4")])
+    table = list(enumerate([Mount("/", "ext4"), Mount(here, "nfs4")]))
+    monkeypatch.setattr(_disks, "mount_table", lambda: table)
     for exclusive in (True, False):
         with pytest.raises(LedgerError, match=r"a network disk \(nfs4 at .*--state-dir"):
             Ledger.open(path, exclusive=exclusive)

@@ -36,6 +36,7 @@ from hydrusd.plugin import (
     SourceState,
     TemporaryError,
     source_outcome,
+    sync_folder,
 )
 
 OnCollision = Literal["rename", "skip", "fail"]
@@ -340,11 +341,5 @@ def _digest(file: BinaryIO) -> str:
 
 
 def _sync_folder(folder: Path) -> None:
-    if sys.platform == "win32":
-        return  # a folder cannot be opened there
     with contextlib.suppress(OSError):  # some file systems refuse, and need no syncing
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_folder(folder)

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from hydrusd.plugin import FolderIdentity, Mount, mount_of
-from hydrusd.plugin._mounts import (
+from hydrusd.mounts import (
     covering,
     mount_point_above,
     parse_bsd_mounts,
     parse_mountinfo,
     windows_mount,
 )
+from hydrusd.plugin import FolderIdentity, Mount, mount_of
 
 MOUNTINFO = r"""
 21 27 0:20 / /proc rw,nosuid - proc proc rw

@@ -23,7 +23,7 @@ _MOUNTINFO = "/proc/self/mountinfo"
 _MOUNT_SECONDS = 10.0
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 _BSD_LINE = re.compile(r"(?P<source>.*?) on (?P<point>/.*) \((?P<options>[^()]*)\)")
-_WINDOWS_REMOTE = 4
+WINDOWS_REMOTE = 4
 _WINDOWS_UNKNOWN = 0
 
 
@@ -96,9 +96,25 @@ def mount_of(folder: Path) -> Mount:
     if sys.platform != "linux":
         point = _mount_point(folder)
         if sys.platform == "win32":
-            return windows_mount(point, _windows_drive_type(point))
+            return windows_mount(point, windows_drive_type(point))
         return next((m for m in reversed(_bsd_mounts()) if m.point == point), Mount(point))
     return _linux_mount(folder)
+
+
+def mount_table() -> list[tuple[int, Mount]]:
+    """Give all mounts in the order they were made in, each with a number of its own.
+
+    Empty where the system does not tell, as Windows does not.
+    """
+    if sys.platform == "win32":
+        return []
+    if sys.platform != "linux":
+        return list(enumerate(_bsd_mounts()))
+    try:
+        text = Path(_MOUNTINFO).read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return []  # no /proc in this jail
+    return parse_mountinfo(text)
 
 
 def _mount_point(folder: Path) -> str:
@@ -123,11 +139,7 @@ def _linux_mount(folder: Path) -> Mount:
         number = _mount_number(descriptor)
     finally:
         os.close(descriptor)
-    try:
-        text = Path(_MOUNTINFO).read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError:
-        text = ""  # no /proc in this jail
-    return covering(os.path.realpath(folder), parse_mountinfo(text), number)
+    return covering(os.path.realpath(folder), mount_table(), number)
 
 
 def _mount_number(descriptor: int) -> int | None:
@@ -197,7 +209,8 @@ def parse_bsd_mounts(text: str) -> list[Mount]:
 # --- Windows ---------------------------------------------------------------------------------
 
 
-def _windows_drive_type(point: str) -> int:
+def windows_drive_type(point: str) -> int:
+    """Ask Windows what kind of drive begins there; 0, which is unknown, on another system."""
     if sys.platform == "win32":
         import ctypes
 
@@ -209,6 +222,6 @@ def windows_mount(point: str, drive_type: int) -> Mount:
     """Say what Windows tells of a drive. What begins with two backslashes is a share."""
     share = point.startswith("\\\\") and not point.startswith(("\\\\?\\", "\\\\.\\"))
     unc = point.upper().startswith("\\\\?\\UNC\\")
-    if share or unc or drive_type == _WINDOWS_REMOTE:
+    if share or unc or drive_type == WINDOWS_REMOTE:
         return Mount(point, "network drive", local=False)
     return Mount(point, local=None if drive_type == _WINDOWS_UNKNOWN else True)
