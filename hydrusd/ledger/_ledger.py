@@ -20,26 +20,30 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 from sqlalchemy import (
+    JSON,
     BindParameter,
     ColumnElement,
     Connection,
     Engine,
+    Integer,
     Text,
     and_,
     bindparam,
     case,
+    column,
     delete,
     func,
     insert,
     literal,
     null,
     select,
+    tuple_,
     update,
 )
 
 from hydrusd.errors import LedgerError, LedgerLocked
 from hydrusd.ledger._backups import Occasion, back_up, problems_of, refuse_what_is_left
-from hydrusd.ledger._batches import Batch, ListQuery, chunks
+from hydrusd.ledger._batches import Batch, ListQuery, chunks, given
 from hydrusd.ledger._disks import network_mount
 from hydrusd.ledger._had import FileHad, files_had, free_plain_keys
 from hydrusd.ledger._known_files import KnownFiles, forget_files_of
@@ -1238,42 +1242,56 @@ _MENTIONED = ListQuery(select(mention.c.word).where(mention.c.word.in_(_MANY)).d
 
 _EVENTS = Batch(insert(event), ("trigger", "key", "data", "noticed_at"))
 
+_TOLD = given(column("event", Integer), column("told", JSON))
 _WHOLE = Batch(
     update(event)
-    .where(event.c.id == bindparam("event"), event.c.pruned_at.is_not(None))
-    .values(data=bindparam("told", type_=event.c.data.type), pruned_at=None)
+    .where(event.c.id == _TOLD.c.event, event.c.pruned_at.is_not(None))
+    .values(data=_TOLD.c.told, pruned_at=null()),
+    _TOLD,
 )
 
+_MATCHED = given(column("event", Integer), column("name", Text))
 _NO_LONGER_PASSED = Batch(
     delete(not_matched).where(
-        not_matched.c.event_id == bindparam("event"), not_matched.c.rule == bindparam("name")
-    )
+        tuple_(not_matched.c.event_id, not_matched.c.rule).in_(
+            select(_MATCHED.c.event, _MATCHED.c.name)
+        )
+    ),
+    _MATCHED,
 )
 
+_NEW = (
+    "state",
+    "step",
+    "needs_client",
+    "attempt",
+    "run_at",
+    "file_hash",
+    "boot",
+    "ending",
+    "detail",
+    "finished_at",
+)
+_CLAIMED = given(
+    column("claimed_id", Integer),
+    column("claimed_by", Text),
+    column("claimed_attempt", Integer),
+    column("claimed_state", Text),
+    *(column(f"new_{name}", job.c[name].type) for name in _NEW),
+)
 _FINISH = Batch(
     update(job)
     .where(
-        and_(
-            job.c.id == bindparam("claimed_id"),
-            job.c.owner == bindparam("claimed_by"),
-            job.c.attempt == bindparam("claimed_attempt"),
-            job.c.state == bindparam("claimed_state"),
-        )
+        job.c.id == _CLAIMED.c.claimed_id,
+        job.c.owner == _CLAIMED.c.claimed_by,
+        job.c.attempt == _CLAIMED.c.claimed_attempt,
+        job.c.state == _CLAIMED.c.claimed_state,
     )
     .values(
-        state=bindparam("new_state"),
-        step=bindparam("new_step"),
-        needs_client=bindparam("new_needs_client"),
-        attempt=bindparam("new_attempt"),
-        run_at=bindparam("new_run_at"),
-        file_hash=bindparam("new_file_hash"),
-        boot=bindparam("new_boot"),
-        ending=bindparam("new_ending"),
-        detail=bindparam("new_detail"),
-        finished_at=bindparam("new_finished_at"),
-        owner=null(),
-        lease_until=null(),
-    )
+        {name: _CLAIMED.c[f"new_{name}"] for name in _NEW}
+        | {"owner": null(), "lease_until": null()}
+    ),
+    _CLAIMED,
 )
 
 

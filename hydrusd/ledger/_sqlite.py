@@ -53,6 +53,7 @@ def open_engine(path: Path, *, writes: bool, alone: bool = False) -> Engine:
             timeout=BUSY_SECONDS,
             isolation_level=None,
             check_same_thread=False,
+            cached_statements=512,
         )
         try:
             connection.execute("PRAGMA foreign_keys=ON")
