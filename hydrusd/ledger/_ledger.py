@@ -638,6 +638,7 @@ class Ledger(KnownFiles, Pruning):
                     _JOBS.where(
                         job.c.rule == name,
                         job.c.state == JobState.READY,
+                        job.c.finished_at.is_(None),
                         job.c.revision != revision,
                         job.c.step == 0,
                     )
@@ -1033,7 +1034,11 @@ class Ledger(KnownFiles, Pruning):
         A job goes on where it failed if all before that was done under the very same rule and is
         durable: its source may be gone by then, and could not be had a second time.
         """
-        retried = [job.c.rule == rule, job.c.state == JobState.READY]
+        retried = [
+            job.c.rule == rule,
+            job.c.state == JobState.READY,
+            job.c.finished_at.is_(None),
+        ]
         with self._engine.begin() as connection:
             connection.execute(
                 update(job)
