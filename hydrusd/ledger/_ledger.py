@@ -440,16 +440,8 @@ class Ledger(KnownFiles, Pruning):
                 known = self._event_ids(connection, trigger, keys)
                 judged.update(known.values())
                 fresh = {i.event.key: i.event for i in chunk if i.event.key not in known}
-                if fresh:
-                    _EVENTS.execute(
-                        connection,
-                        [
-                            {"trigger": trigger, "key": e.key, "data": e.data, "noticed_at": now}
-                            for e in fresh.values()
-                        ],
-                    )
-                    intake_events += len(fresh)
-                ids = self._event_ids(connection, trigger, keys) if fresh else known
+                ids = known | self._add_events(connection, trigger, fresh, now)
+                intake_events += len(fresh)
                 _mention(connection, {ids[k]: words_in_event(e.data) for k, e in fresh.items()})
                 had |= self._dealt_with(connection, known.values())
                 for item in chunk:
@@ -473,6 +465,31 @@ class Ledger(KnownFiles, Pruning):
             dead = [(row["event_id"], row["rule"]) for row in new_jobs if row["finished_at"]]
             self._tell_of_stillborn(connection, dead, now)
         return Intake(intake_events, len(new_jobs), present)
+
+    @staticmethod
+    def _add_events(
+        connection: Connection, trigger: str, events: Mapping[str, Event], now: datetime
+    ) -> dict[str, EventId]:
+        """Store new events, by their keys; give their ids."""
+        if not events:
+            return {}
+        # Chosen here, where nobody else writes meanwhile, they need not be asked for.
+        newest = connection.execute(_NEWEST_EVENT).scalar() or 0
+        ids = {key: EventId(newest + at) for at, key in enumerate(events, 1)}
+        _EVENTS.execute(
+            connection,
+            [
+                {
+                    "id": ids[key],
+                    "trigger": trigger,
+                    "key": key,
+                    "data": each.data,
+                    "noticed_at": now,
+                }
+                for key, each in events.items()
+            ],
+        )
+        return ids
 
     @staticmethod
     def _make_whole(connection: Connection, told: Mapping[EventId, Data]) -> None:
@@ -722,35 +739,27 @@ class Ledger(KnownFiles, Pruning):
             ).first()
             if first is None:
                 return []
-            oldest = (
-                select(job.c.id)
-                .where(
-                    *due,
-                    job.c.rule == first.rule,
-                    job.c.revision == first.revision,
-                    job.c.step == first.step,
-                )
-                .order_by(job.c.id)
-                .limit(limit)
+            alike = (
+                *due,
+                job.c.rule == first.rule,
+                job.c.revision == first.revision,
+                job.c.step == first.step,
             )
-            taken = connection.execute(
+            rows = connection.execute(_JOBS.where(*alike).limit(limit)).all()
+            connection.execute(
                 update(job)
-                .where(job.c.id.in_(oldest))
+                .where(*alike, job.c.id <= rows[-1].id)  # the oldest: just these
                 .values(
                     state=JobState.RUNNING,
                     owner=owner,
                     lease_until=now + LEASE,
                     attempt=job.c.attempt + 1,
                 )
-                .returning(job.c.id)
-            ).scalars()
-            ids = sorted(taken)
-            rows: list[tuple[Any, ...]] = []
+            )
             steps: list[tuple[Any, ...]] = []
-            for chunk in chunks(ids):
-                rows += _JOBS_BY_ID.rows(connection, chunk)
+            for chunk in chunks([row.id for row in rows]):
                 steps += _STEPS_BY_JOB.rows(connection, chunk)
-            return _jobs_of(rows, steps)
+            return _jobs_of(rows, steps, tries=1)
 
     @staticmethod
     def _with_steps(connection: Connection, rows: Sequence[Any]) -> list[Job]:
@@ -1174,8 +1183,11 @@ _NEW_JOBS = Batch(
 )
 
 
-def _jobs_of(rows: Iterable[Any], steps: Iterable[Any]) -> list[Job]:
-    """Make jobs of their rows (as ``_JOBS`` gives them) and of their steps', by position."""
+def _jobs_of(rows: Iterable[Any], steps: Iterable[Any], *, tries: int = 0) -> list[Job]:
+    """Make jobs of their rows (as ``_JOBS`` gives them) and of their steps', by position.
+
+    ``tries`` are added to their attempts.
+    """
     records: dict[int, list[StepRecord]] = {}
     for row in steps:
         job_id, position, action, outcome, *rest = row
@@ -1190,7 +1202,7 @@ def _jobs_of(rows: Iterable[Any], steps: Iterable[Any]) -> list[Job]:
             key,
             data,
             position,
-            attempt,
+            attempt + tries,
             file_hash,
             boot,
             tuple(records.get(job_id, ())),
@@ -1226,7 +1238,6 @@ _STEPS = select(
 ).order_by(step.c.position)
 
 _MANY: BindParameter[Any] = bindparam("many", expanding=True)
-_JOBS_BY_ID = ListQuery(_JOBS.where(job.c.id.in_(_MANY)))
 _STEPS_BY_JOB = ListQuery(_STEPS.where(step.c.job_id.in_(_MANY)))
 _MADE = ListQuery(select(job.c.event_id, job.c.rule).where(job.c.event_id.in_(_MANY)))
 _HAD = ListQuery(
@@ -1245,7 +1256,8 @@ _IDS_BY_KEY = ListQuery(
 
 _MENTIONED = ListQuery(select(mention.c.word).where(mention.c.word.in_(_MANY)).distinct())
 
-_EVENTS = Batch(insert(event), ("trigger", "key", "data", "noticed_at"))
+_NEWEST_EVENT = select(func.max(event.c.id))
+_EVENTS = Batch(insert(event), ("id", "trigger", "key", "data", "noticed_at"))
 
 _TOLD = given(column("event", Integer), column("told", JSON))
 _WHOLE = Batch(
