@@ -464,8 +464,11 @@ class Lane:
             if is_undo(jobs[0].rule):
                 await self._ledger(take_up_undo, jobs[0].rule)
                 return True
-            await self._ledger(Ledger.take_up, jobs[0].rule, self._rules.revisions[jobs[0].rule])
-            await self._adopt({jobs[0].rule: self._rules.revisions[jobs[0].rule]})
+            rule, revision = jobs[0].rule, self._rules.revisions[jobs[0].rule]
+            steps = enumerate(self._rules.current(rule).steps)
+            disposals = [position for position, step in steps if step.action_class.disposes]
+            await self._ledger(Ledger.take_up, rule, revision, disposals)
+            await self._adopt({rule: revision})
             return True
         jobs = await self._within_limits(jobs)
         if not jobs:
