@@ -464,11 +464,10 @@ class Lane:
             if is_undo(jobs[0].rule):
                 await self._ledger(take_up_undo, jobs[0].rule)
                 return True
-            rule, revision = jobs[0].rule, self._rules.revisions[jobs[0].rule]
-            steps = enumerate(self._rules.current(rule).steps)
-            disposals = [position for position, step in steps if step.action_class.disposes]
-            await self._ledger(Ledger.take_up, rule, revision, disposals)
-            await self._adopt({rule: revision})
+            present = self._rules.current(jobs[0].rule)
+            disposals = [at for at, s in enumerate(present.steps) if s.action_class.disposes]
+            await self._ledger(Ledger.take_up, present.name, present.revision, disposals)
+            await self._adopt({present.name: present.revision})
             return True
         jobs = await self._within_limits(jobs)
         if not jobs:

@@ -543,9 +543,8 @@ class Story(RuleBasedStateMachine):
         world = self.world
         world.away, world.mishap, world.stroke, world.blow = False, None, None, None
         for _ in range(30):
-            if {job.state for job in world.jobs()} <= {JobState.DONE} and not any(
-                world.inbox.iterdir()
-            ):
+            states = {job.state for job in world.jobs()}
+            if states <= {JobState.DONE} and not any(world.inbox.iterdir()):
                 break
             self.call(retry, world)
             self.call(world.passes, 130)
