@@ -12,7 +12,7 @@ What passes here has worked once. Needs pytest.
 """
 
 from hydrusd.testing._fixtures import MakeProject, project
-from hydrusd.testing._pictures import paint
+from hydrusd.rehearsal import paint
 from hydrusd.testing._project import Project
 
 __all__ = ["MakeProject", "Project", "paint", "project"]

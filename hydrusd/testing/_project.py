@@ -38,7 +38,7 @@ from hydrusd.ledger import (
 from hydrusd.model import FinishedJob, JobState
 from hydrusd.plugin import FileSource
 from hydrusd.simulator import DEFAULT_ACCESS_KEY, Simulator, SimulatorConfig
-from hydrusd.testing._pictures import paint
+from hydrusd.rehearsal import paint
 
 RULES_FILE = "rules.yaml"
 LOOK_EVERY_SECONDS = 0.02
