@@ -28,7 +28,7 @@ from hydrusd.hydrus import HydrusClient
 from hydrusd.ledger import History, JobTrace, Ledger, LedgerReader, waits_for
 from hydrusd.model import Data, Event, JobState, OutcomeKind, fired_topic
 from hydrusd.plugin import AnyAction, FileSource, Trigger
-from hydrusd.rehearsal._clock import RehearsalClock, Threads, come_to_rest
+from hydrusd.rehearsal._clock import LOOK_SECONDS, RehearsalClock, Threads, come_to_rest
 from hydrusd.rehearsal._judging import Difference, Facts, differences
 from hydrusd.rehearsal._library import SimulatedLibrary
 from hydrusd.rehearsal._pictures import painted
@@ -324,6 +324,10 @@ class _Run:
             for happening in self._test.when:
                 await self._happen(happening)
             daemon.stop()
+            # Whatever it still waits for shall not be waited for either.
+            while True:
+                await anyio.sleep(LOOK_SECONDS)
+                self._clock.step(self._clock.monotonic() + BEFORE_SECONDS)
         if self._failures:
             raise self._failures[0]
 
