@@ -28,6 +28,7 @@ KINDS = {
 """Hydrus' numbers of the kinds of services."""
 MY_TAGS = "my tags"
 _ALL_KNOWN_TAGS = 10
+_TAGS = frozenset({KINDS["local tags"], KINDS["tag repository"]})
 _CURRENT_AND_PENDING = ("0", "1")
 
 
@@ -99,10 +100,15 @@ class SimulatedLibrary:
     def _service_key(self, name: str) -> str:
         if not self._services:
             services = json.loads(self._request("/get_services"))["services"]
-            self._services = {about["name"]: key for key, about in services.items()}
+            self._services = {
+                about["name"]: key for key, about in services.items() if about["type"] in _TAGS
+            }
         if name not in self._services:
             known = ", ".join(sorted(self._services))
-            raise LookupError(f"the client has no service '{name}'; there are {known}")
+            raise LookupError(
+                f"the client has no tag service '{name}'; there are {known}; others are made by "
+                f"`services`, as in client: {{services: {{{name}: local tags}}}}"
+            )
         return self._services[name]
 
     def _add(self, content: bytes) -> str:

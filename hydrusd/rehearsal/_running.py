@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import hashlib
 import os
+import shutil
 import tempfile
 import time
 import uuid
@@ -58,6 +59,10 @@ FAR_SECONDS = 3600.0
 BEFORE_SECONDS = 60.0
 MOST_LEAPS = 10
 """How often the clock goes at once to what open jobs wait for, while nothing comes of it."""
+MOST_PATIENCE_SECONDS = 600.0
+"""Who looks less often is waited for only where the test says so."""
+STOP_SECONDS = 10.0
+"""How long (in real seconds) the daemon may take to stop."""
 MOST_JOBS = 10_000
 OLD_SECONDS = 86_400.0
 """How old files are, unless the test says otherwise."""
@@ -173,7 +178,8 @@ class _Run:
             for rule in self._rules.rules
             if rule.enabled and isinstance(rule.trigger_config, Trigger)
         ]
-        self._patience = SOON_SECONDS + max((t.patience for t in self._triggers), default=0.0)
+        longest = max((trigger.patience for trigger in self._triggers), default=0.0)
+        self._patience = SOON_SECONDS + min(longest, MOST_PATIENCE_SECONDS)
         self._clock = RehearsalClock(self._start())
         self._threads = Threads()
         self._clients: list[HydrusClient] = []
@@ -227,6 +233,7 @@ class _Run:
                 made = SimulatedLibrary(library, web)
                 closing_all.callback(made.close)
                 self._libraries[name] = made
+            self._stage.place(self._folder).mkdir(parents=True, exist_ok=True)
             for trigger in self._triggers:
                 if trigger.folder is not None:
                     trigger.folder.mkdir(parents=True, exist_ok=True)
@@ -246,6 +253,8 @@ class _Run:
             path = self._real(name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(made)
+            if content.copy_of is not None:
+                shutil.copymode(resolve_path(content.copy_of, self._folder), path)
             changed = content.modified or self._clock.now() - timedelta(seconds=OLD_SECONDS)
             os.utime(path, (changed.timestamp(), changed.timestamp()))
             self._contents[name] = made
@@ -284,7 +293,7 @@ class _Run:
         try:
             found = self._libraries[client].fill(library, contents)
         except LookupError as error:
-            raise _CannotBeRunError(f"given: client: {error.args[0]}") from error
+            raise _CannotBeRunError(str(error.args[0])) from error
         for name, file_hash in found.items():
             self._hashes.setdefault(next(iter(named(name, files)), name), file_hash)
 
@@ -320,14 +329,19 @@ class _Run:
                 tasks.cancel_scope.cancel()
 
             tasks.start_soon(run, name="the daemon")
-            await self._settle(self._patience)
-            for happening in self._test.when:
-                await self._happen(happening)
+            try:
+                await self._settle(self._patience)
+                for happening in self._test.when:
+                    await self._happen(happening)
+            except _CannotBeRunError as error:
+                self._failures.append(error)
             daemon.stop()
             # Whatever it still waits for shall not be waited for either.
-            while True:
-                await anyio.sleep(LOOK_SECONDS)
-                self._clock.step(self._clock.monotonic() + BEFORE_SECONDS)
+            with anyio.move_on_after(STOP_SECONDS):
+                while True:
+                    await anyio.sleep(LOOK_SECONDS)
+                    self._clock.step(self._clock.monotonic() + BEFORE_SECONDS)
+            tasks.cancel_scope.cancel()
         if self._failures:
             raise self._failures[0]
 
@@ -441,13 +455,17 @@ class _Run:
         with closing(LedgerReader.open(self._ledger)) as reader:
             conditions = reader.conditions()
             passed_over = reader.passed_over(MOST_JOBS)
+        taken: set[tuple[str, str]] = set()
         for job in self._jobs():
             item = label(job.data, job.rule)
+            taken.add((job.rule, item))
             self._take_in(facts, item, job, waits_for(job, conditions, self._clock.now(), running=True))
             if job.file_hash and "://" in item:
                 facts.hashes[item] = job.file_hash
         for each in passed_over:
             item, reason = label(each.data, each.rule), self._stage.told(each.reason)
+            if (each.rule, item) in taken:
+                continue  # in another form, as a file is with its sidecars
             _put(facts, "passed_over", item, reason)
             facts.stories.setdefault(item, []).append(f"rule '{each.rule}' passed it over: {reason}")
         for name in self._test.files:

@@ -605,8 +605,9 @@ def _references(test: RuleTest) -> Iterator[tuple[DataPath, str]]:
     for path, library in libraries:
         for name in library.deleted:
             yield (*path, "deleted", name), name
-        for name, had in library.has.items():
-            if had is None:
+        # What no file on the disk is called is a picture of the client's own.
+        for name in library.has:
+            if len(named(name, test.files)) > 1:
                 yield (*path, "has", name), name
     for key in (*OUTCOMES, *OF_FILES):
         for name in getattr(test.expect, key) or ():

@@ -55,11 +55,6 @@ class CookieExpiring(Trigger):
         json_schema_extra={"default": "6h"},
     )
 
-    @property
-    def patience(self) -> float:
-        """Give how often it asks."""
-        return self.every
-
     async def run(self, context: TriggerContext) -> None:
         """Look now and then."""
         away = False

@@ -116,8 +116,8 @@ class Search(Trigger):
 
     @property
     def patience(self) -> float:
-        """Give how often it asks."""
-        return self.every
+        """Give how seldom it asks at most, where Hydrus answers at once."""
+        return 5 * self.every + 1
 
     async def preview(self, context: TriggerContext) -> Prospect:
         """Search once, and compare with what is known."""
