@@ -118,7 +118,9 @@ def _tell_file(console: Console, file: _File, count: int) -> None:
         hint = "a `tests:` beside the rules, or in one of them, says what they are to do"
         console.print(Text(plain(f"{file.path}: there are no tests; {hint}")), soft_wrap=True)
         return
-    of_all = some(count, "test") if len(file.tests) == count else f"{len(file.tests)} of {count} tests"
+    of_all = (
+        some(count, "test") if len(file.tests) == count else f"{len(file.tests)} of {count} tests"
+    )
     console.print(Text(plain(f"{file.path}: {of_all}")), soft_wrap=True)
 
 
@@ -204,4 +206,3 @@ def _write_junit(path: Path, results: dict[Path, list[Result]]) -> None:
                 failure.text = "\n".join(lines)
     ET.indent(suites)
     path.write_bytes(ET.tostring(suites, encoding="utf-8", xml_declaration=True))
-

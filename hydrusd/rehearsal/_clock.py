@@ -76,7 +76,7 @@ class Threads:
         Everything in hydrusd and its plugins gets into a thread by this one function of anyio,
         and anyio does not say how many are there.
         """
-        run_sync: Callable[..., Any] = to_thread.run_sync
+        run_sync = to_thread.run_sync
 
         async def counted(*args: Any, **options: Any) -> Any:
             self.under_way += 1
@@ -85,17 +85,17 @@ class Threads:
             finally:
                 self.under_way -= 1
 
-        to_thread.run_sync = counted
+        to_thread.run_sync = counted  # type: ignore[assignment]
         try:
             yield
         finally:
-            to_thread.run_sync = run_sync  # type: ignore[assignment]
+            to_thread.run_sync = run_sync
 
 
 async def come_to_rest(is_busy: Callable[[], bool]) -> None:
     """Return when nothing is under way and all tasks wait."""
     while True:
-        while is_busy():
+        while is_busy():  # noqa: ASYNC110 - threads and sockets set no event of ours
             await anyio.sleep(LOOK_SECONDS)
         for _ in range(ROUNDS):
             await anyio.lowlevel.checkpoint()

@@ -84,7 +84,9 @@ def _outcomes(test: RuleTest, facts: Facts) -> Iterator[Difference]:
         if not wrong and not other:
             continue
         lines = [f"{SAME} {i}" for i in wanted if i in there and i not in other]
-        lines += [f"{MISSING} {_told(i, wanted[i])}" for i in wanted if i not in there or i in other]
+        lines += [
+            f"{MISSING} {_told(i, wanted[i])}" for i in wanted if i not in there or i in other
+        ]
         lines += [f"{EXTRA} {_told(i, there[i])}" for i in there if i not in wanted or i in other]
         place = test.place(("expect", outcome))
         yield Difference(place, outcome.replace("_", " "), lines, [*wrong, *other])
@@ -99,7 +101,10 @@ def _holdings(test: RuleTest, facts: Facts) -> Iterator[Difference]:
     for item, tags in (test.expect.tags or {}).items():
         held = facts.held.get(_hash(test, facts, item), nothing)
         if isinstance(tags, dict):
-            pairs = [(f" in {name}", texts, held.tags.get(name, ())) for name, texts in tags.items()]
+            pairs = [
+                (f" in {service}", texts, held.tags.get(service, frozenset()))
+                for service, texts in tags.items()
+            ]
         else:
             pairs = [("", tags, frozenset[str]().union(*held.tags.values()))]
         for where, wanted, there in pairs:
@@ -109,9 +114,9 @@ def _holdings(test: RuleTest, facts: Facts) -> Iterator[Difference]:
         yield from _compared(test, "urls", item, f"urls of {item}", urls, held.urls)
     for item, notes in (test.expect.notes or {}).items():
         held = facts.held.get(_hash(test, facts, item), nothing)
-        wanted = [f"{name}: {text}" for name, text in notes.items()]
-        there = [f"{name}: {text}" for name, text in held.notes.items()]
-        yield from _compared(test, "notes", item, f"notes of {item}", wanted, there)
+        asked = [f"{name}: {text}" for name, text in notes.items()]
+        found = [f"{name}: {text}" for name, text in held.notes.items()]
+        yield from _compared(test, "notes", item, f"notes of {item}", asked, found)
 
 
 def _compared(

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
@@ -28,7 +28,7 @@ from hydrusd.errors import ConfigError, HydrusdError, LedgerError
 from hydrusd.hydrus import HydrusClient
 from hydrusd.ledger import History, JobTrace, Ledger, LedgerReader, waits_for
 from hydrusd.model import Data, Event, JobState, OutcomeKind, fired_topic
-from hydrusd.plugin import AnyAction, FileSource, Trigger
+from hydrusd.plugin import FileSource, Trigger
 from hydrusd.rehearsal._clock import LOOK_SECONDS, RehearsalClock, Threads, come_to_rest
 from hydrusd.rehearsal._judging import Difference, Facts, differences
 from hydrusd.rehearsal._library import SimulatedLibrary
@@ -43,7 +43,6 @@ from hydrusd.rules import (
     Library,
     RuleSet,
     RuleTest,
-    content_of,
     named,
     rehearsing,
     resolve_path,
@@ -226,7 +225,7 @@ class _Run:
         """Run the test and say what came of it. Raises HydrusdError where it cannot be run."""
         with ExitStack() as closing_all:
             closing_all.enter_context(rehearsing(self._stage.place))
-            web = {url: self._content(url, each, {}) for url, each in self._web().items()}
+            web = {url: self._content(url, each, {}) for url, each in self._test.given.web.items()}
             given = self._test.given
             for name in self._rules.clients:
                 library = given.clients.get(name) or given.client
@@ -237,15 +236,12 @@ class _Run:
             for trigger in self._triggers:
                 if trigger.folder is not None:
                     trigger.folder.mkdir(parents=True, exist_ok=True)
-            self._write({name: content_of(each) for name, each in given.files.items()})
+            self._write(given.files)
             for name in self._libraries:
                 self._fill(name, given.clients.get(name) or given.client)
             with self._threads.counting():
                 anyio.run(self._run)
             return self._gathered()
-
-    def _web(self) -> dict[str, Content]:
-        return {url: content_of(each) for url, each in self._test.given.web.items()}
 
     def _write(self, files: Mapping[str, Content]) -> None:
         for name, content in files.items():
@@ -360,7 +356,7 @@ class _Run:
             await self._pass(happening.wait)
             await self._settle(SOON_SECONDS)
         elif happening.files is not None:
-            self._write({name: content_of(each) for name, each in happening.files.items()})
+            self._write(happening.files)
             await self._settle(self._patience)
         elif happening.client is not None:
             for name in self._libraries:
@@ -378,7 +374,9 @@ class _Run:
 
     def _fire(self, happening: Happening) -> None:
         fire = happening.fire
-        rule, values = (fire, {}) if isinstance(fire, str) else (fire.rule, fire.values)  # type: ignore[union-attr]
+        assert fire is not None
+        rule = fire if isinstance(fire, str) else fire.rule
+        values = {} if isinstance(fire, str) else fire.values
         if not any(each.name == rule and each.trigger == "manual" for each in self._rules.rules):
             raise _CannotBeRunError(f"rule '{rule}' cannot be fired: it is not `on: manual`")
         with closing(Ledger.open(self._ledger, exclusive=False)) as ledger:
@@ -459,7 +457,9 @@ class _Run:
         for job in self._jobs():
             item = label(job.data, job.rule)
             taken.add((job.rule, item))
-            self._take_in(facts, item, job, waits_for(job, conditions, self._clock.now(), running=True))
+            self._take_in(
+                facts, item, job, waits_for(job, conditions, self._clock.now(), running=True)
+            )
             if job.file_hash and "://" in item:
                 facts.hashes[item] = job.file_hash
         for each in passed_over:
@@ -467,7 +467,9 @@ class _Run:
             if (each.rule, item) in taken:
                 continue  # in another form, as a file is with its sidecars
             _put(facts, "passed_over", item, reason)
-            facts.stories.setdefault(item, []).append(f"rule '{each.rule}' passed it over: {reason}")
+            facts.stories.setdefault(item, []).append(
+                f"rule '{each.rule}' passed it over: {reason}"
+            )
         for name in self._test.files:
             if name not in facts.stories:
                 reason = self._overlooked(name)
@@ -499,8 +501,8 @@ class _Run:
         story = facts.stories.setdefault(item, [])
         story.append(f"rule '{job.rule}': {job.state}")
         for step in job.steps:
-            text = f"  {step.action}: {step.outcome} {step.detail}".rstrip()
-            story.append(self._stage.told(text))
+            ended = "" if step.outcome is OutcomeKind.DONE and step.detail else f"{step.outcome}: "
+            story.append(self._stage.told(f"  {step.action}: {ended}{step.detail}".rstrip(": ")))
         if job.state not in {JobState.DONE, JobState.SKIPPED, JobState.DEAD}:
             story.append(f"  waits for: {self._stage.told(waits)}")
         elif detail and not job.steps:
@@ -520,8 +522,8 @@ class _Run:
         for folder in (self._stage.disk, self._stage.scratch):
             for path in sorted(p for p in folder.rglob("*") if p.is_file()):
                 with suppress(OSError):
-                    found = hashlib.sha256(path.read_bytes()).hexdigest()
-                    there.setdefault(found, []).append(path)
+                    file_hash = hashlib.sha256(path.read_bytes()).hexdigest()
+                    there.setdefault(file_hash, []).append(path)
         own = {self._real(name) for name in self._test.files}
         for name in self._test.files:
             path, found = self._real(name), there.get(self._hashes.get(name, ""), [])

@@ -47,8 +47,8 @@ class Stage:
     def told(self, text: str) -> str:
         """Give a text with the paths in it as the rules have them."""
         for here, anchor in sorted(self._anchors.items(), key=lambda pair: -len(pair[0])):
-            text = re.sub(re.escape(here), lambda _, there=anchor: there, text, flags=re.IGNORECASE)
-        return re.sub(re.escape(f"{self.scratch}{os.sep}"), "", text, flags=re.IGNORECASE)
+            text = _replaced(text, here, anchor)
+        return _replaced(text, f"{self.scratch}{os.sep}", "")
 
     def told_tree(self, value: object) -> object:
         """Do the same with all texts in plain data."""
@@ -59,3 +59,8 @@ class Stage:
         if isinstance(value, list | tuple):
             return [self.told_tree(item) for item in value]
         return value
+
+
+def _replaced(text: str, what: str, by: str) -> str:
+    # In tags, Hydrus has made small letters of them.
+    return re.sub(re.escape(what), lambda _: by, text, flags=re.IGNORECASE)

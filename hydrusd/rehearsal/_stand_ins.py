@@ -7,6 +7,7 @@ plugins of one's own are stood in for like the built-ins.
 from __future__ import annotations
 
 import inspect
+import types
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -121,4 +122,9 @@ def _noted_set(kind: type[SetAction], cast: Cast) -> Any:
 
 def _derived(kind: type[BaseModel], members: Mapping[str, Any]) -> type[BaseModel]:
     about = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
-    return type(kind)(kind.__name__, (kind,), {**about, "__doc__": kind.__doc__, **members})
+    made: type[BaseModel] = types.new_class(
+        kind.__name__,
+        (kind,),
+        exec_body=lambda space: space.update({**about, "__doc__": kind.__doc__, **members}),
+    )
+    return made

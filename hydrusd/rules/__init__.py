@@ -16,6 +16,7 @@ from hydrusd.rules._loading import (
     rule_from_definition,
 )
 from hydrusd.rules._problems import nearest, problem_at
+from hydrusd.rules._rehearsing import rehearsing
 from hydrusd.rules._schema import FILE_PARTS, Setting, schema, settings
 from hydrusd.rules._secrets import Rendered, Secret
 from hydrusd.rules._specs import (
@@ -31,7 +32,6 @@ from hydrusd.rules._specs import (
     StepSpec,
     Vocabulary,
 )
-from hydrusd.rules._rehearsing import rehearsing
 from hydrusd.rules._tests import (
     OUTCOMES,
     SOURCE,
@@ -41,7 +41,6 @@ from hydrusd.rules._tests import (
     Happening,
     Library,
     RuleTest,
-    content_of,
     named,
 )
 from hydrusd.rules._units import (
@@ -86,7 +85,6 @@ __all__ = [
     "Size",
     "StepSpec",
     "Vocabulary",
-    "content_of",
     "load",
     "named",
     "nearest",

@@ -19,10 +19,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     StrictBool,
     WithJsonSchema,
     model_validator,
 )
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from hydrusd.rules._problems import Problems
 from hydrusd.rules._specs import Position
@@ -30,7 +33,8 @@ from hydrusd.rules._units import OR_ONE, Duration, Size
 from hydrusd.rules._yaml import Document, Path as DataPath
 
 MAX_NAME = 200
-A_PICTURE, DAMAGED, EMPTY = "a picture", "a damaged picture", "an empty file"
+A_PICTURE = "a picture"
+_TEXTS = {"a damaged picture": "This is where a picture would be.", "an empty file": ""}
 ServiceKind = Literal[
     "local tags",
     "tag repository",
@@ -72,8 +76,8 @@ def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-def _reasons(value: object) -> object:
-    """Take a name, or a list of names, for items of which no reason is told."""
+def _by_name(value: object) -> object:
+    """Take a name, or a list of names, for a mapping that says no more of them."""
     listed = _listed(value)
     if isinstance(listed, list) and all(isinstance(item, str) for item in listed):
         return dict.fromkeys(listed)
@@ -88,7 +92,7 @@ Moment = Annotated[
 Texts = Annotated[tuple[str, ...], BeforeValidator(_listed), OR_ONE]
 Items = Annotated[
     dict[str, str | None],
-    BeforeValidator(_reasons),
+    BeforeValidator(_by_name),
     WithJsonSchema(
         {
             "anyOf": [
@@ -128,7 +132,28 @@ class Content(_Part):
         return self
 
 
-Contents = dict[str, Content | Literal["a picture", "a damaged picture", "an empty file"] | None]
+def _content(value: object) -> object:
+    if value is None or value == A_PICTURE:
+        return {}
+    if not isinstance(value, str):
+        return value
+    if value not in _TEXTS:
+        kinds = ", ".join(f"'{kind}'" for kind in (A_PICTURE, *_TEXTS))
+        raise ValueError(f"must be one of {kinds}, or say what is in it, as in {{text: …}}")
+    return {"text": _TEXTS[value]}
+
+
+class _OrInWords:
+    """Says in the schema that the content of a file may be told in words."""
+
+    def __get_pydantic_json_schema__(
+        self, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Give the schema of the content, of the words for it, and of nothing."""
+        return {"anyOf": [handler(core), {"enum": [A_PICTURE, *_TEXTS]}, {"type": "null"}]}
+
+
+Contents = dict[str, Annotated[Content, BeforeValidator(_content), _OrInWords()]]
 Tags = Texts | dict[str, Texts]
 
 
@@ -143,21 +168,12 @@ class Had(_Part):
     archived: StrictBool = Field(default=False, description="Whether it is out of the inbox.")
 
 
-def _had(value: object) -> object:
-    value = _listed(value)
-    return dict.fromkeys(value) if _is_texts(value) else value
-
-
-def _is_texts(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
-
-
 class Library(_Part):
     """What a client holds."""
 
     has: Annotated[
         dict[str, Had | None],
-        BeforeValidator(_had),
+        BeforeValidator(_by_name),
         WithJsonSchema({"type": ["string", "array", "object"]}),
     ] = Field(
         default={},
@@ -341,7 +357,7 @@ class RuleTest:
     def files(self) -> dict[str, Content]:
         """All files on the disk that there are at some time, by their paths as written."""
         given = [self.given.files, *(step.files for step in self.when if step.files)]
-        return {name: content_of(each) for files in given for name, each in files.items()}
+        return {name: each for files in given for name, each in files.items()}
 
     def libraries(self, client: str) -> list[Library]:
         """Give what a client holds, and what it gets later, in that order."""
@@ -357,17 +373,6 @@ class RuleTest:
         files = list(self.files)
         own = [name for name in had if not named(name, files)]
         return list(dict.fromkeys([*files, *own, *self.given.web]))
-
-
-def content_of(given: Content | str | None) -> Content:
-    """Give what a file holds, of what stands there for it."""
-    if isinstance(given, Content):
-        return given
-    if given == EMPTY:
-        return Content(text="")
-    if given == DAMAGED:
-        return Content(text="This is where a picture would be.")
-    return Content()
 
 
 def named(name: str, known: Collection[str]) -> list[str]:
@@ -458,7 +463,9 @@ class TestsReader:
         self._taken.add(name)
         return name
 
-    def _rules_of(self, raw: Mapping[str, Any], path: DataPath, rule: str | None) -> tuple[str, ...]:
+    def _rules_of(
+        self, raw: Mapping[str, Any], path: DataPath, rule: str | None
+    ) -> tuple[str, ...]:
         if "rules" not in raw:
             return () if rule is None else (rule,)
         at = (*path, "rules")
@@ -527,8 +534,8 @@ class TestsReader:
         for item, what in (test.expect.sources or {}).items():
             if not SOURCE.fullmatch(what):
                 at = (*path, "expect", "sources", item)
-                known = ("stays", "trashed", "deleted", "moved to PATH")
-                hint = self._problems.suggest(what, known)
+                ends = ("stays", "trashed", "deleted", "moved to PATH")
+                hint = self._problems.suggest(what, ends)
                 self._wrong(at, f"'{what[:60]}' is nothing that becomes of a file", hint)
         for index, each in enumerate(test.expect.ran or ()):
             names = [each] if isinstance(each, str) else list(each)
@@ -597,11 +604,13 @@ def _references(test: RuleTest) -> Iterator[tuple[DataPath, str]]:
     places += [(("when", n, "files"), each.files) for n, each in enumerate(test.when) if each.files]
     for path, contents in places:
         for name, content in contents.items():
-            if isinstance(content, Content) and content.same_as is not None:
+            if content.same_as is not None:
                 yield (*path, name, "same_as"), content.same_as
     libraries: list[tuple[DataPath, Library]] = [(("given", "client"), test.given.client)]
     libraries += [(("given", "clients", name), each) for name, each in test.given.clients.items()]
-    libraries += [(("when", n, "client"), each.client) for n, each in enumerate(test.when) if each.client]
+    libraries += [
+        (("when", n, "client"), each.client) for n, each in enumerate(test.when) if each.client
+    ]
     for path, library in libraries:
         for name in library.deleted:
             yield (*path, "deleted", name), name
