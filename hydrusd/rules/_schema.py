@@ -17,7 +17,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 
 from hydrusd.rules._settings import Backups, Client, Folders, History, Limits
 from hydrusd.rules._specs import Vocabulary
-from hydrusd.rules._tests import Written
+from hydrusd.rules._tests import Content, Expect, Given, Had, Happening, Library, Written
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _DEFINITIONS = "#/$defs/"
@@ -137,6 +137,13 @@ FILE_PARTS: Mapping[str, type[BaseModel]] = {
     "backups": Backups,
     "history": History,
     "limits": Limits,
+    "tests": Written,
+    "tests: given": Given,
+    "tests: given: files": Content,
+    "tests: given: client": Library,
+    "tests: given: client: has": Had,
+    "tests: when": Happening,
+    "tests: expect": Expect,
 }
 """The parts of a rules file that are settings, by the keys that lead there."""
 

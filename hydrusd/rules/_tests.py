@@ -193,7 +193,7 @@ class Given(_Part):
     files: Contents = Field(
         default={}, description="Files on the disk, by their paths, as the rules write paths."
     )
-    client: Library = Field(default=Library(), description="What the Hydrus client holds.")
+    client: Library = Field(default_factory=Library, description="What the Hydrus client holds.")
     clients: dict[str, Library] = Field(
         default={}, description="The same by the names of clients, where there are several."
     )
@@ -314,13 +314,13 @@ SOURCE = re.compile(r"stays|trashed|deleted|moved to (\S.*)")
 
 
 class Written(_Part):
-    """One test, as it is written; for the schema."""
+    """What the rules are to do with what is given: a test."""
 
     name: str = Field(description="What it is about, in words; no other test's name.")
     rules: Texts = Field(
         default=(), description="The rules that run. All of them, or the one that the test is in."
     )
-    given: Given = Field(default=Given(), description="What there is before.")
+    given: Given = Field(default_factory=Given, description="What there is before.")
     when: Annotated[list[Happening], BeforeValidator(_happenings), OR_ONE] = Field(
         default=[], description="What happens then, one after the other."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -102,7 +103,7 @@ def test_each_difference_has_its_line_and_the_story_of_its_item(rehearse, tmp_pa
         "  - inbox/no.png: because it is Tuesday",
         "  + inbox/no.png: not so: file.stem != 'no'",
         "rules.yaml:21:11: unnoticed",
-        "  + inbox/c.jpg: no pattern of `include` matches it",
+        "  + inbox/c.jpg: `include` does not match 'c.jpg'",
         "rules.yaml:23:13: tags of a.png",
         "  = two",
         "  - three",
@@ -124,7 +125,7 @@ def test_each_difference_has_its_line_and_the_story_of_its_item(rehearse, tmp_pa
         "what happened to inbox/no.png:",
         "  rule 'import' passed it over: not so: file.stem != 'no'",
         "what happened to inbox/c.jpg:",
-        "  no trigger noticed it: no pattern of `include` matches it",
+        "  no trigger noticed it: `include` does not match 'c.jpg'",
         "what happened to inbox/a.png:",
         "  rule 'import': done",
         "    add_file: imported",
@@ -381,6 +382,28 @@ def test_the_rules_that_ship_pass_their_tests(name):
         assert {test.rules for test in rehearsal.tests} == {
             (rule.name,) for rule in rehearsal.configuration.rules.rules
         }
+        for test in rehearsal.tests:
+            result = rehearsal.run(test)
+            assert result.passed, list(told(result))
+
+
+def documented():
+    """Give the YAML in the documents that has tests, with where it stands."""
+    root = Path(__file__).parents[2]
+    for page in sorted((root / "docs").glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        for found in re.finditer(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+            if "\n    tests:\n" in found[1]:
+                line = text[: found.start()].count("\n") + 1
+                yield pytest.param(found[1], id=f"{page.name}:{line}")
+
+
+@pytest.mark.parametrize("text", list(documented()))
+def test_the_tests_in_the_documents_pass(text, tmp_path):
+    path = tmp_path / "rules.yaml"
+    path.write_text(text, encoding="utf-8")
+    with Rehearsal(path) as rehearsal:
+        assert rehearsal.tests
         for test in rehearsal.tests:
             result = rehearsal.run(test)
             assert result.passed, list(told(result))
