@@ -132,7 +132,7 @@ def _tell(console: Console, result: Result) -> None:
     )
     for line in told(result):
         style = next((s for mark, s in STYLES.items() if line.lstrip().startswith(mark)), "")
-        console.print(Text(f"        {plain(redact(line))}", style), soft_wrap=True)
+        console.print(Text(f"        {plain(line)}", style), soft_wrap=True)
 
 
 # --- for programs ----------------------------------------------------------------------------
@@ -201,7 +201,7 @@ def _write_junit(path: Path, results: dict[Path, list[Result]]) -> None:
                 time=f"{result.seconds:.3f}",
             )
             if not result.passed:
-                lines = [plain(redact(line)) for line in told(result)]
+                lines = [plain(line) for line in told(result)]
                 failure = ET.SubElement(case, "failure", message=next(iter(lines), ""))
                 failure.text = "\n".join(lines)
     ET.indent(suites)

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
@@ -373,19 +373,28 @@ class _Run:
             context = self._cast.contexts.get(notice.rule)
             if context is None:
                 raise _CannotBeRunError(f"rule '{notice.rule}' does not run in this test")
-            await context.emit([Event(f"test {uuid.uuid4().hex}", notice.data)])
+            data = {**self._hashes_of(notice.files), **notice.data}
+            await context.emit([Event(f"test {uuid.uuid4().hex}", data)])
             await self._settle(SOON_SECONDS)
 
     def _fire(self, happening: Happening) -> None:
         fire = happening.fire
         assert fire is not None
         rule = fire if isinstance(fire, str) else fire.rule
-        values = {} if isinstance(fire, str) else fire.values
+        values = {} if isinstance(fire, str) else {**self._hashes_of(fire.files), **fire.values}
         if not any(each.name == rule and each.trigger == "manual" for each in self._rules.rules):
             raise _CannotBeRunError(f"rule '{rule}' cannot be fired: it is not `on: manual`")
         with closing(Ledger.open(self._ledger, exclusive=False)) as ledger:
             data = {"by": "command", "chain": [], "values": values}
             ledger.post(fired_topic(rule), data, self._clock.now())
+
+    def _hashes_of(self, names: Sequence[str]) -> dict[str, object]:
+        """Say, as events do, that something is about some files."""
+        known = [next(iter(named(name, self._test.names)), name) for name in names]
+        if missing := [name for name in known if name not in self._hashes]:
+            raise _CannotBeRunError(f"there is no file {missing[0]} yet")
+        hashes = [self._hashes[name] for name in known]
+        return {"hash": hashes[0], "hashes": hashes} if hashes else {}
 
     async def _pass(self, seconds: float) -> None:
         """Let so much time pass; of a long one, all but the last minute at once."""

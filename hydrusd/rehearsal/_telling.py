@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hydrusd.redaction import redact
 from hydrusd.rehearsal._judging import unspoken
 from hydrusd.rehearsal._running import Result
 
@@ -11,7 +12,11 @@ MOST_STORIES = 5
 
 
 def told(result: Result) -> Iterator[str]:
-    """Give the lines that say what was not as expected, and what happened instead."""
+    """Give the lines that say what was not as expected, and what happened instead. No secrets."""
+    yield from map(redact, _told(result))
+
+
+def _told(result: Result) -> Iterator[str]:
     if result.failure:
         yield f"{_place(result)}: it cannot be run"
         yield from (f"  {line}" for line in result.failure.splitlines())

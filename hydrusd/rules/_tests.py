@@ -217,6 +217,7 @@ class Fire(_Part):
     """A rule that is fired by hand."""
 
     rule: str = Field(description="Which rule.")
+    files: Texts = Field(default=(), description="The files of Hydrus that it is about.")
     values: dict[str, Any] = Field(
         default={}, alias="with", description="What it is fired with, by names."
     )
@@ -226,7 +227,10 @@ class Notice(_Part):
     """Something that a trigger is told it has noticed."""
 
     rule: str = Field(description="Whose trigger.")
-    data: dict[str, Any] = Field(description="What conditions and templates see.")
+    files: Texts = Field(default=(), description="The files of Hydrus that it is about.")
+    data: dict[str, Any] = Field(
+        default={}, description="What conditions and templates see, by names."
+    )
 
 
 class Happening(_Part):
@@ -527,10 +531,10 @@ class TestsReader:
     def _check_names(self, test: RuleTest, path: DataPath) -> None:
         files = list(test.files)
         for at, name in _references(test):
-            known = files if at[-1] == "same_as" or at[0] != "expect" else test.names
+            known = files if at[-1] == "same_as" or "deleted" in at else test.names
             if at[0] == "expect" and (name in self._rules or "://" in name):
                 continue
-            self._is_one(name, known, (*path, *at), of_all=at[0] == "expect")
+            self._is_one(name, known, (*path, *at))
         for item, what in (test.expect.sources or {}).items():
             if not SOURCE.fullmatch(what):
                 at = (*path, "expect", "sources", item)
@@ -545,7 +549,7 @@ class TestsReader:
                 continue
             self._known(names[0], self._actions, "action", at)
 
-    def _is_one(self, name: str, known: Collection[str], path: DataPath, *, of_all: bool) -> None:
+    def _is_one(self, name: str, known: Collection[str], path: DataPath) -> None:
         found = named(name, known)
         if len(found) > 1:
             hint = f"write more of its path; there are {', '.join(found[:5])}"
@@ -553,8 +557,7 @@ class TestsReader:
         elif not found:
             ends = [*known, *(each.replace("\\", "/").rpartition("/")[2] for each in known)]
             hint = self._problems.suggest(name, dict.fromkeys(ends), kind="files in this test")
-            what = "is nothing of this test" if of_all else "is no file of this test"
-            self._problems.add(self._key(path), f"'{name[:60]}' {what}", hint)
+            self._problems.add(self._key(path), f"'{name[:60]}' is nothing of this test", hint)
 
     def _known(self, name: object, known: Collection[str], kind: str, path: DataPath) -> None:
         if name not in known:
@@ -618,6 +621,10 @@ def _references(test: RuleTest) -> Iterator[tuple[DataPath, str]]:
         for name in library.has:
             if len(named(name, test.files)) > 1:
                 yield (*path, "has", name), name
+    for n, each in enumerate(test.when):
+        for key, about in (("fire", each.fire), ("notice", each.notice)):
+            if isinstance(about, Fire | Notice):
+                yield from ((("when", n, key, "files", name), name) for name in about.files)
     for key in (*OUTCOMES, *OF_FILES):
         for name in getattr(test.expect, key) or ():
             yield ("expect", key, name), name

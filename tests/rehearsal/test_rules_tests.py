@@ -346,7 +346,7 @@ BROKEN = {
         "given: {files: {inbox/a.png: {same_as: b.png}}}\nexpect: {}",
         12,
         35,
-        "'b.png' is no file of this test",
+        "'b.png' is nothing of this test",
         "",
     ),
 }
