@@ -114,7 +114,7 @@ def test_what_is_wrong_is_refused(validator, good, bad):
         ("rules:", "tests: [{name: a, expect: {imported: a.png, skipped: {b: why}}}]\nrules:"),
         (
             "rules:",
-            "tests: [{name: a, given: {files: {a: , b: {size: 2 KB}}}, when: {fire: r}, expect: {}}]\nrules:",
+            "tests: [{name: a, given: {files: {a: }}, when: {fire: r}, expect: {}}]\nrules:",
         ),
         ("rules:", "allow: run_command\nrules:"),
         ("client: {", "clients: {main: {"),
