@@ -132,12 +132,18 @@ def schema_of(host: PluginHost) -> dict[str, object]:
 
 
 def read_configuration(
-    path: Path, *, safe_mode: bool = False, resolve_secrets: bool = True, doubting: bool = False
+    path: Path,
+    *,
+    safe_mode: bool = False,
+    resolve_secrets: bool = True,
+    doubting: bool = False,
+    adapt: Callable[[Vocabulary], Vocabulary] = lambda vocabulary: vocabulary,
 ) -> Configuration:
     """Read a rules file with the plugins beside it. Raises ConfigError with all its problems.
 
     Plugins are looked for in ``plugins/`` beside the rules file and in the folders that its
     ``plugins`` names. ``doubting`` also looks for what is allowed and probably not meant.
+    ``adapt`` may put other triggers and actions in the place of those that there are.
     """
     host = load_plugins_of(path, safe_mode=safe_mode)
     expressions = Expressions(filters=host.filters)
@@ -154,6 +160,7 @@ def read_configuration(
         check_client=check_client,
         sidecar_formats=host.sidecar_formats,
     )
+    vocabulary = adapt(vocabulary)
     rules = load(path, vocabulary, environ=os.environ, resolve_secrets=resolve_secrets)
     found = sorted(
         [*rules.warnings, *_check_together(rules, doubting=doubting)],
@@ -331,7 +338,9 @@ class Daemon:
         *,
         clock: Clock | None = None,
         observe: Callable[[FinishedJob], None] | None = None,
+        connect: Callable[[ClientSpec, Clock], HydrusClient] = make_client,
     ) -> None:
+        self._connect = connect
         self._configuration = configuration
         self._state_dir = state_dir
         self._clock = clock or SystemClock()
@@ -352,7 +361,7 @@ class Daemon:
         try:
             async with AsyncExitStack() as open_clients:
                 clients = {
-                    name: await open_clients.enter_async_context(make_client(spec, self._clock))
+                    name: await open_clients.enter_async_context(self._connect(spec, self._clock))
                     for name, spec in self._configuration.rules.clients.items()
                 }
                 await self._run(clients, LedgerWriter(ledger))
@@ -378,7 +387,7 @@ class Daemon:
         try:
             async with AsyncExitStack() as open_clients:
                 clients = {
-                    name: await open_clients.enter_async_context(make_client(spec, self._clock))
+                    name: await open_clients.enter_async_context(self._connect(spec, self._clock))
                     for name, spec in self._configuration.rules.clients.items()
                 }
                 history = open_clients.enter_context(closing(History.open(path)))

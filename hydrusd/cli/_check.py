@@ -13,6 +13,7 @@ import click
 
 from hydrusd.cli._failing import EXIT_RULES, count_of, print_each
 from hydrusd.cli._paths import rules_path
+from hydrusd.cli._telling import some
 from hydrusd.cli._terminal import configure_logs, plain
 from hydrusd.daemon import Configuration, read_configuration
 from hydrusd.errors import ConfigError, Problem
@@ -73,9 +74,9 @@ def _tell(
         click.echo(f"\n{count_of(wrong)} found; nothing was done.", err=True)
     if found is None:
         return
-    count = len(found.rules.rules)
     what = "" if errors else f", {count_of(wrong)}"
-    click.echo(plain(f"{path}: {count} rule{'s' if count != 1 else ''}{what}"))
+    tests = f", {some(len(found.rules.tests), 'test')}" if found.rules.tests else ""
+    click.echo(plain(f"{path}: {some(len(found.rules.rules), 'rule')}{tests}{what}"))
     for rule in found.rules.rules:
         off = "" if rule.enabled else " (not enabled)"
         steps = " → ".join(step.action for step in rule.steps)

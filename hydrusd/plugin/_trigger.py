@@ -197,6 +197,9 @@ class Trigger(BaseModel):
     in_portions: ClassVar[bool] = False
     """True where one firing is handed over in many calls of ``emit``, each of a part of what was
     found: calls that come close together then make one run, to which limits apply as a whole."""
+    outside: ClassVar[bool] = False
+    """True where it looks at something beside the client and the folders that its parameters name:
+    a website, a port. In tests of rules it does not run, and notices what the test says."""
     gives: ClassVar[Mapping[str, Any] | None] = None
     """The names in the data of its events, as conditions and templates see them, one in the other:
     ``{"page": {"title": None}}``. None stands for a value, or for names that only the event
@@ -242,6 +245,15 @@ class Trigger(BaseModel):
     def leads_elsewhere(self) -> bool:
         """Say whether it notices files that are not in its folder: no step may dispose of them."""
         return False
+
+    def for_test(self) -> Trigger:
+        """Give the trigger as it is to be in a test of rules, where no time is lost by waiting."""
+        return self
+
+    @property
+    def patience(self) -> float:
+        """Say after how many seconds, at most, it notices what is there when it begins to look."""
+        return 0.0
 
     def overlooks(self, path: Path) -> str | None:
         """Say why a file at this path is not noticed: "" where it is.

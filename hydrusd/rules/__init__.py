@@ -16,6 +16,7 @@ from hydrusd.rules._loading import (
     rule_from_definition,
 )
 from hydrusd.rules._problems import nearest, problem_at
+from hydrusd.rules._rehearsing import rehearsing
 from hydrusd.rules._schema import FILE_PARTS, Setting, schema, settings
 from hydrusd.rules._secrets import Rendered, Secret
 from hydrusd.rules._specs import (
@@ -31,19 +32,46 @@ from hydrusd.rules._specs import (
     StepSpec,
     Vocabulary,
 )
-from hydrusd.rules._units import OR_ONE, Age, Duration, FilePath, FolderPath, OrOne, Size
+from hydrusd.rules._tests import (
+    OUTCOMES,
+    SOURCE,
+    Content,
+    Expect,
+    Given,
+    Happening,
+    Library,
+    RuleTest,
+    named,
+)
+from hydrusd.rules._units import (
+    OR_ONE,
+    Age,
+    Duration,
+    FilePath,
+    FolderPath,
+    OrOne,
+    Size,
+    resolve_path,
+)
 
 __all__ = [
     "FILE_PARTS",
     "ONLY_CLIENT",
     "OR_ONE",
+    "OUTCOMES",
+    "SOURCE",
     "Age",
     "BackupsSpec",
     "ClientSpec",
+    "Content",
     "Duration",
+    "Expect",
     "FilePath",
     "FolderPath",
+    "Given",
+    "Happening",
     "HistorySpec",
+    "Library",
     "LimitsSpec",
     "OrOne",
     "Position",
@@ -51,17 +79,21 @@ __all__ = [
     "RuleFault",
     "RuleSet",
     "RuleSpec",
+    "RuleTest",
     "Secret",
     "Setting",
     "Size",
     "StepSpec",
     "Vocabulary",
     "load",
+    "named",
     "nearest",
     "parse",
     "problem_at",
     "read_clients",
     "read_plugin_folders",
+    "rehearsing",
+    "resolve_path",
     "rule_from_definition",
     "schema",
     "settings",

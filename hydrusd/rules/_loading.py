@@ -35,12 +35,13 @@ from hydrusd.rules._specs import (
     StepSpec,
     Vocabulary,
 )
+from hydrusd.rules._tests import RuleTest, TestsReader
 from hydrusd.rules._units import resolve_path
 from hydrusd.rules._wording import validate
 from hydrusd.rules._yaml import Document, Path as DataPath
 
-_TOP = ("client", "clients", "plugins", "allow", "backups", "history", "rules")
-_RULE = ("name", "client", "on", "if", "do", "limits", "enabled")
+_TOP = ("client", "clients", "plugins", "allow", "backups", "history", "rules", "tests")
+_RULE = ("name", "client", "on", "if", "do", "limits", "enabled", "tests")
 _CLIENT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _URL_HINT = "as in http://127.0.0.1:45869"
 # What looks like a space, or like nothing, and is neither to YAML: pasted from a web page.
@@ -244,11 +245,21 @@ class _Reading:
         backups = self._backups(data)
         history = self._history(data)
         rules = self._rules(data)
+        tests = self._tests(data)
         if self._problems:
             return None
         file = Path(self._problems.file)
-        warnings = self._problems.warnings
-        return RuleSet(self._clients, rules, folders, file, self._allow, backups, history, warnings)
+        return RuleSet(
+            self._clients,
+            rules,
+            folders,
+            file,
+            self._allow,
+            backups,
+            history,
+            self._problems.warnings,
+            tests,
+        )
 
     def clients_only(
         self, environ: Mapping[str, str], *, resolve_secrets: bool
@@ -721,6 +732,31 @@ class _Reading:
                 self._vocabulary.check_template(text)
             except ExpressionError as error:
                 self._expression_problem(at, error)
+
+    # -- their tests --------------------------------------------------------------
+
+    def _tests(self, data: dict[str, Any]) -> tuple[RuleTest, ...]:
+        """Read the tests of rules, and of the file, in the order in which they stand there."""
+        raw = data.get("rules")
+        written = [each for each in raw if isinstance(each, dict)] if isinstance(raw, list) else []
+        if "tests" not in data and not any("tests" in each for each in written):
+            return ()
+        names = [str(each.get("name", "")).strip() for each in written]
+        reader = TestsReader(
+            self._document,
+            self._problems,
+            self._validated,
+            rules=names,
+            clients=self._clients or (),
+            actions=self._vocabulary.actions,
+        )
+        tests: list[RuleTest] = []
+        for index, each in enumerate(raw if isinstance(raw, list) else ()):
+            if isinstance(each, dict) and "tests" in each:
+                name = str(each.get("name", "")).strip()
+                tests += reader.read(each["tests"], ("rules", index, "tests"), name)
+        tests += reader.read(data.get("tests"), ("tests",))
+        return tuple(sorted(tests, key=lambda test: test.position.line))
 
     # -- what all of them need ----------------------------------------------------
 

@@ -17,6 +17,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 
 from hydrusd.rules._settings import Backups, Client, Folders, History, Limits
 from hydrusd.rules._specs import Vocabulary
+from hydrusd.rules._tests import Content, Expect, Given, Had, Happening, Library, Written
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _DEFINITIONS = "#/$defs/"
@@ -30,6 +31,7 @@ _RULE_WORDS = {
     "do": "The steps, one after the other.",
     "limits": "How much the rule may do before it waits or rests.",
     "enabled": "False puts the rule aside.",
+    "tests": "What the rule is to do, for `hydrusd test`.",
 }
 _TOP_WORDS = {
     "client": "How to reach Hydrus.",
@@ -39,6 +41,7 @@ _TOP_WORDS = {
     "backups": "How the ledger is backed up.",
     "history": "How long what has ended is kept whole.",
     "rules": "The rules. They all look at whatever is noticed; their order does not matter.",
+    "tests": "What the rules are to do together, for `hydrusd test`.",
 }
 
 
@@ -62,6 +65,7 @@ def schema(vocabulary: Vocabulary) -> Json:
     triggers = _by_name(vocabulary.triggers, "trigger", definitions)
     actions = _by_name(vocabulary.actions, "action", definitions)
     client = _model("setting.client", Client, definitions)
+    tests = {"type": "array", "items": _model("setting.test", Written, definitions)}
     guarded = [n for n, a in vocabulary.actions.items() if getattr(a, "needs_allowing", False)]
     top: Json = {
         "client": client,
@@ -76,6 +80,7 @@ def schema(vocabulary: Vocabulary) -> Json:
         "backups": _or_nothing(_model("setting.backups", Backups, definitions)),
         "history": _model("setting.history", History, definitions),
         "rules": {"type": "array", "items": {"$ref": f"{_DEFINITIONS}rule"}},
+        "tests": tests,
     }
     definitions["rule"] = {
         "type": "object",
@@ -89,6 +94,7 @@ def schema(vocabulary: Vocabulary) -> Json:
                 "do": {"type": "array", "minItems": 1, "items": actions},
                 "limits": _model("setting.limits", Limits, definitions),
                 "enabled": {"type": "boolean"},
+                "tests": tests,
             },
             _RULE_WORDS,
         ),
@@ -131,6 +137,13 @@ FILE_PARTS: Mapping[str, type[BaseModel]] = {
     "backups": Backups,
     "history": History,
     "limits": Limits,
+    "tests": Written,
+    "tests: given": Given,
+    "tests: given: files": Content,
+    "tests: given: client": Library,
+    "tests: given: client: has": Had,
+    "tests: when": Happening,
+    "tests: expect": Expect,
 }
 """The parts of a rules file that are settings, by the keys that lead there."""
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, SecretStr
 
 from hydrusd.errors import Problem
+
+if TYPE_CHECKING:
+    from hydrusd.rules._tests import RuleTest
 
 ONLY_CLIENT = "hydrus"
 """The name of a client that a rules file gives no name."""
@@ -128,7 +131,8 @@ class BackupsSpec:
 class RuleSet:
     """A whole rules file. ``allow`` names the actions that run only where a user says so.
 
-    ``warnings`` are what is allowed in it and probably not meant, in the order of the file.
+    ``warnings`` are what is allowed in it and probably not meant, ``tests`` those that the rules
+    carry, both in the order of the file.
     """
 
     clients: Mapping[str, ClientSpec]
@@ -139,6 +143,7 @@ class RuleSet:
     backups: BackupsSpec = BackupsSpec()
     history: HistorySpec = HistorySpec()
     warnings: tuple[Problem, ...] = ()
+    tests: tuple[RuleTest, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

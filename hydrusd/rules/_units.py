@@ -16,6 +16,8 @@ from pydantic import BeforeValidator, GetJsonSchemaHandler, ValidationInfo, With
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
+from hydrusd.rules._rehearsing import placed
+
 LONGEST_SECONDS = 10 * 366 * 86_400
 LARGEST_SIZE = 2**63 - 1
 FOR_EVER = "forever"
@@ -99,7 +101,7 @@ def _path(value: object, info: ValidationInfo) -> Path:
         raise _wrong("begins with '~', but that home folder is not known") from None
     if known and not path.is_absolute():
         raise _wrong("is a relative path, and it is not known from where")
-    return path
+    return placed(path)
 
 
 def resolve_path(text: str, folder: Path | None) -> Path:

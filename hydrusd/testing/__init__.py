@@ -9,10 +9,20 @@ Ask for it in your ``conftest.py`` with ``pytest_plugins = ("hydrusd.testing",)`
 
 Nothing is mocked: files on the disk, a daemon, its ledger, and HTTP to a simulated client.
 What passes here has worked once. Needs pytest.
+
+The tests that rules files carry (``tests:``) are collected, too.
 """
 
+from hydrusd.rehearsal import paint
+from hydrusd.testing._collecting import pytest_addoption, pytest_collect_file
 from hydrusd.testing._fixtures import MakeProject, project
-from hydrusd.testing._pictures import paint
 from hydrusd.testing._project import Project
 
-__all__ = ["MakeProject", "Project", "paint", "project"]
+__all__ = [
+    "MakeProject",
+    "Project",
+    "paint",
+    "project",
+    "pytest_addoption",
+    "pytest_collect_file",
+]

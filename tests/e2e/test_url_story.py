@@ -14,7 +14,7 @@ import pytest
 from hydrusd.model import JobState
 from hydrusd.simulator import SimulatorConfig
 from hydrusd.simulator._pages import Page
-from hydrusd.testing._pictures import paint
+from hydrusd.testing import paint
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "builtin"))
 

@@ -166,6 +166,7 @@ class Outside(SetAction):
 
     needs_client: ClassVar[bool] = False
     changes_client: ClassVar[bool] = False
+    outside: ClassVar[bool] = True
     at_once: ClassVar[int] = 4
     """How many may be under way."""
 

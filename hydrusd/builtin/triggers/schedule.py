@@ -161,6 +161,11 @@ class Schedule(Trigger):
             raise ValueError("'jitter' must not be longer than 'every'")
         return self
 
+    @property
+    def patience(self) -> float:
+        """Give by how much it may be late."""
+        return self.jitter
+
     async def preview(self, context: TriggerContext) -> Prospect:
         """Give the times that are made up for, and say which come next."""
         return await _Watch(self, context).foresee()

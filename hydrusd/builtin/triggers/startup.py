@@ -23,6 +23,11 @@ class Startup(Trigger):
 
     delay: Duration = Field(default=0.0, description="how long after the start", ge=0)
 
+    @property
+    def patience(self) -> float:
+        """Give its delay."""
+        return self.delay
+
     async def preview(self, context: TriggerContext) -> Prospect:
         """Tell of the next start, as if it were now."""
         return Prospect([self._event(context)], "when hydrusd starts the next time")
