@@ -85,7 +85,15 @@ from hydrusd.plugin._action import (
     source_outcome,
 )
 from hydrusd.plugin._cookies import CookieAction, FoundCookies, cookie_expiry
+from hydrusd.plugin._outside import BesideAction, OutsideAction
+from hydrusd.plugin._processes import (
+    ProgramEnd,
+    find_program,
+    program_environment,
+    run_program,
+)
 from hydrusd.plugin._reading import ReadingAction
+from hydrusd.plugin._secret_texts import PlainSecret, SecretText, TextOrSecret, revealed
 from hydrusd.plugin._sidecars import (
     MalformedSidecar,
     SidecarData,
@@ -119,6 +127,7 @@ __all__ = [
     "AnswerLost",
     "AnyAction",
     "Aside",
+    "BesideAction",
     "Call",
     "CanvasType",
     "Clock",
@@ -161,6 +170,7 @@ __all__ = [
     "NoteMerge",
     "Outcome",
     "OutcomeKind",
+    "OutsideAction",
     "Page",
     "PageInfo",
     "PageType",
@@ -169,15 +179,18 @@ __all__ = [
     "Permission",
     "PermissionMissing",
     "PixelDuplicates",
+    "PlainSecret",
     "Popup",
     "Potentials",
     "PotentialsSearch",
+    "ProgramEnd",
     "Prospect",
     "ReadingAction",
     "Relation",
     "RenderFormat",
     "RequestRejected",
     "Secret",
+    "SecretText",
     "Service",
     "ServiceType",
     "SetAction",
@@ -194,6 +207,7 @@ __all__ = [
     "TagStatus",
     "Tally",
     "TemporaryError",
+    "TextOrSecret",
     "TimeKind",
     "Trigger",
     "TriggerContext",
@@ -211,6 +225,7 @@ __all__ = [
     "covers",
     "depth_of",
     "fetch",
+    "find_program",
     "finished_topic",
     "fired_topic",
     "first_of",
@@ -219,7 +234,10 @@ __all__ = [
     "keep_receipts",
     "mount_of",
     "part_of",
+    "program_environment",
     "redact",
+    "revealed",
+    "run_program",
     "source_outcome",
     "sync_folder",
     "system_path",

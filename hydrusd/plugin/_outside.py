@@ -6,39 +6,26 @@ finds such a note and has begun nothing of the kind itself knows that another wa
 and that it cannot know how far that one came. Then the rule decides, not a guess.
 
 It runs beside the lane, which has other sets to do: the step is called again until the work
-is over. A daemon that stops cancels it.
+is over. A daemon that stops cancels it. What can be done any number of times needs no note, but
+may take as long: a program, a download. That is what is common to both.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 from weakref import WeakKeyDictionary
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-)
+from pydantic import Field
 
-from hydrusd.plugin import (
-    Call,
-    Outcome,
-    OutcomeKind,
-    PermanentError,
-    Secret,
-    SetAction,
-    TemporaryError,
-)
+from hydrusd.errors import PermanentError, TemporaryError
+from hydrusd.model import Outcome, OutcomeKind
+from hydrusd.plugin._action import Call, SetAction
 
 MOST_TRIES = 8
 QUICK_SECONDS = 1.0
@@ -49,44 +36,10 @@ _FIRST_DELAY_SECONDS = 5.0
 _LONGEST_DELAY_SECONDS = 3600.0
 _STALE_SECONDS = 60.0
 
-_REFERENCE = re.compile(r"\$\{\s*(env|file|keyring)\s*:")
 _NOBODY_KNOWS = (
     "whether it was done, nobody knows; `hydrusd dead retry` does it again, "
     "and `if_interrupted: repeat` would always"
 )
-
-
-def _no_template(value: object) -> object:
-    # A file could be called ${env:…}: what a template yields must never be looked up.
-    if isinstance(value, str) and ("{{" in value or "{%" in value):
-        raise ValueError("a secret must not hold a template")
-    return value
-
-
-def _no_reference(text: str, info: ValidationInfo) -> str:
-    # Only of what stands in the rules: it would be sent as it is, and be of no use.
-    if "environ" in (info.context or {}) and _REFERENCE.search(text) and "{{" not in text:
-        raise ValueError("does not look up a secret here: write it as {secret: …} for that")
-    return text
-
-
-PlainSecret = Annotated[Secret, BeforeValidator(_no_template)]
-
-
-class Kept(BaseModel):
-    """A text that is kept elsewhere: `{secret: "${env:NAME}"}` in place of it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    secret: PlainSecret
-
-
-Text = Annotated[str, AfterValidator(_no_reference)] | Kept
-
-
-def revealed(texts: Mapping[str, str | Kept]) -> dict[str, str]:
-    """Give the texts themselves. Raises PermanentError where one cannot be had."""
-    return {n: t.secret.reveal() if isinstance(t, Kept) else t for n, t in texts.items()}
 
 
 @dataclass(eq=False, slots=True)
@@ -97,7 +50,7 @@ class _Work:
     """
 
     token: str
-    kind: type[Outside]
+    kind: type[BesideAction]
     start: Callable[[], Awaitable[Outcome]]
     waiting: set[int]
     tries: int
@@ -161,26 +114,28 @@ def _works() -> dict[str, _Work]:
     return _by_loop.setdefault(asyncio.get_running_loop(), {})
 
 
-class Outside(SetAction):
-    """What all actions share that do something which cannot be looked at afterwards."""
+class BesideAction(SetAction):
+    """An action whose work takes long and is done beside the lane: a program, a download.
+
+    Subclasses write ``perform``, and say in ``groups`` what is done together. What they give or
+    raise is stored when it is over; until then, the step is called again. Where hydrusd was
+    stopped meanwhile, it is done again from the start: ``perform`` must be able to.
+    """
 
     needs_client: ClassVar[bool] = False
     changes_client: ClassVar[bool] = False
     at_once: ClassVar[int] = 4
     """How many may be under way."""
 
-    if_interrupted: Literal["dead", "repeat"] = Field(
-        default="dead",
-        description=(
-            "What to do where hydrusd was stopped in the middle, or nobody can say whether it was "
-            "done: `dead` makes it a dead letter for you to look at, `repeat` does it again."
-        ),
-    )
-
     @property
     def harmless(self) -> bool:
         """Say whether it can be done any number of times."""
-        return False
+        return True
+
+    @property
+    def repeats(self) -> bool:
+        """Say whether it is done again where nobody knows whether it was."""
+        return self.harmless
 
     @classmethod
     def groups(cls, calls: Sequence[Call[Any]]) -> Sequence[Sequence[Call[Any]]]:
@@ -200,7 +155,7 @@ class Outside(SetAction):
 
     def unknown(self, detail: str) -> Outcome:
         """Give the outcome where nobody can say whether it was done."""
-        if self.harmless or self.if_interrupted == "repeat":
+        if self.repeats:
             return Outcome.retry(detail)
         return Outcome.dead(f"{detail}; {_NOBODY_KNOWS}")
 
@@ -210,7 +165,7 @@ class Outside(SetAction):
         new: list[Call[SetAction]] = []
         mine: list[tuple[Call[SetAction], _Work]] = []
         for call in calls:
-            assert isinstance(call.action, Outside)
+            assert isinstance(call.action, BesideAction)
             earlier = call.earlier
             work = _works().get(str(call.progress.get("begun")))
             if earlier is not None and earlier.outcome is OutcomeKind.DONE:
@@ -221,7 +176,7 @@ class Outside(SetAction):
                 mine.append((call, work))
             elif "begun" not in call.progress or call.attempt > 1:
                 new.append(call)  # nothing was begun, or it failed since, and that was stored
-            elif call.action.harmless or call.action.if_interrupted == "repeat":
+            elif call.action.repeats:
                 new.append(call)
             else:
                 call.finish(call.action.unknown("hydrusd was stopped while this was under way"))
@@ -247,11 +202,37 @@ class Outside(SetAction):
             work = _Work(uuid.uuid4().hex, cls, partial(cls.perform, group), jobs, tries)
             _works()[work.token] = work
             for call in group:
-                if first.action.harmless:
+                if isinstance(first.action, BesideAction) and first.action.harmless:
                     at_once.append((call, work))
                 else:
                     call.finish(Outcome.later("about to begin", delay_seconds=0, values=work.note))
         return at_once
+
+
+class OutsideAction(BesideAction):
+    """An action that does something which cannot be looked at afterwards.
+
+    That it is about to begin is stored first. Where hydrusd was stopped in the middle, the rule
+    says what is to be done.
+    """
+
+    if_interrupted: Literal["dead", "repeat"] = Field(
+        default="dead",
+        description=(
+            "What to do where hydrusd was stopped in the middle, or nobody can say whether it was "
+            "done: `dead` makes it a dead letter for you to look at, `repeat` does it again."
+        ),
+    )
+
+    @property
+    def harmless(self) -> bool:
+        """Say whether it can be done any number of times."""
+        return False
+
+    @property
+    def repeats(self) -> bool:
+        """Say whether it is done again where nobody knows whether it was."""
+        return self.harmless or self.if_interrupted == "repeat"
 
 
 async def _follow(mine: Sequence[tuple[Call[SetAction], _Work]]) -> None:
