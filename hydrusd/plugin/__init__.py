@@ -85,6 +85,10 @@ from hydrusd.plugin._action import (
     source_outcome,
 )
 from hydrusd.plugin._cookies import CookieAction, FoundCookies, cookie_expiry
+from hydrusd.plugin._downloading import (
+    DownloadAction,
+    Texts,
+)
 from hydrusd.plugin._outside import BesideAction, OutsideAction
 from hydrusd.plugin._processes import (
     ProgramEnd,
@@ -136,6 +140,7 @@ __all__ = [
     "Data",
     "Detail",
     "Doubt",
+    "DownloadAction",
     "Duration",
     "Event",
     "Fault",
@@ -208,6 +213,7 @@ __all__ = [
     "Tally",
     "TemporaryError",
     "TextOrSecret",
+    "Texts",
     "TimeKind",
     "Trigger",
     "TriggerContext",
