@@ -2,6 +2,7 @@
 
 from hydrusd.clock import Clock, first_of
 from hydrusd.errors import (
+    AccessDenied,
     HydrusFailed,
     HydrusUnavailable,
     PermanentError,
@@ -64,6 +65,7 @@ from hydrusd.model import (
     Event,
     FinishedJob,
     Firing,
+    JobId,
     Outcome,
     OutcomeKind,
     StepRecord,
@@ -127,6 +129,7 @@ __all__ = [
     "CHAIN_VARIABLE",
     "FILE_NAMES",
     "OR_ONE",
+    "AccessDenied",
     "Action",
     "AnswerLost",
     "AnyAction",
@@ -168,6 +171,7 @@ __all__ = [
     "HydrusUnavailable",
     "ImportItem",
     "ImportStatus",
+    "JobId",
     "MalformedSidecar",
     "Mount",
     "NewPage",

@@ -24,7 +24,7 @@ from weakref import WeakKeyDictionary
 from pydantic import Field
 
 from hydrusd.errors import PermanentError, TemporaryError
-from hydrusd.model import Outcome, OutcomeKind
+from hydrusd.model import JobId, Outcome, OutcomeKind
 from hydrusd.plugin._action import Call, SetAction
 
 MOST_TRIES = 8
@@ -46,16 +46,17 @@ _NOBODY_KNOWS = (
 class _Work:
     """Something that is about to begin, under way or over.
 
-    ``waiting`` are the jobs that have not heard of its end yet.
+    ``waiting`` are the jobs that have not heard of its end yet; ``tries`` which try of each job
+    this is.
     """
 
     token: str
     kind: type[BesideAction]
-    start: Callable[[], Awaitable[Outcome]]
-    waiting: set[int]
-    tries: int
+    start: Callable[[], Awaitable[Outcome | Mapping[JobId, Outcome]]]
+    waiting: set[JobId]
+    tries: Mapping[JobId, int]
     made_at: float = field(default_factory=time.monotonic)
-    task: asyncio.Task[Outcome] | None = None
+    task: asyncio.Task[Outcome | Mapping[JobId, Outcome]] | None = None
 
     @property
     def takes_room(self) -> bool:
@@ -63,9 +64,8 @@ class _Work:
             return not self.task.done()
         return time.monotonic() - self.made_at < _STALE_SECONDS  # else its job went elsewhere
 
-    @property
-    def note(self) -> Mapping[str, object]:
-        return {"begun": self.token, "tries": self.tries}
+    def note(self, job_id: JobId) -> Mapping[str, object]:
+        return {"begun": self.token, "tries": self.tries[job_id]}
 
     def begin(self) -> bool:
         """Begin unless it has begun; say whether it has only now."""
@@ -76,10 +76,10 @@ class _Work:
         self.task = asyncio.get_running_loop().create_task(self._run(), name=f"work {self.token}")
         return True
 
-    async def _run(self) -> Outcome:
+    async def _run(self) -> Outcome | Mapping[JobId, Outcome]:
         return await self.start()
 
-    def collect(self, job_id: int) -> Outcome:
+    def collect(self, job_id: JobId) -> Outcome:
         """Give how it ended, to one of its jobs."""
         assert self.task is not None
         self.waiting.discard(job_id)
@@ -89,7 +89,8 @@ class _Work:
         error = asyncio.CancelledError() if cancelled else self.task.exception()
         match error:
             case None:
-                outcome = self.task.result()
+                result = self.task.result()
+                outcome = result if isinstance(result, Outcome) else result[job_id]
             case TemporaryError(delay_seconds=delay):
                 outcome = Outcome.retry(str(error), delay_seconds=delay)
             case PermanentError():
@@ -99,10 +100,11 @@ class _Work:
                 outcome = Outcome.dead(f"{told}; {_NOBODY_KNOWS}")
         if outcome.kind is not OutcomeKind.RETRY:
             return outcome
-        if self.tries >= MOST_TRIES:
-            return Outcome.dead(f"{outcome.detail} (after {self.tries} tries)")
+        tries = self.tries[job_id]
+        if tries >= MOST_TRIES:
+            return Outcome.dead(f"{outcome.detail} (after {tries} tries)")
         # To store the intent sets the count of attempts back: it is kept here instead.
-        delay = min(_FIRST_DELAY_SECONDS * 2.0 ** (self.tries - 1), _LONGEST_DELAY_SECONDS)
+        delay = min(_FIRST_DELAY_SECONDS * 2.0 ** (tries - 1), _LONGEST_DELAY_SECONDS)
         return replace(outcome, delay_seconds=outcome.delay_seconds or delay)
 
 
@@ -149,8 +151,8 @@ class BesideAction(SetAction):
         return True
 
     @classmethod
-    async def perform(cls, calls: Sequence[Call[Any]]) -> Outcome:
-        """Do it for one group."""
+    async def perform(cls, calls: Sequence[Call[Any]]) -> Outcome | Mapping[JobId, Outcome]:
+        """Do it for one group; give how it ended, for all of them or for each job."""
         raise NotImplementedError  # see Action.run
 
     def unknown(self, detail: str) -> Outcome:
@@ -190,7 +192,6 @@ class BesideAction(SetAction):
         room = cls.at_once - sum(w.takes_room for w in _works().values() if w.kind is cls)
         for group in cls.groups(calls):
             first = group[0]
-            tries = max(_tries(call) for call in group)
             if room <= 0 or not cls.may_begin(first):
                 for call in group:
                     waiting = {"tries": _tries(call)}
@@ -198,14 +199,15 @@ class BesideAction(SetAction):
                     call.finish(Outcome.later(detail, delay_seconds=TURN_SECONDS, values=waiting))
                 continue
             room -= 1
-            jobs: set[int] = {call.job_id for call in group}
-            work = _Work(uuid.uuid4().hex, cls, partial(cls.perform, group), jobs, tries)
+            tries = {call.job_id: _tries(call) for call in group}
+            work = _Work(uuid.uuid4().hex, cls, partial(cls.perform, group), set(tries), tries)
             _works()[work.token] = work
             for call in group:
                 if isinstance(first.action, BesideAction) and first.action.harmless:
                     at_once.append((call, work))
                 else:
-                    call.finish(Outcome.later("about to begin", delay_seconds=0, values=work.note))
+                    note = work.note(call.job_id)
+                    call.finish(Outcome.later("about to begin", delay_seconds=0, values=note))
         return at_once
 
 
@@ -247,7 +249,7 @@ async def _follow(mine: Sequence[tuple[Call[SetAction], _Work]]) -> None:
             seconds = time.monotonic() - work.made_at
             delay = min(max(seconds / 4, 0.5), 15.0)
             detail = f"under way for {seconds:.0f} s"
-            call.finish(Outcome.later(detail, delay_seconds=delay, values=work.note))
+            call.finish(Outcome.later(detail, delay_seconds=delay, values=work.note(call.job_id)))
 
 
 def _tries(call: Call[SetAction]) -> int:

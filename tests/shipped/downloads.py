@@ -100,7 +100,8 @@ class Step:
         found = [
             path.relative_to(self.to)
             for path in self.to.rglob("*")
-            if path.is_file() and not any(part[0] == "." for part in path.relative_to(self.to).parts)
+            if path.is_file()
+            and not any(part[0] == "." for part in path.relative_to(self.to).parts)
         ]
         return sorted("/".join(path.parts[1:]) for path in found)
 

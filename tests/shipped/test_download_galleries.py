@@ -246,7 +246,9 @@ async def test_planning_says_what_would_be_downloaded(step):
 
 
 def test_it_must_be_allowed_and_options_hold_no_templates(project):
-    rules = "rules:\n  - name: r\n    on: startup\n    do: [{gallery_dl: {to: x, url: 'http://a.b'}}]"
+    rules = (
+        "rules:\n  - name: r\n    on: startup\n    do: [{gallery_dl: {to: x, url: 'http://a.b'}}]"
+    )
     with pytest.raises(ConfigError, match="allow"):
         project({"rules.yaml": rules}).run()
     rules = f"allow: [gallery_dl]\n{rules}".replace("to: x", "to: x, options: ['{{ url }}']")

@@ -51,7 +51,11 @@ async def test_what_comes_is_one_folder_with_sidecars_and_comes_once(site, step)
     outcome = await step.run(url=urls(site, "a", "b"), job_id=8)
     assert (outcome.kind, outcome.detail) == (OutcomeKind.DONE, "nothing new")
     assert site.asked["/a.mp4"] <= asked["/a.mp4"] + 1  # it looks what is there
-    assert (step.there(), step.rooms(), archived(step)) == (COMPLETE, [], ["generic a", "generic b"])
+    assert (step.there(), step.rooms(), archived(step)) == (
+        COMPLETE,
+        [],
+        ["generic a", "generic b"],
+    )
 
 
 async def test_stopped_when_its_time_is_up_it_shows_no_half_and_goes_on(site, step):
