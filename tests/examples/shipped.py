@@ -195,7 +195,7 @@ class Proxied(Mapping):
 
 
 def a_picture_of_the_board(project):
-    project.drop("Pictures/inbox/a.png")
+    project.drop("Pictures/inbox/a.png", paint("a.png"))
 
 
 def its_post_is_noted(project):
