@@ -98,7 +98,7 @@ def find_program(
         environment = os.environ
     if os.path.dirname(program):  # noqa: PTH120 - "./x" and "x" differ; for pathlib they do not
         path = folder / Path(program).expanduser()
-        return shutil.which(path)
+        return shutil.which(str(path))
     return shutil.which(program, path=environment.get("PATH", os.defpath))
 
 

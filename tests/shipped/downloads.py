@@ -21,7 +21,7 @@ class Site:
 
     def __init__(self, files):
         self.files, self.asked, self.held = dict(files), Counter(), set()
-        self.half_sent, self._closing = threading.Event(), threading.Event()
+        self._closing = threading.Event()
         site = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -43,7 +43,6 @@ class Site:
                 if self.path in site.held:
                     self.wfile.write(content[: len(content) // 2])
                     self.wfile.flush()
-                    site.half_sent.set()
                     site._closing.wait(30)
                     return
                 self.wfile.write(content)
@@ -96,6 +95,17 @@ class Step:
                 return call.outcome
             step = call.outcome.values
             await anyio.sleep(0.02)  # a real program needs real time
+
+    async def stopped(self, site, half, **given):
+        """Run it until there is the half of a file of that name, and stop it as hydrusd does."""
+        call = self.call(**given)
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self.kind.perform, [call])
+                while not any(self.to.rglob(half)):  # noqa: ASYNC110 - nothing tells of it
+                    await anyio.sleep(0.02)
+                tasks.cancel_scope.cancel()
+        site.held.clear()
 
     def there(self):
         """Give what a watching rule could see, by its path in the folder of its run."""
