@@ -284,7 +284,6 @@ class FindPosts(SetAction):
         BeforeValidator(_listed),
         OR_ONE,
     ] = Field(
-        min_length=1,
         description=(
             "Which to ask, in this order: `danbooru`, `gelbooru`, `e621`, `yande.re`, `konachan`, "
             "or one of your own: `site`, and what it is `like`, or what to `ask`."
@@ -299,6 +298,13 @@ class FindPosts(SetAction):
     none: Literal["end", "go_on"] = Field(
         default="end", description="Where no board has it: `end` the job, or `go_on`."
     )
+
+    @field_validator("boards")
+    @classmethod
+    def _names_one(cls, boards: tuple[Board, ...]) -> tuple[Board, ...]:
+        if not boards:
+            raise ValueError("name at least one board")
+        return boards
 
     @classmethod
     async def plan(cls, calls: Sequence[Call[AnyAction]]) -> Sequence[Foreseen]:

@@ -107,8 +107,8 @@ class DownloadAction(BesideAction):
     options: tuple[str, ...] = Field(
         default=(), description="More of its options, each a text of its own; no templates."
     )
-    executable: str | None = Field(
-        default=None, description="The program itself, where it is not found by its name."
+    executable: FilePath | None = Field(
+        default=None, description="The program's path, where it is not found by its name."
     )
     ok: tuple[int, ...] = Field(
         default=(), description="Exit codes that count as success, beside those that mean it."
@@ -123,7 +123,7 @@ class DownloadAction(BesideAction):
     @classmethod
     def _stands_in_the_rules(cls, value: object) -> object:
         texts = value if isinstance(value, tuple) else (value,)
-        if any(_TEMPLATE.search(text) for text in texts if isinstance(text, str)):
+        if any(_TEMPLATE.search(str(text)) for text in texts):
             raise ValueError("must not hold a template: anybody could write an option into it")
         return value
 
@@ -199,12 +199,12 @@ class DownloadAction(BesideAction):
 
     @property
     def _missing(self) -> str:
-        return f"there is no program {self.executable or self.program!r} that could be run"
+        return f"there is no program {str(self.executable or self.program)!r} that could be run"
 
     def _found(self) -> str | None:
         """Give the path of the program. It may be installed beside hydrusd, outside of PATH."""
         if self.executable is not None:
-            return find_program(self.executable, Path.cwd())
+            return find_program(str(self.executable), self.executable.parent)
         beside = shutil.which(self.program, path=str(Path(sys.executable).parent))
         return shutil.which(self.program) or beside
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from collections import Counter
@@ -44,8 +45,9 @@ class Site:
                     self.wfile.write(content[: len(content) // 2])
                     self.wfile.flush()
                     site._closing.wait(30)
-                    return
-                self.wfile.write(content)
+                    content = content[len(content) // 2 :]
+                with contextlib.suppress(OSError):  # whoever asked may be gone
+                    self.wfile.write(content)
 
             def log_message(self, *_):
                 pass
@@ -58,8 +60,12 @@ class Site:
         )
         self._thread.start()
 
-    def close(self):
+    def release(self):
+        """Send the other half of what is held."""
         self._closing.set()
+
+    def close(self):
+        self.release()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()

@@ -286,6 +286,8 @@ async def test_planning_asks_nobody(looking, board):
 def test_wrong_boards(action, wrong, told):
     with pytest.raises(ValidationError, match=told):
         action.model_validate({"boards": [wrong]})
+    with pytest.raises(ValidationError, match="name at least one board"):
+        action.model_validate({"boards": []})
     assert action.model_validate({"boards": "e621"}).boards[0].site == "https://e621.net"
 
 
