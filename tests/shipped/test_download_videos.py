@@ -65,12 +65,11 @@ async def test_stopped_with_hydrusd_it_shows_no_half_and_goes_on(site, step):
     [room] = step.rooms()
     # The half of it is not where complete files are, and is kept: a video can be large.
     assert [path.name for path in (room / "parts").iterdir()] == ["b [b].mp4.part"]
-    # On the disk and in no archive, whatever becomes of it now.
-    outcome = await step.run(url=urls(site, "b"), job_id=8)
-    assert step.there() == COMPLETE[2:]
     outcome = await step.run(url=urls(site, "a", "b"))
-    assert (outcome.kind, outcome.values["files"]) == (OutcomeKind.DONE, 2)
-    assert sorted(step.there()) == COMPLETE
+    assert (outcome.kind, outcome.values["files"]) == (OutcomeKind.DONE, 4)
+    assert step.there() == COMPLETE
+    [half] = step.to.rglob("b *.mp4")
+    assert half.read_bytes() == VIDEOS["/b.mp4"][1]
     assert (step.rooms(), sorted(archived(step))) == ([], ["generic a", "generic b"])
 
 
