@@ -952,6 +952,7 @@ def _found(item: _Work, rule: CompiledRule | UndoRule | None) -> str:
         or outcome is None
         or outcome.kind is not OutcomeKind.DONE
         or outcome.receipt is None
+        or not outcome.values.get("hash")
         or not rule.steps[job.step].action_class.imports
         # Done before, and lost by the client.
         or any(r.position == job.step and r.outcome is OutcomeKind.DONE for r in job.steps)

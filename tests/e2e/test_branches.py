@@ -1,0 +1,136 @@
+"""Rules with conditions, loops, variables and ends: what comes of files that go different ways."""
+
+from __future__ import annotations
+
+from hydrusd.model import JobState, OutcomeKind
+
+TEXT = b"this is no picture"
+
+RULES = """
+client: {url: '{url}', access_key: '{access_key}', commit_wait: 100ms}
+vars:
+  album: "{{ file.parent.name | lower }}"
+  unused: "{{ nothing.of.this.is.there }}"
+rules:
+  - name: sort
+    on: {watch_folder: {path: inbox, settle: 50ms}}
+    vars:
+      words: "{{ file.stem.split('-') }}"
+      many: "{{ vars.words | length > 2 }}"
+    do:
+      - add_file: {deleted_before: go_on, refused: go_on}
+      - if: steps.add_file.status == 'refused'
+        do:
+          - move_source: {to: refused}
+          - stop: "Hydrus says: {{ steps.add_file.note | length > 0 }}"
+      - if: steps.add_file.status == 'deleted before'
+        do:
+          - move_source: {to: deleted}
+        else:
+          - add_tags: {my tags: "status:{{ steps.add_file.status }}"}
+            if: vars.many
+          - for_each: "{{ vars.words }}"
+            as: word
+            do:
+              - add_tags: {my tags: "word{{ word_number }}:{{ word }}"}
+                if: word != 'skip'
+          - add_tags: {my tags: "album:{{ vars.album }}"}
+          - trash_source
+"""
+
+
+def outcomes(job):
+    return [(step.position, step.action, str(step.outcome)) for step in job.steps]
+
+
+def test_each_status_goes_its_own_way(project):
+    made = project({"rules.yaml": RULES})
+    known = made.seed("inbox/b-known.png")
+    gone = made.seed("inbox/c.png")
+    made.simulator._client.store.destroy_file(gone, "not wanted")
+    made.drop("inbox/a-skip-new.png").drop("inbox/b-known.png").drop("inbox/c.png")
+    made.drop("inbox/d.png", TEXT)
+    made.run().assert_success()
+
+    tags = made.simulator.tags(made.sha256("inbox/a-skip-new.png"))[0]
+    assert tags == {"status:imported", "word1:a", "word3:new", "album:inbox"}
+    assert made.simulator.tags(known)[0] == {"word1:b", "word2:known", "album:inbox"}
+    assert not made.simulator.tags(gone)
+    left = {str(p.relative_to(made.folder)) for p in made.folder.rglob("*.png")}
+    assert left == {"deleted/c.png", "refused/d.png"}
+
+    new, refused = made.job("inbox/a-skip-new.png"), made.job("inbox/d.png")
+    assert outcomes(new) == [
+        (0, "add_file", "done"),
+        (1, "if", "done"),
+        (2, "move_source", "passed"),
+        (3, "stop", "passed"),
+        (4, "if", "done"),
+        (5, "move_source", "passed"),
+        (6, "add_tags", "done"),
+        (7, "for_each", "done"),
+        (8, "add_tags", "done"),
+        (9, "add_tags", "passed"),
+        (10, "add_tags", "done"),
+        (108, "add_tags", "done"),
+        (109, "trash_source", "done"),
+    ]
+    assert new.steps[1].values == {"holds": False}
+    assert new.steps[2].detail == "not so: steps.add_file.status == 'refused'"
+    assert new.steps[7].values == {"items": ["a", "skip", "new"]}
+    assert new.steps[9].detail == "not so: word != 'skip'"
+    assert outcomes(refused)[-1] == (3, "stop", "done")
+    assert refused.steps[-1].detail == "Hydrus says: true"
+
+
+def test_a_source_that_was_refused_is_never_trashed_whatever_the_rule_says(project):
+    rule = """
+rules:
+  - name: careless
+    on: {watch_folder: {path: inbox, settle: 50ms}}
+    do:
+      - add_file: {refused: go_on}
+      - trash_source
+"""
+    made = project({"rules.yaml": rule})
+    made.drop("inbox/a.png", TEXT).run()
+    job = made.job("inbox/a.png")
+    assert job.state is JobState.DEAD
+    assert job.steps[-1].outcome is OutcomeKind.DEAD
+    assert "no step of this job has brought into Hydrus" in job.steps[-1].detail
+    assert (made.folder / "inbox/a.png").read_bytes() == TEXT
+
+
+def test_what_cannot_be_decided_is_a_dead_letter_that_goes_on_there(project, tmp_path):
+    rule = """
+rules:
+  - name: r
+    on: {watch_folder: {path: inbox, settle: 50ms}}
+    do:
+      - add_file
+      - if: file.name == 'a.png' and steps.add_tags.none_such
+        do: [trash_source]
+        else: [log: {message: other}]
+"""
+    made = project({"rules.yaml": rule})
+    made.drop("inbox/a.png").drop("inbox/b.png").run()
+    job = made.job("inbox/a.png")
+    assert job.state is JobState.DEAD
+    assert outcomes(job) == [(0, "add_file", "done"), (1, "if", "dead")]
+    assert "there is no 'add_tags'" in made.dead_letters[0].detail
+    assert made.job("inbox/b.png").state is JobState.DONE
+    assert (made.folder / "inbox/a.png").exists()
+
+
+def test_a_loop_over_too_many_items_is_a_dead_letter(project):
+    rule = """
+rules:
+  - name: r
+    on: {watch_folder: {path: inbox, settle: 50ms}}
+    do:
+      - for_each: "{{ range(101) }}"
+        do: [log: {message: "{{ item }}"}]
+"""
+    made = project({"rules.yaml": rule})
+    made.drop("inbox/a.png").run()
+    assert made.dead_letters[0].detail == "for_each: 101 items: a loop goes over 100 at most"
