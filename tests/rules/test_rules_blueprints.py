@@ -99,17 +99,37 @@ def test_what_is_given_is_wrong_where_it_is_given(problems, use, place, message)
 @pytest.mark.parametrize(
     ("old", "new", "place", "message"),
     [
-        ("${folder}\n      on", "${fodler}\n      on", (13, 20), "the blueprint has no parameter 'fodler'"),
+        (
+            "${folder}\n      on",
+            "${fodler}\n      on",
+            (13, 20),
+            "the blueprint has no parameter 'fodler'",
+        ),
         ("- add_file\n", "- add_fiel\n", (18, 11), "there is no action 'add_fiel'"),
-        ("!= ${folder}", "!= '${folder}'", (16, 50), "in an expression ${folder} stands for the whole value"),
-        ("from:${folder}", "from:${tags}", (20, 29), "'tags' is a list, and cannot be part of a text"),
+        (
+            "!= ${folder}",
+            "!= '${folder}'",
+            (16, 50),
+            "in an expression ${folder} stands for the whole value",
+        ),
+        (
+            "from:${folder}",
+            "from:${tags}",
+            (20, 29),
+            "'tags' is a list, and cannot be part of a text",
+        ),
         ("recursive:", "recusrive:", (15, 46), "there is no 'recusrive' here"),
-        ("name: import ${folder}", "use: inbox", (13, 7), "the rule of a blueprint cannot use a blueprint"),
+        (
+            "name: import ${folder}",
+            "use: inbox",
+            (13, 7),
+            "the rule of a blueprint cannot use a blueprint",
+        ),
         ("type: boolean", "type: bool", (11, 19), "there is no type 'bool'"),
         ("parameters:", "parameter:", (7, 5), "there is no 'parameter' here"),
         ("default: 10", "default: ten", (10, 38), "'least' must be a number"),
     ],
-)  # fmt: skip
+)
 def test_what_a_blueprint_says_is_wrong_where_it_says_it(problems, old, new, place, message):
     assert INBOX.count(old) == 1
     use = "  - {use: inbox, with: {folder: a}}\n"
@@ -214,13 +234,16 @@ rules:
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
-        ("{a: '{{ vars.b }}', b: '{{ vars.a }}'}", "the variable 'a' uses itself, maybe by a detour"),
+        (
+            "{a: '{{ vars.b }}', b: '{{ vars.a }}'}",
+            "the variable 'a' uses itself, maybe by a detour",
+        ),
         ("{a: '{{ vars.a }}'}", "the variable 'a' uses itself, maybe by a detour"),
         ("{a-b: 1}", "a variable is called by letters, digits and _"),
         ("[a]", "'vars' must be a mapping"),
         ("{a: '{{ ? }}'}", "a '?' means nothing"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_with_variables_is_said(problems, variables, message):
     rule = f"rules:\n  - {{name: r, on: startup, vars: {variables}, if: vars.a, do: [add_file]}}\n"
     assert [problem.message for problem in problems(HEAD + rule)] == [message]
@@ -257,18 +280,41 @@ def test_what_is_wrong_with_a_block_is_said(problems, steps, message):
 
 
 PIECES = st.sampled_from(
-    ["use: b", "with: {p: 1}", "with: {p: [x]}", "with: {p: '${p}'}", "name: n", "on: startup",
-     "do: [add_file]", "do: [{if: a, do: [add_file]}]", "do: [{for_each: [1], do: ['${p}']}]",
-     "do: [stop]", "do: [{stop: , if: }]", "if: ${p}", "vars: {a: '{{ vars.b }}', b: '${p}'}",
-     "limits: {}", "enabled: ${p}"]
-)  # fmt: skip
+    [
+        "use: b",
+        "with: {p: 1}",
+        "with: {p: [x]}",
+        "with: {p: '${p}'}",
+        "name: n",
+        "on: startup",
+        "do: [add_file]",
+        "do: [{if: a, do: [add_file]}]",
+        "do: [{for_each: [1], do: ['${p}']}]",
+        "do: [stop]",
+        "do: [{stop: , if: }]",
+        "if: ${p}",
+        "vars: {a: '{{ vars.b }}', b: '${p}'}",
+        "limits: {}",
+        "enabled: ${p}",
+    ]
+)
 TOPS = st.sampled_from(
-    ["include: rules.yaml", "include: [.]", "include: [more.yaml]", "vars: {a: 1}", "vars: 3",
-     "defaults: {do: {add_file: {}}, on: {startup: }}", "defaults: {on: 3, do: [a], limits: 7}",
-     "blueprints: {b: {parameters: [p], rule: {name: '${p}', on: startup, do: [add_file]}}}",
-     "blueprints: {b: {rule: {use: b}}}", "blueprints: {b: {parameters: {p: {type: list}}, rule: {do: '${p}'}}}",
-     "blueprints: [b]", "blueprints: {b: 3}", "blueprints: {b: {parameters: {p: 3}, rule: 3}}"]
-)  # fmt: skip
+    [
+        "include: rules.yaml",
+        "include: [.]",
+        "include: [more.yaml]",
+        "vars: {a: 1}",
+        "vars: 3",
+        "defaults: {do: {add_file: {}}, on: {startup: }}",
+        "defaults: {on: 3, do: [a], limits: 7}",
+        "blueprints: {b: {parameters: [p], rule: {name: '${p}', on: startup, do: [add_file]}}}",
+        "blueprints: {b: {rule: {use: b}}}",
+        "blueprints: {b: {parameters: {p: {type: list}}, rule: {do: '${p}'}}}",
+        "blueprints: [b]",
+        "blueprints: {b: 3}",
+        "blueprints: {b: {parameters: {p: 3}, rule: 3}}",
+    ]
+)
 
 
 @settings(max_examples=150, deadline=None)
