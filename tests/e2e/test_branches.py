@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import anyio
+from stage import DaemonProcess, paint, wait_until
+
+from hydrusd.daemon import make_plan, read_configuration
+from hydrusd.engine import Flow
 from hydrusd.model import JobState, OutcomeKind
 
 TEXT = b"this is no picture"
@@ -134,3 +139,73 @@ rules:
     made = project({"rules.yaml": rule})
     made.drop("inbox/a.png").run()
     assert made.dead_letters[0].detail == "for_each: 101 items: a loop goes over 100 at most"
+
+
+def test_a_plan_takes_the_ways_that_the_run_takes(project):
+    made = project({"rules.yaml": RULES})
+    known = made.seed("inbox/b-known.png")
+    made.drop("inbox/a-skip-new.png").drop("inbox/b-known.png")
+    configuration = read_configuration(made.folder / "rules.yaml")
+
+    async def plan():
+        return await make_plan(configuration, made.state_dir)
+
+    planned = {job.event.data["file"]["name"]: job for job in anyio.run(plan).jobs}
+    made.run().assert_success()
+    for name, job in planned.items():
+        foreseen = [(step.name, str(step.foreseen.outcome)) for step in job.steps]
+        run = [(action, outcome) for _, action, outcome in outcomes(made.job(f"inbox/{name}"))]
+        assert foreseen == run
+    assert made.simulator.tags(known)
+    told = [s.foreseen.detail for s in planned["a-skip-new.png"].steps if s.name == "if"]
+    assert told[0] == "not so: steps.add_file.status == 'refused' (if add_file ends as foreseen)"
+    told = [s.foreseen.detail for s in planned["b-known.png"].steps if issubclass(s.action, Flow)]
+    assert told[0] == "not so: steps.add_file.status == 'refused'"
+
+
+BRANCHES = """\
+  - name: ways
+    on:
+      watch_folder: {{path: inbox, settle: {settle}}}
+    do:
+      - add_file
+      - if: steps.add_file.status == 'imported' and file.suffix != '.gif'
+        do:
+          - for_each: [one, two]
+            do:
+              - add_tags: {{my tags: "new:{{{{ item }}}}"}}
+        else:
+          - add_tags: {{my tags: other}}
+      - log: {{message: "{{{{ steps.add_file.status }}}}", level: debug}}
+      - trash_source: {{folder: trash}}
+"""
+
+
+def test_a_daemon_that_is_killed_takes_the_same_ways(place, simulator, settle, tmp_path):
+    """Killed again and again, it still calls new what was new, and does each way to its end."""
+    rules = (place.folder / "rules.yaml").read_text(encoding="utf-8").partition("rules:\n")[0]
+    rules += "rules:\n" + BRANCHES.format(settle=settle)
+    (place.folder / "rules.yaml").write_text(rules, encoding="utf-8")
+    pictures = paint(tmp_path / "pictures", 40)
+    for relative, path in pictures.items():
+        place.drop(relative, path)
+    count = len(pictures)
+    for done in (1, count // 4, count // 2, count):
+        daemon = DaemonProcess(place)
+        daemon.start()
+        try:
+            wait_until(lambda done=done: len(place.trashed()) >= done, f"{done} of them")
+            if done == count:
+                wait_until(lambda: place.states() == {"done": count}, "all jobs done")
+            else:
+                daemon.kill()
+        finally:
+            daemon.close()
+    for job in place.jobs():
+        is_gif = job.data["file"]["suffix"] == ".gif"
+        tags = simulator.tags(job.steps[0].values["hash"])[0]
+        assert tags == ({"other"} if is_gif else {"new:one", "new:two"})
+        assert job.steps[0].values["status"] == "imported"
+        passed = {step.action for step in job.steps if step.outcome is OutcomeKind.PASSED}
+        assert passed == ({"for_each"} if is_gif else {"add_tags"})
+    assert place.waiting() == set()

@@ -4,6 +4,8 @@ of it.
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given, settings, strategies as st
 from ruling import EXPRESSIONS, FILE, compiled, rule_set
@@ -82,11 +84,8 @@ def meant(nodes, items=()):
 
 def expected(nodes):
     found = []
-    try:
-        for number in meant(nodes):
-            found.append(number)
-    except _StoppedError:
-        pass
+    with contextlib.suppress(_StoppedError):
+        found.extend(meant(nodes))
     return found
 
 
