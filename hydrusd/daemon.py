@@ -161,7 +161,7 @@ def read_configuration(
     rules = load(path, vocabulary, environ=os.environ, resolve_secrets=resolve_secrets)
     found = sorted(
         [*rules.warnings, *_check_together(rules, doubting=doubting)],
-        key=lambda problem: (problem.line, problem.column),
+        key=lambda problem: (problem.file != str(path), problem.file, problem.line, problem.column),
     )
     if any(problem.severity == "error" for problem in found):
         raise ConfigError(found)
