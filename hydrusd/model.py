@@ -41,7 +41,7 @@ class OutcomeKind(StrEnum):
     """
 
     DONE = "done"
-    PASSED = "passed"
+    PASSED = "passed over"
     SKIPPED = "skipped"
     LATER = "later"
     RETRY = "retry"

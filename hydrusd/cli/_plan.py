@@ -100,7 +100,10 @@ def _tell_job(console: Console, job: PlannedJob) -> None:
 
 
 def _told(step: Prediction) -> str:
-    return f"cannot be foreseen: {step.why}" if step.foreseen is None else step.foreseen.detail
+    if step.foreseen is None:
+        return f"cannot be foreseen: {step.why}"
+    passed = "passed over, " if step.foreseen.outcome is OutcomeKind.PASSED else ""
+    return f"{passed}{step.foreseen.detail}"
 
 
 def totals(jobs: Sequence[PlannedJob]) -> dict[str, Counter[str]]:

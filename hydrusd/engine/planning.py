@@ -275,7 +275,8 @@ class Planner:
             kind = rule.steps[record.position].action_class
             if record.outcome is OutcomeKind.DEAD:
                 continue
-            detail = record.detail + _reserve(job, record)
+            decided = record.outcome is not OutcomeKind.PASSED
+            detail = f"{record.detail}{_reserve(job, record) if decided else ''}"
             foreseen = Foreseen(detail, changes=False, outcome=record.outcome)
             job.steps.append(Prediction(kind, foreseen))
             job.records.append(record)

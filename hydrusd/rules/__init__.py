@@ -22,6 +22,7 @@ from hydrusd.rules._secrets import Rendered, Secret
 from hydrusd.rules._specs import (
     MAX_ITEMS,
     ONLY_CLIENT,
+    STEP_WORDS,
     BackupsSpec,
     BranchSpec,
     ClientSpec,
@@ -47,6 +48,7 @@ __all__ = [
     "MAX_ITEMS",
     "ONLY_CLIENT",
     "OR_ONE",
+    "STEP_WORDS",
     "Age",
     "BackupsSpec",
     "BranchSpec",

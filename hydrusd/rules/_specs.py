@@ -89,6 +89,9 @@ class StopSpec:
 NodeSpec = StepSpec | BranchSpec | LoopSpec | StopSpec
 """What may stand under ``do``."""
 
+STEP_WORDS = frozenset({"if", "do", "else", "for_each", "as", "stop"})
+"""What leads through the steps: no action can be called so."""
+
 MAX_ITEMS = 100
 """How many items one loop may have: each of its steps is kept, and looked at, by itself."""
 
