@@ -665,18 +665,22 @@ class _Reading:
     # -- variables ----------------------------------------------------------------
 
     def _variables(self, raw: object, at: DataPath) -> dict[str, tuple[object, DataPath]]:
-        """Read variables, each with its path."""
+        """Read variables, each with its path; those with problems are left out."""
         if raw is None:
             return {}
         if not isinstance(raw, dict):
             self._problem_at(at, "'vars' must be a mapping", "as in: vars: {artist: …}")
             return {}
+        right: dict[str, tuple[object, DataPath]] = {}
         for name, value in raw.items():
+            before = len(self._problems)
             if not NAME.fullmatch(name):
                 place = self._document.key((*at, name))
                 self._problems.add(place, "a variable is called by letters, digits and _")
             self._check_templates(value, (*at, name))
-        return {name: (value, (*at, name)) for name, value in raw.items()}
+            if len(self._problems) == before:
+                right[name] = (value, (*at, name))
+        return right
 
     def _in_order(
         self, variables: Mapping[str, tuple[object, DataPath]]
@@ -885,12 +889,19 @@ class _Reading:
 
     def _check_templates(self, data: object, path: DataPath) -> None:
         for at, text in _yaml.strings(data, path):
-            if not any(opening in text for opening in ("{{", "{%", "{#")):
-                continue
-            try:
-                self._vocabulary.check_template(text)
-            except ExpressionError as error:
-                self._expression_problem(at, error)
+            if _is_template(text):
+                try:
+                    self._vocabulary.check_template(text)
+                except ExpressionError as error:
+                    self._expression_problem(at, error)
+        for at, text in _yaml.keys(data, path):
+            if _is_template(text):
+                try:
+                    self._vocabulary.check_template(text)
+                except ExpressionError as error:
+                    hint = str(getattr(error, "hint", "") or "")
+                    message = str(getattr(error, "message", "") or error)
+                    self._problems.add(self._document.key(at), message, hint)
 
     # -- what all of them need ----------------------------------------------------
 
@@ -970,7 +981,7 @@ def _written(node: NodeSpec) -> dict[str, Any]:
 
 def _variables_in(value: object) -> set[str]:
     """Give the names of the variables that a piece of a rule speaks of."""
-    texts = [text for _, text in _yaml.strings(value, ())]
+    texts = [text for _, text in (*_yaml.strings(value, ()), *_yaml.keys(value, ()))]
     return {found for text in texts for found in _VARIABLE.findall(text)}
 
 
@@ -992,6 +1003,10 @@ def _used_variables(
 
 def _needs_allowing(action: type[BaseModel]) -> bool:
     return bool(getattr(action, "needs_allowing", False))
+
+
+def _is_template(text: str) -> bool:
+    return any(opening in text for opening in ("{{", "{%", "{#"))
 
 
 def _is_folder(path: Path) -> bool:

@@ -62,13 +62,15 @@ class Problems:
         self._warnings: dict[tuple[int, int, str], Problem] = {}
         self._covered: dict[int, list[tuple[int, int]]] = {}
         self._more = 0
+        self._times = 0
         self._settled: frozenset[tuple[int, int]] = frozenset()
 
     def __bool__(self) -> bool:
         return bool(self._found)
 
     def __len__(self) -> int:
-        return len(self._found)
+        """Say how often something was found wrong: also where it had been said before."""
+        return self._times
 
     def open(self, file: str, text: str) -> int:
         """Take in another file. Gives the number of its line 0."""
@@ -94,6 +96,7 @@ class Problems:
 
     def add(self, place: tuple[int, int], message: str, hint: str = "") -> None:
         """Note a problem, once. Beyond a hundred they are only counted."""
+        self._times += 1
         line, column = place
         key = (line, column, message)
         if key in self._found or place in self._settled:

@@ -496,6 +496,19 @@ def _on_a_line(place: Place, document: Document) -> Place:
     return line, column
 
 
+def keys(data: object, path: Path) -> Iterator[tuple[Path, str]]:
+    """Give every key of plain data, with its path."""
+    waiting: list[tuple[Path, Any]] = [(path, data)]
+    while waiting:
+        at, value = waiting.pop()
+        if isinstance(value, dict):
+            for key, item in value.items():
+                yield (*at, key), key
+                waiting.append(((*at, key), item))
+        elif isinstance(value, list):
+            waiting += [((*at, index), item) for index, item in enumerate(value)]
+
+
 def strings(data: object, path: Path) -> Iterator[tuple[Path, str]]:
     """Give every text among the values of plain data, with its path."""
     waiting: list[tuple[Path, Any]] = [(path, data)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -135,6 +136,19 @@ def test_what_a_blueprint_says_is_wrong_where_it_says_it(problems, old, new, pla
     use = "  - {use: inbox, with: {folder: a}}\n"
     found = problems(HEAD + INBOX.replace(old, new) + use)
     assert ((found[0].line, found[0].column), found[0].message) == (place, message)
+
+
+def test_a_mistake_in_a_blueprint_is_said_once_and_counts_each_time(vocabulary, tmp_path):
+    judged = []
+    strict = replace(vocabulary, check_rule=lambda rule: judged.append(rule.name) or ())
+    text = HEAD + INBOX.replace("{{ file.name ~", "{{ ? ~")
+    text += "".join(f"  - {{use: inbox, with: {{folder: f{n}}}}}\n" for n in range(3))
+    with pytest.raises(ConfigError) as caught:
+        parse(text, strict, file="rules.yaml", folder=tmp_path, environ={"KEY": KEY})
+    [first, *others] = caught.value.problems
+    assert first.message == "a '?' means nothing"
+    assert not judged, "a rule that is wrong is not looked at as a whole"
+    assert len(others) == 0
 
 
 def test_a_blueprint_in_one_file_is_used_in_another(tmp_path):
@@ -271,6 +285,7 @@ def test_what_is_wrong_with_variables_is_said(problems, variables, message):
         ),
         ("[{stop: [a]}]", "'stop' may have a reason, as text"),
         ("[{add_file: {}, trash_source: {}, if: a}]", "a step names one action, this one 2"),
+        ("[{add_tags: {'{{ ? }}': [a]}}]", "a '?' means nothing"),
         ("[{add_file: {}, if: '?'}]", "a '?' means nothing"),
     ],
 )
