@@ -65,6 +65,11 @@ class CompiledStep:
         """Say whether it also runs for a sidecar that came after the rule has had its file."""
         return self.action_class.takes_sidecars or _speaks_of_sidecars(self.spec.raw)
 
+    @cached_property
+    def speaks_of_variables(self) -> bool:
+        """Say whether a template in it may use a variable."""
+        return speaks_of_variables(repr(self.spec.raw))
+
     def action(
         self, context: Callable[[], Mapping[str, object]], made: dict[str, AnyAction]
     ) -> AnyAction:
@@ -95,6 +100,11 @@ class CompiledStep:
     def rendered(self, context: Mapping[str, object]) -> object:
         """Give the step's parameters as written, templates filled in. Raises ExpressionError."""
         return self.spec.raw if self._render is None else self._render(context)
+
+
+def speaks_of_variables(text: str) -> bool:
+    """Say whether an expression may use a variable."""
+    return "vars" in text
 
 
 def _speaks_of_sidecars(value: object) -> bool:
@@ -215,7 +225,9 @@ class CompiledRule:
             return Arrival(position)
 
         def context(here: int, known: Mapping[int, StepRecord]) -> Mapping[str, object]:
-            return self.context(data, list(known.values()), here)
+            condition = getattr(self.steps[here], "condition", None)
+            asked = condition is None or speaks_of_variables(condition.text)
+            return self.context(data, list(known.values()), here, variables=asked)
 
         return self.program.arrive(position, {r.position: r for r in records}, context)
 
@@ -257,7 +269,10 @@ class CompiledRule:
         step = self.steps[position]
         return Call(
             action=step.action(
-                lambda: self.context(job.data, job.steps, position), {} if made is None else made
+                lambda: self.context(
+                    job.data, job.steps, position, variables=step.speaks_of_variables
+                ),
+                {} if made is None else made,
             ),
             job_id=job.id,
             rule=self.name,
@@ -286,9 +301,18 @@ class CompiledRule:
         return hashes_in(job.data) or ((job.file_hash,) if job.file_hash else ())
 
     def context(
-        self, data: Data, steps: Sequence[StepRecord] = (), position: int | None = None
+        self,
+        data: Data,
+        steps: Sequence[StepRecord] = (),
+        position: int | None = None,
+        *,
+        variables: bool = True,
     ) -> dict[str, object]:
-        """Give what templates and conditions of this rule see, at a position or at the end."""
+        """Give what templates and conditions of this rule see, at a position or at the end.
+
+        Without ``variables`` where these are not asked for: one that cannot be worked out for an
+        item is nothing to an expression that does not use it.
+        """
         here = sys.maxsize if position is None else position
         context: dict[str, object] = {
             **data,
@@ -299,7 +323,7 @@ class CompiledRule:
                 if record.position < here and record.is_work and record.action not in _FLOW
             },
         }
-        if self.variables:
+        if self.variables and variables:
             context["vars"] = self._variables(data)
         if self.program is not None:
             known = {record.position: record for record in steps}

@@ -11,9 +11,11 @@ from hypothesis import given, settings, strategies as st
 from ruling import EXPRESSIONS, FILE, compiled, rule_set
 
 from hydrusd.engine.checking import doubts_about
+from hydrusd.engine.compiling import compile_rule
+from hydrusd.engine.matching import judge
 from hydrusd.engine.program import Branch, End, Loop, Program, every
-from hydrusd.errors import ConfigError
-from hydrusd.model import OutcomeKind, StepRecord
+from hydrusd.errors import ConfigError, ExpressionError
+from hydrusd.model import EventId, Job, JobId, OutcomeKind, StepRecord
 from hydrusd.plugin import AnyAction
 from hydrusd.rules import entry_at
 
@@ -178,6 +180,30 @@ def test_what_a_job_sees_is_what_came_before_on_its_way(tmp_path):
     assert entry_at([{"a": 1}, {"for_each": [], "do": [{"b": 1}]}, {"c": 1}], 57) == {"b": 1}
     with pytest.raises(LookupError):
         entry_at([{"a": 1}, {"if": "x", "do": [{"b": 1}], "else": [{"c": 1}]}], 4)
+
+
+def test_a_variable_that_cannot_be_had_is_nothing_to_those_that_do_not_use_it(tmp_path):
+    text = """
+  - name: one
+    on: {watch_folder: {path: inbox}}
+    vars: {artist: "{{ (file.stem | replace('a', 'b')).none_such }}"}
+    if: file.size > 10
+    do:
+      - log: {message: "{{ file.name }}"}
+        if: file.suffix == '.jpg'
+      - log: {message: "{{ vars.artist }}"}
+"""
+    rule = compile_rule(rule_set(text, tmp_path).rules[0], EXPRESSIONS, tmp_path)
+    assert judge(rule, FILE).failure == ""
+    assert rule.arrive(0, FILE, ()).position == 0
+    job = _job(FILE)
+    assert rule.call(0, job, None, None).action.message == "a.jpg"
+    with pytest.raises(ExpressionError, match=r"the variable 'artist'.*none_such"):
+        rule.call(1, job, None, None)
+
+
+def _job(data):
+    return Job(JobId(1), "one", "", EventId(1), "k", data, 0, 1, None, None)
 
 
 SAFE = None
