@@ -617,9 +617,10 @@ class Lane:
             if arrival.position != job.step or arrival.failure:
                 item.arrival = arrival
                 return Outcome(OutcomeKind.PASSED)
-        if rule.lacks_import(job.step, job.steps):
+        outcome = outcome_without_running(rule, job)
+        if outcome is None and rule.lacks_import(job.step, job.steps):
             return Outcome.dead(NOT_IMPORTED.format(step=rule.steps[job.step].name))
-        return outcome_without_running(rule, job)
+        return outcome
 
     @staticmethod
     def _arrival(item: _Work, rule: CompiledRule | UndoRule | None) -> Arrival | None:

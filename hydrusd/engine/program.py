@@ -27,6 +27,7 @@ from hydrusd.rules import MAX_ITEMS
 
 MAX_ITEMS_TEXT = 65_536
 """How long the items of a loop may be together, as they are kept."""
+MAX_SHOWN = 200
 
 Render = Callable[[Mapping[str, object]], object]
 
@@ -326,12 +327,11 @@ class Program(Sequence[Node]):
         """
         if isinstance(node, Branch):
             holds = node.condition.holds(context(position, known))
-            so = "so" if holds else "not so"
-            values = {"holds": holds}
-            note(_decided(position, node, f"{so}: {node.condition.text}", values))
+            why = f"{'so' if holds else 'not so'}: {_shown(node.condition)}"
+            note(_decided(position, node, why, {"holds": holds}))
             start = position + 1
             left = (start + span(node.body), node.otherwise) if holds else (start, node.body)
-            self._pass_over(*left, f"{so}: {node.condition.text}", known, note)
+            self._pass_over(*left, why, known, note)
             return start
         if isinstance(node, Loop):
             items = _checked(node.items(context(position, known)))
@@ -339,7 +339,7 @@ class Program(Sequence[Node]):
             note(_decided(position, node, f"{count} item{'s' * (count != 1)}", {"items": items}))
             return position + 1
         if node.condition is not None and not node.condition.holds(context(position, known)):
-            self._pass_over(position, [node], f"not so: {node.condition.text}", known, note)
+            self._pass_over(position, [node], f"not so: {_shown(node.condition)}", known, note)
             return position + 1
         if isinstance(node, End):
             reason = str(node.reason(context(position, known)))
@@ -391,6 +391,12 @@ def _way_out(scopes: Sequence[Scope], known: Mapping[int, StepRecord]) -> int | 
 def _decided(position: int, node: Node, detail: str, values: Data) -> StepRecord:
     # With a receipt that tells of nothing: there is nothing to take back.
     return StepRecord(position, node.name, OutcomeKind.DONE, detail, values, {})
+
+
+def _shown(condition: Condition) -> str:
+    """Give a condition as it is kept beside each step that it decides on."""
+    text = condition.text
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 1]}…"
 
 
 def _checked(items: object) -> list[object]:
