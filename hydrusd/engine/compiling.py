@@ -210,6 +210,12 @@ class CompiledRule:
             return self.steps
         return [node for node in every(self.program.nodes) if isinstance(node, CompiledStep)]
 
+    @property
+    def disposals(self) -> list[int]:
+        """The positions of the steps that dispose of the source, of which none is in a loop."""
+        placed = enumerate(self.steps) if self.program is None else self.program.placed()
+        return [position for position, step in placed if step.action_class.disposes]
+
     def next_disposal(self, position: int) -> int:
         """Give the next step from here on that disposes of the source, or the end."""
         if self.program is not None:

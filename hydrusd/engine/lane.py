@@ -471,8 +471,7 @@ class Lane:
                 await self._ledger(take_up_undo, jobs[0].rule)
                 return True
             present = self._rules.current(jobs[0].rule)
-            disposals = [at for at, s in enumerate(present.steps) if s.action_class.disposes]
-            await self._ledger(Ledger.take_up, present.name, present.revision, disposals)
+            await self._ledger(Ledger.take_up, present.name, present.revision, present.disposals)
             await self._adopt({present.name: present.revision})
             return True
         jobs = await self._within_limits(jobs)

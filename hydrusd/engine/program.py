@@ -236,21 +236,25 @@ class Program(Sequence[Node]):
 
     def behind(self, position: int) -> Iterator[Node]:
         """Give the nodes that begin behind a position, each once: a loop's as in its first turn."""
+        for at, node in self.placed():
+            if at > position:
+                yield node
+
+    def placed(self) -> list[tuple[int, Node]]:
+        """Give all nodes with their positions, in order; a loop's as in its first turn."""
         waiting: list[tuple[int, Sequence[Node]]] = [(0, self.nodes)]
         found: list[tuple[int, Node]] = []
         while waiting:
             at, row = waiting.pop()
             for node in row:
-                if at > position:
-                    found.append((at, node))
+                found.append((at, node))
                 if isinstance(node, Branch):
                     waiting.append((at + 1, node.body))
                     waiting.append((at + 1 + span(node.body), node.otherwise))
                 elif isinstance(node, Loop):
                     waiting.append((at + 1, node.body))
                 at += _span(node)
-        for _, node in sorted(found, key=lambda each: each[0]):
-            yield node
+        return sorted(found, key=lambda each: each[0])
 
     def is_on_the_way(self, position: int, known: Mapping[int, StepRecord]) -> bool:
         """Say whether what was decided leads to a position."""

@@ -182,6 +182,23 @@ def test_what_a_job_sees_is_what_came_before_on_its_way(tmp_path):
         entry_at([{"a": 1}, {"if": "x", "do": [{"b": 1}], "else": [{"c": 1}]}], 4)
 
 
+def test_the_places_of_disposals_are_known_without_going_through_every_turn(tmp_path):
+    rule = compiled(
+        """
+      - add_file
+      - for_each: [a]
+        do: [{for_each: [b], do: [{log: {message: x}}]}]
+      - if: file.size > 10
+        do: [trash_source]
+        else: [{move_source: {to: other}}]
+""",
+        tmp_path,
+    )
+    assert rule.disposals == [10_103, 10_104]
+    assert [rule.steps[at].name for at in rule.disposals] == ["trash_source", "move_source"]
+    assert compiled("      - add_file\n      - trash_source\n", tmp_path).disposals == [1]
+
+
 def test_a_variable_that_cannot_be_had_is_nothing_to_those_that_do_not_use_it(tmp_path):
     text = """
   - name: one
