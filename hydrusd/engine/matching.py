@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hydrusd.engine.compiling import CompiledRule
+from hydrusd.engine.compiling import CompiledRule, speaks_of_variables
 from hydrusd.errors import ExpressionError
 from hydrusd.ledger import NewJob, NotMatched
 from hydrusd.model import Data
@@ -17,7 +17,8 @@ def judge(rule: CompiledRule, data: Data) -> NewJob | NotMatched:
     failure = ""
     if rule.condition is not None:
         try:
-            if not rule.condition.holds(rule.context(data)):
+            asked = speaks_of_variables(rule.condition.text)
+            if not rule.condition.holds(rule.context(data, variables=asked)):
                 return NotMatched(rule.name, rule.revision, f"not so: {rule.condition.text}")
         except ExpressionError as error:
             failure = f"`if` cannot be judged: {error}"

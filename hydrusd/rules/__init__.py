@@ -13,6 +13,7 @@ from hydrusd.rules._loading import (
     parse,
     read_clients,
     read_plugin_folders,
+    read_sources,
     rule_from_definition,
 )
 from hydrusd.rules._problems import nearest, problem_at
@@ -20,17 +21,26 @@ from hydrusd.rules._rehearsing import rehearsing
 from hydrusd.rules._schema import FILE_PARTS, Setting, schema, settings
 from hydrusd.rules._secrets import Rendered, Secret
 from hydrusd.rules._specs import (
+    MAX_ITEMS,
     ONLY_CLIENT,
+    STEP_WORDS,
     BackupsSpec,
+    BranchSpec,
     ClientSpec,
     HistorySpec,
     LimitsSpec,
+    LoopSpec,
+    NodeSpec,
     Position,
     RuleFault,
     RuleSet,
     RuleSpec,
+    Sources,
     StepSpec,
+    StopSpec,
     Vocabulary,
+    entry_at,
+    steps_in,
 )
 from hydrusd.rules._tests import (
     OUTCOMES,
@@ -56,12 +66,15 @@ from hydrusd.rules._units import (
 
 __all__ = [
     "FILE_PARTS",
+    "MAX_ITEMS",
     "ONLY_CLIENT",
     "OR_ONE",
     "OUTCOMES",
     "SOURCE",
+    "STEP_WORDS",
     "Age",
     "BackupsSpec",
+    "BranchSpec",
     "ClientSpec",
     "Content",
     "Duration",
@@ -73,6 +86,8 @@ __all__ = [
     "HistorySpec",
     "Library",
     "LimitsSpec",
+    "LoopSpec",
+    "NodeSpec",
     "OrOne",
     "Position",
     "Rendered",
@@ -83,8 +98,11 @@ __all__ = [
     "Secret",
     "Setting",
     "Size",
+    "Sources",
     "StepSpec",
+    "StopSpec",
     "Vocabulary",
+    "entry_at",
     "load",
     "named",
     "nearest",
@@ -92,9 +110,11 @@ __all__ = [
     "problem_at",
     "read_clients",
     "read_plugin_folders",
+    "read_sources",
     "rehearsing",
     "resolve_path",
     "rule_from_definition",
     "schema",
     "settings",
+    "steps_in",
 ]

@@ -336,7 +336,7 @@ class RuleTest:
     """A test that rules carry.
 
     ``rules`` are the names of those that run; all that are enabled, where it is empty. ``places``
-    are lines and columns by the paths in the test.
+    are by the paths in the test.
     """
 
     name: str
@@ -345,17 +345,13 @@ class RuleTest:
     when: tuple[Happening, ...]
     expect: Expect
     position: Position
-    places: Mapping[DataPath, tuple[int, int]] = field(
-        default_factory=dict, compare=False, repr=False
-    )
+    places: Mapping[DataPath, Position] = field(default_factory=dict, compare=False, repr=False)
 
     def place(self, path: DataPath) -> Position:
         """Give the place of what a path leads to, or of the nearest thing around it."""
         while path and path not in self.places:
             path = path[:-1]
-        if not path:
-            return self.position
-        return Position(self.position.file, *self.places[path])
+        return self.places[path] if path else self.position
 
     @property
     def files(self) -> dict[str, Content]:
@@ -566,12 +562,13 @@ class TestsReader:
 
     # -- places -----------------------------------------------------------------------
 
-    def _places(self, raw: object, path: DataPath) -> dict[DataPath, tuple[int, int]]:
-        places: dict[DataPath, tuple[int, int]] = {}
+    def _places(self, raw: object, path: DataPath) -> dict[DataPath, Position]:
+        places: dict[DataPath, Position] = {}
         waiting: list[tuple[DataPath, object]] = [((), raw)]
         while waiting:
             at, value = waiting.pop()
-            places[at] = self._key((*path, *at)) if at else self._document.value(path)
+            place = self._key((*path, *at)) if at else self._document.value(path)
+            places[at] = self._problems.position(place)
             if isinstance(value, dict):
                 waiting += [((*at, key), item) for key, item in value.items()]
             elif isinstance(value, list):
@@ -592,7 +589,7 @@ class TestsReader:
         return self._document.key(path)
 
     def _position(self, path: DataPath) -> Position:
-        return Position(self._problems.file, *self._document.value(path))
+        return self._problems.position(self._document.value(path))
 
     def _wrong(self, path: DataPath, message: str, hint: str = "") -> None:
         self._problems.add(self._document.value(path), message, hint)
