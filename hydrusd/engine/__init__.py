@@ -10,6 +10,7 @@ from hydrusd.engine.off_limits import OffLimits
 from hydrusd.engine.planning import Plan, PlannedJob, PlannedTrigger, Planner, Prediction
 from hydrusd.engine.progress import Progress
 from hydrusd.engine.pruning import Pruner, retention
+from hydrusd.engine.reconciling import Changes, Desired, reconcile, source_key
 from hydrusd.engine.rulebook import RuleBook, Source
 from hydrusd.engine.signals import Signals
 from hydrusd.engine.stores import Stores
@@ -17,8 +18,10 @@ from hydrusd.engine.undoing import PlannedStep, PlannedUndo, foresee_undo, plan_
 
 __all__ = [
     "BackingUp",
+    "Changes",
     "CompiledRule",
     "DataPath",
+    "Desired",
     "Intake",
     "Lane",
     "MadeFiles",
@@ -41,5 +44,7 @@ __all__ = [
     "doubts_between",
     "foresee_undo",
     "plan_undo",
+    "reconcile",
     "retention",
+    "source_key",
 ]

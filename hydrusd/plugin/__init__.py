@@ -101,6 +101,7 @@ from hydrusd.plugin._trigger import (
     HadFile,
     Prospect,
     Signal,
+    Start,
     Trigger,
     TriggerContext,
 )
@@ -189,6 +190,7 @@ __all__ = [
     "Signal",
     "Size",
     "SourceState",
+    "Start",
     "StepRecord",
     "TagAction",
     "TagStatus",

@@ -98,6 +98,15 @@ class Problems:
         excerpt = self.excerpt(*place)
         return Problem(self.file, *place, _hidden(message), _hidden(hint), excerpt, severity)
 
+    def take(self, start: int) -> tuple[Problem, ...]:
+        """Give the problems noted since there were so many, and forget them."""
+        taken = [self._found.pop(key) for key in list(self._found)[start:]]
+        found = sorted(taken, key=lambda problem: (problem.line, problem.column))
+        if self._more:
+            found.append(Problem(self.file, 0, 0, f"… and {self._more} more problems"))
+            self._more = 0
+        return tuple(found)
+
     def settle(self) -> None:
         """Say nothing more about places that have a problem by now.
 

@@ -92,6 +92,25 @@ class RuleSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class InvalidRule:
+    """A rule that cannot be used, where what is wrong with it is about nothing else in the file.
+
+    ``trigger`` and ``trigger_config`` are what it waits for; "" and None where that is wrong, too.
+    """
+
+    name: str
+    problems: tuple[Problem, ...]
+    trigger: str = ""
+    trigger_config: BaseModel | None = None
+    client: str = ONLY_CLIENT
+
+    @property
+    def reason(self) -> str:
+        """What is wrong with it, in one line."""
+        return "; ".join(f"{problem.place}: {problem.message}" for problem in self.problems)
+
+
+@dataclass(frozen=True, slots=True)
 class ClientSpec:
     """How to reach the Hydrus client.
 
@@ -129,6 +148,7 @@ class RuleSet:
     """A whole rules file. ``allow`` names the actions that run only where a user says so.
 
     ``warnings`` are what is allowed in it and probably not meant, in the order of the file.
+    ``invalid`` are rules that were left out. ``secret_files`` are named in it and may change, too.
     """
 
     clients: Mapping[str, ClientSpec]
@@ -139,6 +159,8 @@ class RuleSet:
     backups: BackupsSpec = BackupsSpec()
     history: HistorySpec = HistorySpec()
     warnings: tuple[Problem, ...] = ()
+    invalid: tuple[InvalidRule, ...] = ()
+    secret_files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
