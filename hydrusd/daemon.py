@@ -191,7 +191,8 @@ def read_configuration(
         resolve_secrets=resolve_secrets,
         tolerant=tolerant,
     )
-    look |= look_at(rules.secret_files)
+    more = (*rules.sources.files, *rules.sources.folders, *rules.secret_files)
+    look |= look_at(path for path in more if path not in look)
     found = list(rules.warnings)
     wrong: dict[str, list[Problem]] = {}
     for rule, problem in _check_together(rules, doubting=doubting):

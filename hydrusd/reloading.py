@@ -28,6 +28,7 @@ from anyio import to_thread
 from hydrusd.clock import Clock, first_of
 from hydrusd.errors import ConfigError, Problem
 from hydrusd.ledger import Ledger, LedgerWriter, Memory, forget_conditions
+from hydrusd.plugin.host import SETTINGS
 
 LOOK_SECONDS = 1.0
 """How often to see whether something has changed, or somebody asked."""
@@ -37,7 +38,8 @@ DOUBT_SECONDS = 2.0
 """How long what is wrong may stay so before anybody is told: it may be half written."""
 TRY_AGAIN_SECONDS = 60.0
 """How often to read anew what could not be used: the reason may lie in no file that is known."""
-MOST_PLUGIN_FILES = 10_000
+ENDINGS = (".py", *SETTINGS)
+"""How the names of files end that matter in a folder of rules or plugins."""
 KIND = "rules"
 """What a condition of the rules as a whole is about."""
 _MEMORY, _REQUEST, _ANSWER = "engine:reload", "request", "answer"
@@ -74,28 +76,29 @@ C = TypeVar("C", bound=Read)
 
 
 def look_at(paths: Iterable[Path]) -> dict[Path, Signature]:
-    """Say what these files look like, and the Python files below these folders."""
+    """Say what these files look like, and what in these folders may be rules or plugins.
+
+    In folders below them there is nothing that is read.
+    """
     return {path: _signature(path) for path in paths}
 
 
 def _signature(path: Path) -> Signature:
     try:
         status = path.stat()
+        if not stat.S_ISDIR(status.st_mode):
+            return _of_file(status)
+        with os.scandir(path) as entries:
+            names = sorted(e.name for e in entries if e.name.lower().endswith(ENDINGS))
     except (OSError, ValueError):
         return None
-    if not stat.S_ISDIR(status.st_mode):
-        return _of_file(status)
-    found: list[tuple[object, ...]] = []
-    for folder, folders, files in os.walk(path):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__pycache__")))
-        for name in sorted(files):
-            if name.endswith(".py") and len(found) < MOST_PLUGIN_FILES:
-                file = Path(folder, name)
-                try:
-                    found.append((str(file), *_of_file(file.stat())))
-                except OSError:
-                    continue  # it is just being replaced
-    return ("folder", *found)
+    found: list[object] = [status.st_dev, status.st_ino]
+    for name in names:
+        try:
+            found.append((name, _of_file((path / name).stat())))
+        except OSError:
+            found.append((name, None))  # it is just being replaced
+    return tuple(found)
 
 
 def _of_file(status: os.stat_result) -> tuple[object, ...]:

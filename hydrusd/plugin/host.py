@@ -31,6 +31,8 @@ from hydrusd.plugin._sidecars import SidecarFormat
 from hydrusd.plugin._trigger import Trigger
 
 ENTRY_POINT_GROUP = "hydrusd"
+SETTINGS = (".toml", ".yaml", ".yml", ".ini", ".cfg")
+"""How the names of files end in which plugins may keep what a user sets: a change reloads them."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 _SUFFIX = re.compile(r"(\.[a-z0-9_-]+)+\Z")
@@ -116,7 +118,13 @@ class PluginHost:
             files = sorted(
                 p for p in folder.iterdir() if p.suffix == ".py" and p.name[0] not in "_."
             )
-            shared = _digest(sorted(folder.glob("_*.py")))
+            shared = _digest(
+                sorted(
+                    p
+                    for p in folder.iterdir()
+                    if (p.name[0] == "_" and p.suffix == ".py") or p.suffix.lower() in SETTINGS
+                )
+            )
         except OSError as error:
             self.faults.append(PluginFault(folder.name, str(folder), f"cannot be read: {error}"))
             return

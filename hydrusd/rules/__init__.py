@@ -13,6 +13,7 @@ from hydrusd.rules._loading import (
     parse,
     read_clients,
     read_plugin_folders,
+    read_sources,
     rule_from_definition,
 )
 from hydrusd.rules._problems import nearest, problem_at
@@ -29,6 +30,7 @@ from hydrusd.rules._specs import (
     RuleFault,
     RuleSet,
     RuleSpec,
+    Sources,
     StepSpec,
     Vocabulary,
 )
@@ -56,6 +58,7 @@ __all__ = [
     "Secret",
     "Setting",
     "Size",
+    "Sources",
     "StepSpec",
     "Vocabulary",
     "load",
@@ -64,6 +67,7 @@ __all__ = [
     "problem_at",
     "read_clients",
     "read_plugin_folders",
+    "read_sources",
     "rule_from_definition",
     "schema",
     "settings",

@@ -8,6 +8,7 @@ dash, ``on`` with two triggers) deserves an answer of its own.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import re
@@ -21,6 +22,8 @@ from pydantic import BaseModel, SecretStr
 from hydrusd.errors import ConfigError, ExpressionError, Problem
 from hydrusd.model import UNDO_RULE
 from hydrusd.rules import _yaml
+from hydrusd.rules._assembling import assemble
+from hydrusd.rules._files import Gathering, read_text
 from hydrusd.rules._problems import Problems, nearest
 from hydrusd.rules._secrets import REFERENCE, SecretError, access_key
 from hydrusd.rules._settings import Backups, Client, History, Limits
@@ -34,6 +37,7 @@ from hydrusd.rules._specs import (
     Position,
     RuleSet,
     RuleSpec,
+    Sources,
     StepSpec,
     Vocabulary,
 )
@@ -41,8 +45,20 @@ from hydrusd.rules._units import resolve_path
 from hydrusd.rules._wording import validate
 from hydrusd.rules._yaml import Document, Path as DataPath
 
-_TOP = ("client", "clients", "plugins", "allow", "backups", "history", "rules")
-_RULE = ("name", "client", "on", "if", "do", "limits", "enabled")
+_TOP = (
+    "client",
+    "clients",
+    "plugins",
+    "allow",
+    "backups",
+    "history",
+    "include",
+    "vars",
+    "defaults",
+    "blueprints",
+    "rules",
+)
+_RULE = ("name", "client", "on", "if", "vars", "do", "limits", "enabled")
 _CLIENT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _URL_HINT = "as in http://127.0.0.1:45869"
 # What looks like a space, or like nothing, and is neither to YAML: pasted from a web page.
@@ -77,6 +93,20 @@ def load(
     )
 
 
+def read_sources(path: Path) -> Sources:
+    """Say which files and folders the rules are read from, whatever may be wrong with them.
+
+    Never fails: ``load`` tells what is wrong.
+    """
+    try:
+        text = _read_file(path)
+    except ConfigError:
+        return Sources((path,))
+    gathering = Gathering(Problems(str(path), text))
+    gathering.first(path, text)
+    return gathering.sources
+
+
 def read_clients(
     path: Path, vocabulary: Vocabulary, *, environ: Mapping[str, str], resolve_secrets: bool = True
 ) -> Mapping[str, ClientSpec]:
@@ -107,20 +137,17 @@ def parse(
 ) -> RuleSet:
     """Do what ``load`` does, with a text. ``folder`` is where relative paths start."""
     problems = Problems(file, text)
-    document = _yaml.read(text, problems)
-    if document is None:
+    folder = (folder if folder is not None else Path(file).parent).absolute()
+    gathering = Gathering(problems)
+    if not gathering.first(folder / Path(file).name, text):
         problems.raise_if_any()
-        raise AssertionError  # read() gives None only with a problem
-    reading = _Reading(
-        document,
-        problems,
-        vocabulary,
-        (folder if folder is not None else Path(file).parent).absolute(),
-    )
+        raise AssertionError  # nothing is read only where there is a problem
+    document = assemble(gathering.read, problems, vocabulary, _RULE)
+    reading = _Reading(document, problems, vocabulary, folder)
     rules = reading.file(environ, resolve_secrets=resolve_secrets, tolerant=tolerant)
     problems.raise_if_any()
     assert rules is not None
-    return rules
+    return dataclasses.replace(rules, sources=gathering.sources)
 
 
 def read_plugin_folders(path: Path) -> tuple[Path, ...]:
@@ -171,33 +198,10 @@ def rule_from_definition(
 
 def _read_file(path: Path) -> str:
     problems = Problems(str(path))
-    try:
-        # A pipe or a device would be waited for, maybe for ever.
-        if path.exists() and not path.is_file():
-            kind = "a folder" if path.is_dir() else "not a file"
-            problems.add((0, 0), f"this is {kind}", "give the path of a rules file")
-        else:
-            with path.open("rb") as opened:
-                content = opened.read(_yaml.MAX_BYTES + 1)
-            if len(content) <= _yaml.MAX_BYTES:
-                return content.decode("utf-8-sig")
-            problems.add((0, 0), _yaml.TOO_LARGE)
-    except FileNotFoundError:
-        problems.add((0, 0), "there is no such file", "see rules.example.yaml for a start")
-    except UnicodeDecodeError as error:
-        before = error.object[: error.start].decode("utf-8-sig", "replace")
-        lines = before.splitlines() or [""]
-        if before.endswith(("\n", "\r")):
-            lines.append("")
-        problems.add(
-            (len(lines), len(lines[-1]) + 1),
-            "the file is not UTF-8 text",
-            "save it as UTF-8 in your editor",
-        )
-    except OSError as error:
-        problems.add((0, 0), f"the file cannot be read: {error.strerror or error}")
+    text = read_text(path, problems, (0, 0))
     problems.raise_if_any()
-    raise AssertionError  # every way here added a problem
+    assert text is not None
+    return text
 
 
 def _listed(value: object) -> list[object]:
@@ -269,8 +273,8 @@ class _Reading:
             backups,
             history,
             self._problems.warnings,
-            tuple(invalid or ()),
-            self._secret_files(),
+            invalid=tuple(invalid or ()),
+            secret_files=self._secret_files(),
         )
 
     def _secret_files(self) -> tuple[Path, ...]:
@@ -494,7 +498,7 @@ class _Reading:
         One without a name that is its own is not among them: nobody knows whose jobs are meant.
         """
         if "rules" not in data:
-            self._missing(data, (), "rules", "it is a list of rules")
+            self._missing(data, (), "rules", "it is a list of rules, here or in what is included")
             return ()
         raw = data["rules"]
         if not isinstance(raw, list):
@@ -574,15 +578,13 @@ class _Reading:
             add(place, fault.message, fault.hint)
         return rule if len(self._problems) == before else None
 
-    def _places(
-        self, raw: dict[str, Any], path: DataPath
-    ) -> dict[tuple[str | int, ...], tuple[int, int]]:
+    def _places(self, raw: dict[str, Any], path: DataPath) -> dict[DataPath, Position]:
         """Give the places of what a fault that shows later may be about."""
-        places: dict[tuple[str | int, ...], tuple[int, int]] = {}
+        places: dict[DataPath, Position] = {}
         waiting: list[tuple[DataPath, object]] = [((key,), raw.get(key)) for key in ("on", "do")]
         while waiting:
             at, value = waiting.pop()
-            places[at] = self._document.key((*path, *at))
+            places[at] = self._position(self._document.key((*path, *at)))
             if len(at) >= MAX_PLACES_DEPTH:
                 continue
             if isinstance(value, dict):
@@ -827,7 +829,7 @@ class _Reading:
         return self._document.text(path) if isinstance(value, bool | int | float) else None
 
     def _position(self, place: tuple[int, int]) -> Position:
-        return Position(self._problems.file, *place)
+        return self._problems.position(place)
 
     def _at(self, path: DataPath) -> object:
         value: Any = self._document.data

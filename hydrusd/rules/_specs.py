@@ -25,6 +25,18 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
+class Sources:
+    """What the rules were read from, the first file first.
+
+    ``files`` has those too that are to be included and are not there (yet), ``folders`` those in
+    which any file is a rules file: a change of any of these may change the rules.
+    """
+
+    files: tuple[Path, ...] = ()
+    folders: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class StepSpec:
     """One entry of ``do``. ``config`` is what the action's model made of ``raw``."""
 
@@ -63,8 +75,8 @@ class RuleSpec:
     ``definition`` is the canonical JSON of ``on``, ``if`` and ``do``: the same for the
     same meaning however it was written, and enough to rebuild the rule later.
     ``revision`` is a short hash of it. Neither knows the name, nor whether it is enabled.
-    ``client`` is the name of the client that it works on. ``places`` are the lines and columns of
-    its keys and list items, by their paths in the rule.
+    ``client`` is the name of the client that it works on. ``places`` are those of its keys and
+    list items, by their paths in the rule: what a blueprint says may stand in another file.
     """
 
     name: str
@@ -78,7 +90,7 @@ class RuleSpec:
     enabled: bool = True
     client: str = ONLY_CLIENT
     limits: LimitsSpec = LimitsSpec()
-    places: Mapping[tuple[str | int, ...], tuple[int, int]] = field(
+    places: Mapping[tuple[str | int, ...], Position] = field(
         default_factory=dict, compare=False, repr=False
     )
 
@@ -86,9 +98,7 @@ class RuleSpec:
         """Give the place of what a path leads to, or of the nearest thing around it."""
         while path and path not in self.places:
             path = path[:-1]
-        if not path:
-            return self.position
-        return Position(self.position.file, *self.places[path])
+        return self.places[path] if path else self.position
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +158,8 @@ class RuleSet:
     """A whole rules file. ``allow`` names the actions that run only where a user says so.
 
     ``warnings`` are what is allowed in it and probably not meant, in the order of the file.
-    ``invalid`` are rules that were left out. ``secret_files`` are named in it and may change, too.
+    ``sources`` are the files that were read for it, ``secret_files`` those named for secrets.
+    ``invalid`` are rules that were left out.
     """
 
     clients: Mapping[str, ClientSpec]
@@ -159,6 +170,7 @@ class RuleSet:
     backups: BackupsSpec = BackupsSpec()
     history: HistorySpec = HistorySpec()
     warnings: tuple[Problem, ...] = ()
+    sources: Sources = Sources()
     invalid: tuple[InvalidRule, ...] = ()
     secret_files: tuple[Path, ...] = ()
 
