@@ -404,7 +404,7 @@ def _book_of(configuration: Configuration) -> RuleBook:
     return RuleBook(configuration.rules, configuration.vocabulary, configuration.expressions)
 
 
-def _problems_of(rules: RuleSet) -> list[Problem]:
+def problems_of(rules: RuleSet) -> list[Problem]:
     """Give what is wrong with the rules that are left out."""
     return [
         replace(problem, message=f"rule {rule.name!r} is left out: {problem.message}")
@@ -565,7 +565,7 @@ class Daemon:
             try:
                 await parts.prepare(self._configuration.rules)
                 problems = await self._look_first(parts.clients, built.book)
-                for problem in (*_problems_of(self._configuration.rules), *problems):
+                for problem in (*problems_of(self._configuration.rules), *problems):
                     log.error(f"{problem.place}: {problem.message}", hint=problem.hint)
                 await writer(Ledger.clear_conditions)
                 await writer(forget_noticing)
@@ -604,7 +604,7 @@ class Daemon:
             file=built.configuration.rules.file,
             ledger=writer,
             clock=self._clock,
-            problems=[*_problems_of(built.configuration.rules), *problems],
+            problems=[*problems_of(built.configuration.rules), *problems],
         )
 
     async def _take(self, fresh: _Built, parts: Parts) -> Report:
@@ -624,8 +624,8 @@ class Daemon:
             if rule.name in affected and (client := parts.clients[rule.spec.client]).services
             for problem in errors_among(live_problems(rule, client))
         ]
-        told = changes.told() or _other_changes(former, rules)
-        return Report(taken=True, changes=told, problems=[*_problems_of(rules), *live])
+        told = changes.told(fresh.book.invalid) or _other_changes(former, rules)
+        return Report(taken=True, changes=told, problems=[*problems_of(rules), *live])
 
     def _undoing_lane(
         self,

@@ -7,7 +7,7 @@ and begins anew; that is harmless at any moment, since all of it may also end by
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -46,14 +46,18 @@ class Changes:
     changed_rules: Sequence[str]
     gone_rules: Sequence[str]
 
-    def told(self) -> list[str]:
-        """Say what it comes to, in words; nothing where all is as it was."""
+    def told(self, invalid: Collection[str] = ()) -> list[str]:
+        """Say what it comes to, in words; nothing where all is as it was.
+
+        ``invalid`` are the rules that are still there, and left out.
+        """
         clients = {*self.ending_clients, *self.new_clients}
         changed = [name for name in self.new_clients if name in self.ending_clients]
         parts = (
             ("new", "rule", self.new_rules),
             ("changed", "rule", self.changed_rules),
-            ("gone", "rule", self.gone_rules),
+            ("gone", "rule", [name for name in self.gone_rules if name not in invalid]),
+            ("left out", "rule", [name for name in self.gone_rules if name in invalid]),
             ("new", "client", sorted(set(self.new_clients) - set(changed))),
             ("changed", "client", changed),
             ("gone", "client", sorted(clients - set(self.new_clients))),
