@@ -74,10 +74,8 @@ def _tell(
     errors = [problem for problem in wrong if problem.severity == "error"]
     invalid = found.rules.invalid if found is not None else ()
     if errors:
-        most = (
-            "nothing was done" if not invalid else "`hydrusd run` would leave out what is invalid"
-        )
-        click.echo(f"\n{count_of(wrong)} found; {most}.", err=True)
+        outcome = "`hydrusd run` leaves invalid rules out" if invalid else "nothing was done"
+        click.echo(f"\n{count_of(wrong)} found; {outcome}.", err=True)
     if found is None:
         return
     count = len(found.rules.rules)

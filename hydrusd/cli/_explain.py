@@ -206,8 +206,8 @@ def _look(found: Found, rules_file: Path | None) -> OnDisk:
     for left_out in rules.invalid:
         trigger = left_out.trigger_config
         if isinstance(trigger, Trigger) and trigger.overlooks(path) is not None:
-            objection = f"the rule is invalid: {left_out.reason}"
-            watched.append(Watched(left_out.name, left_out.trigger, objection))
+            why = f"the rule is invalid: {left_out.reason}"
+            watched.append(Watched(left_out.name, left_out.trigger, why))
     for rule in rules.rules:
         assert isinstance(rule.trigger_config, Trigger)
         objection = rule.trigger_config.overlooks(path)
