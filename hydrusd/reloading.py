@@ -214,7 +214,7 @@ class Reloading(Generic[C]):
                         doubted = False
                     continue
                 return await self._refuse(problems)
-            if any(look.get(path, seen) != seen for path, seen in fresh.look.items()):
+            if await to_thread.run_sync(look_at, list(fresh.look)) != fresh.look:
                 continue  # somebody has written meanwhile
             try:
                 report = await self._apply(fresh)
