@@ -1,6 +1,6 @@
 """Reads the rules again when their files change, or when somebody asks.
 
-Files are looked at once a second, and not listened to: there are few of them, a look costs next to
+Files are looked at every two seconds, and not listened to: there are few of them, a look costs next to
 nothing, and it sees what no notification tells of on some system or other (a file that is renamed
 into its place, a link that leads elsewhere, a share). What changed is read when it has been left
 alone for a moment; what is wrong then is looked at once more before anybody is told, because an
@@ -30,7 +30,7 @@ from hydrusd.errors import ConfigError, Problem
 from hydrusd.ledger import Ledger, LedgerWriter, Memory, forget_conditions
 from hydrusd.plugin.host import SETTINGS
 
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 2.0
 """How often to see whether something has changed, or somebody asked."""
 QUIET_SECONDS = 0.5
 """How long the files must be left alone before they are read."""
