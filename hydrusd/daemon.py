@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import AsyncExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -30,6 +31,8 @@ from hydrusd.engine import (
     Planner,
     RuleBook,
     Stores,
+    check_list,
+    check_rule,
     doubts_about,
     doubts_between,
 )
@@ -180,6 +183,7 @@ def read_configuration(
         actions=host.actions,
         check_condition=expressions.condition,
         check_template=expressions.template,
+        check_list=partial(check_list, expressions),
         check_rule=check_whole_rule,
         check_client=check_client,
         sidecar_formats=host.sidecar_formats,
@@ -201,7 +205,9 @@ def read_configuration(
         else:
             found.append(problem)
     rules = _leave_out(rules, wrong)
-    found.sort(key=lambda problem: (problem.line, problem.column))
+    found.sort(
+        key=lambda problem: (problem.file != str(path), problem.file, problem.line, problem.column)
+    )
     if any(problem.severity == "error" for problem in found):
         raise ConfigError(found)
     if rules.invalid and not any(rule.enabled for rule in rules.rules):
@@ -231,9 +237,9 @@ def _check_together(rules: RuleSet, *, doubting: bool) -> Iterator[tuple[RuleSpe
     for rule in rules.rules:
         assert isinstance(rule.trigger_config, Trigger)
         looks.append((rule.trigger_config.check, rule, ("on", rule.trigger)))
-        for position, step in enumerate(rule.steps):
+        for step in rule.steps:
             assert isinstance(step.config, AnyAction)
-            looks.append((step.config.check, rule, ("do", position, step.action)))
+            looks.append((step.config.check, rule, (*step.path, step.action)))
     for look, rule, path in looks:
         for fault in look(triggers):
             if doubting or fault.severity == "error":
@@ -300,73 +306,6 @@ def check_client(spec: ClientSpec) -> list[RuleFault]:
             name = problem.message.partition(" ")[0].rstrip(":")
             place = name if name in ClientSpec.__dataclass_fields__ else "url"
             faults.append(RuleFault((place,), problem.message, problem.hint))
-    return faults
-
-
-def check_rule(rule: RuleSpec) -> list[RuleFault]:
-    """Find orders of steps that could lose a file or could never work."""
-    faults = []
-    disposed = imported = ""
-    for position, step in enumerate(rule.steps):
-        action = type(step.config)
-        assert issubclass(action, AnyAction)
-        if disposed and action.needs_source:
-            faults.append(
-                RuleFault(
-                    ("do", position),
-                    f"{step.action} needs the source, but {disposed} has disposed of it by then",
-                    f"put {step.action} before {disposed}"
-                    if not action.disposes
-                    else "a rule can dispose of its source once",
-                )
-            )
-        if action.destroys and not imported:
-            faults.append(
-                RuleFault(
-                    ("do", position),
-                    f"{step.action} would dispose of files that no step before it has imported",
-                    "put add_file before it, or use move_source to only move files",
-                )
-            )
-        if action.disposes and getattr(rule.trigger_config, "leads_elsewhere", False):
-            faults.append(
-                RuleFault(
-                    ("do", position),
-                    f"{step.action} would dispose of files that are not in the watched folder: "
-                    f"{rule.trigger} follows symbolic links",
-                    f"leave out {step.action}, or `symlinks: follow`",
-                )
-            )
-        faults += _about_sidecars_and_disposal(rule, position)
-        imported = imported or (step.action if action.imports else "")
-        disposed = disposed or (step.action if action.disposes else "")
-    return faults
-
-
-def _about_sidecars_and_disposal(rule: RuleSpec, position: int) -> list[RuleFault]:
-    """Find a step on sidecars that nobody looks for, and one that leads to no disposal."""
-    step = rule.steps[position]
-    assert isinstance(step.config, AnyAction)
-    assert isinstance(rule.trigger_config, Trigger)
-    faults = []
-    if step.config.needs_sidecars and not rule.trigger_config.looks_for_sidecars:
-        faults.append(
-            RuleFault(
-                ("do", position),
-                f"{step.action} needs sidecars, and the trigger looks for none",
-                "name their formats, as in watch_folder: {path: …, sidecars: [txt, json]}",
-            )
-        )
-    later = (type(each.config) for each in rule.steps[position + 1 :])
-    disposes = any(issubclass(each, AnyAction) and each.disposes for each in later)
-    if step.config.may_dispose_next and not disposes:
-        faults.append(
-            RuleFault(
-                ("do", position),
-                f"{step.action} is to dispose of files, but no step after it does so",
-                "add trash_source, move_source or delete_source at the end",
-            )
-        )
     return faults
 
 
@@ -753,9 +692,9 @@ def live_problems(rule: CompiledRule, client: HydrusClient) -> Iterator[Problem]
     looks: list[tuple[str, DataPath, Callable[[HydrusClient], Iterable[Fault]]]] = [
         (rule.trigger.trigger, ("on", rule.trigger.trigger), rule.trigger.preflight)
     ]
-    for position, step in enumerate(rule.steps):
+    for step in rule.all_steps:
         assert isinstance(step.spec.config, AnyAction)
-        looks.append((step.name, ("do", position, step.name), step.spec.config.preflight))
+        looks.append((step.name, (*step.spec.path, step.name), step.spec.config.preflight))
     for name, path, look in looks:
         try:
             faults = list(look(client))
@@ -789,7 +728,9 @@ def reasons_to_park(
         if rule.spec.client != name:
             continue
         missing = {
-            words for step in rule.steps for words in missing_permissions(step.action_class, info)
+            words
+            for step in rule.all_steps
+            for words in missing_permissions(step.action_class, info)
         }
         if missing:
             words = " and ".join(repr(word) for word in sorted(missing))

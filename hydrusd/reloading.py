@@ -1,10 +1,10 @@
 """Reads the rules again when their files change, or when somebody asks.
 
-Files are looked at every two seconds, and not listened to: there are few of them, a look costs next to
-nothing, and it sees what no notification tells of on some system or other (a file that is renamed
-into its place, a link that leads elsewhere, a share). What changed is read when it has been left
-alone for a moment; what is wrong then is looked at once more before anybody is told, because an
-editor may be in the middle of it.
+Files are looked at every two seconds, and not listened to: there are few of them, a look costs next
+to nothing, and it sees what no notification tells of on some system or other (a file that is
+renamed into its place, a link that leads elsewhere, a share). What changed is read when it has been
+left alone for a moment; what is wrong then is looked at once more before anybody is told, because
+an editor may be in the middle of it.
 
 A file that cannot be used changes nothing: the rules go on as they were, and the log and
 `hydrusd status` say so until it can. Whoever asks with `hydrusd reload` leaves that in the ledger,

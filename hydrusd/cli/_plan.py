@@ -16,7 +16,7 @@ from hydrusd.cli._paths import rules_path, state_path
 from hydrusd.cli._telling import indented, line, some, subject
 from hydrusd.cli._terminal import configure_logs, make_console
 from hydrusd.daemon import make_plan, problems_of, read_configuration
-from hydrusd.engine import Plan, PlannedJob, PlannedTrigger, Prediction
+from hydrusd.engine import Flow, Plan, PlannedJob, PlannedTrigger, Prediction
 from hydrusd.model import OutcomeKind
 from hydrusd.redaction import redact_tree
 
@@ -102,7 +102,10 @@ def _tell_job(console: Console, job: PlannedJob) -> None:
 
 
 def _told(step: Prediction) -> str:
-    return f"cannot be foreseen: {step.why}" if step.foreseen is None else step.foreseen.detail
+    if step.foreseen is None:
+        return f"cannot be foreseen: {step.why}"
+    passed = "passed over, " if step.foreseen.outcome is OutcomeKind.PASSED else ""
+    return f"{passed}{step.foreseen.detail}"
 
 
 def totals(jobs: Sequence[PlannedJob]) -> dict[str, Counter[str]]:
@@ -130,6 +133,10 @@ def fate(step: Prediction) -> str:
         return "not foreseen"
     if foreseen.outcome is OutcomeKind.DEAD:
         return "dead letter"
+    if foreseen.outcome is OutcomeKind.PASSED:
+        return "passed over"
+    if issubclass(step.action, Flow):
+        return _decided(foreseen.detail) if step.name == "if" else "gone through"
     status = foreseen.values.get("status")
     if step.action.imports and isinstance(status, str):
         return "to import" if foreseen.changes else status
@@ -138,6 +145,10 @@ def fate(step: Prediction) -> str:
     if not foreseen.changes:
         return "nothing to do"
     return "to dispose of" if step.action.disposes else "to do"
+
+
+def _decided(detail: str) -> str:
+    return detail.partition(":")[0]
 
 
 # --- for programs ----------------------------------------------------------------------------

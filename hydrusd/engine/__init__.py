@@ -1,13 +1,15 @@
 """The engine: intake, matching, lanes, settling, retrying, planning."""
 
 from hydrusd.engine.backing_up import BackingUp
-from hydrusd.engine.checking import DataPath, doubts_about, doubts_between
-from hydrusd.engine.compiling import CompiledRule, compile_rule
+from hydrusd.engine.checking import DataPath, check_list, doubts_about, doubts_between
+from hydrusd.engine.compiling import CompiledRule, CompiledStep, compile_rule
 from hydrusd.engine.intake import Intake
 from hydrusd.engine.lane import Lane
 from hydrusd.engine.made_files import MadeFiles
 from hydrusd.engine.off_limits import OffLimits
+from hydrusd.engine.ordering import check_rule
 from hydrusd.engine.planning import Plan, PlannedJob, PlannedTrigger, Planner, Prediction
+from hydrusd.engine.program import Flow
 from hydrusd.engine.progress import Progress
 from hydrusd.engine.pruning import Pruner, retention
 from hydrusd.engine.reconciling import Changes, Desired, reconcile, source_key
@@ -20,8 +22,10 @@ __all__ = [
     "BackingUp",
     "Changes",
     "CompiledRule",
+    "CompiledStep",
     "DataPath",
     "Desired",
+    "Flow",
     "Intake",
     "Lane",
     "MadeFiles",
@@ -39,6 +43,8 @@ __all__ = [
     "Signals",
     "Source",
     "Stores",
+    "check_list",
+    "check_rule",
     "compile_rule",
     "doubts_about",
     "doubts_between",

@@ -32,6 +32,7 @@ from hydrusd.engine.late_sidecars import outcome_without_running
 from hydrusd.engine.limits import HOUR_SECONDS, Limits, Pause
 from hydrusd.engine.made_files import MadeFiles
 from hydrusd.engine.matching import judge
+from hydrusd.engine.program import Arrival
 from hydrusd.engine.retrying import (
     LONGEST_ASKED_SECONDS,
     MAX_ATTEMPTS,
@@ -98,6 +99,10 @@ SLEPT_SECONDS = 30.0
 means that the machine was suspended, the process stopped, or the clock set."""
 DEAD_TOLD = 10
 """How many dead letters of one set are named in the log; `hydrusd status` shows the others."""
+NOT_IMPORTED = (
+    "{step} would dispose of a file that no step of this job has brought into Hydrus, or found "
+    "there; it is left alone"
+)
 LIMITS = "limits"
 """Under what the ledger remembers how rules were failing."""
 PROBE_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
@@ -125,6 +130,7 @@ class _Work:
     outcome: Outcome | None = None
     kept: Data | None = None
     stored: bool = False
+    arrival: Arrival | None = None
 
     @property
     def result(self) -> Outcome | None:
@@ -654,7 +660,7 @@ class Lane:
         made: dict[str, AnyAction],
     ) -> None:
         if isinstance(rule, CompiledRule):
-            item.outcome = outcome_without_running(rule, item.job)
+            item.outcome = self._without_running(item, rule)
             if item.outcome is not None:
                 return
         try:
@@ -663,6 +669,35 @@ class Lane:
         except ExpressionError as error:
             item.outcome = Outcome.dead(str(error))
             self._raised.add(item.job.id)
+
+    def _without_running(self, item: _Work, rule: CompiledRule) -> Outcome | None:
+        """Give the outcome of a step that is not to run; None where it is."""
+        job = item.job
+        if rule.program is not None:
+            arrival = rule.arrive(job.step, job.data, job.steps)
+            if arrival.position != job.step or arrival.failure:
+                item.arrival = arrival
+                return Outcome(OutcomeKind.PASSED)
+        if rule.lacks_import(job.step, job.steps):
+            return Outcome.dead(NOT_IMPORTED.format(step=rule.steps[job.step].name))
+        return outcome_without_running(rule, job)
+
+    @staticmethod
+    def _arrival(item: _Work, rule: CompiledRule | UndoRule | None) -> Arrival | None:
+        """Say where a job of a rule with blocks goes on; None where steps just follow each other,
+        or where it does not go on.
+        """
+        outcome, job = item.result, item.job
+        if item.arrival is not None or not isinstance(rule, CompiledRule) or rule.program is None:
+            return item.arrival
+        if outcome is None or outcome.kind is not OutcomeKind.DONE:
+            return None
+        there = job.step + 1
+        if outcome.disposes_next:
+            there = rule.next_disposal(there)
+        done = _as_done(item, rule.steps[job.step].name, outcome)
+        before = [record for record in job.steps if record.position != job.step]
+        return rule.arrive(there, job.data, [*before, done])
 
     async def _run_step(
         self, step: CompiledStep | UndoStep, calls: Sequence[Call[AnyAction]]
@@ -784,7 +819,8 @@ class Lane:
                 outcome = item.outcome = Outcome.dead(
                     f"there is no rule {deaf[0]!r} that is `on: manual`, so none can be fired"
                 )
-            update = self._update(item.job, rule, outcome, now, done.boot)
+            arrival = self._arrival(item, rule)
+            update = self._update(item.job, rule, outcome, now, done.boot, arrival)
             updates.append(update)
             if outcome.kind is OutcomeKind.PARK:
                 if outcome.scope is ParkScope.LANE:
@@ -795,6 +831,15 @@ class Lane:
             if outcome.kind is OutcomeKind.DONE and outcome.values:
                 self._made.note(item.job.rule, item.job.data, outcome.values)
             action = rule.steps[position].name if rule is not None else ""
+            if arrival is not None:
+                steps += [StepUpdate(item.job.id, record) for record in arrival.records]
+                if arrival.failure:
+                    self._raised.add(item.job.id)
+                    _log_failure(item.job, arrival.failure)
+                if outcome.kind is OutcomeKind.DONE:
+                    record = _as_done(item, action, outcome)
+                    steps.append(StepUpdate(item.job.id, record))
+                continue
             steps.append(StepUpdate(item.job.id, _record(item, action, update, outcome)))
         name = done.work[0].job.rule
         began = {name: sum(_is_fresh(item.job) for item in ready)}
@@ -821,22 +866,28 @@ class Lane:
         outcome: Outcome,
         now: datetime,
         present: str,
+        arrival: Arrival | None = None,
     ) -> JobUpdate:
-        """Decide where a job goes from here."""
+        """Decide where a job goes from here; ``arrival`` says it for a rule with blocks."""
         state, step, attempt, run_at = JobState.READY, job.step, job.attempt, now
         needs_client = True if rule is None else rule.steps[job.step].action_class.needs_client
         boot = job.boot
         ending: JobState | None = None
         match outcome.kind:
-            case OutcomeKind.DONE:
+            case OutcomeKind.DONE | OutcomeKind.PASSED:
                 assert rule is not None
                 step, attempt = job.step + 1, 0
-                if outcome.disposes_next and isinstance(rule, CompiledRule):
+                if arrival is not None:
+                    step = arrival.position
+                elif outcome.disposes_next and isinstance(rule, CompiledRule):
                     step = rule.next_disposal(step)
-                if rule.steps[job.step].action_class.changes_client:
+                ran = outcome.kind is OutcomeKind.DONE
+                if ran and rule.steps[job.step].action_class.changes_client:
                     # The oldest boot stays: that is what has to be proved durable.
                     boot = boot or present
-                if step == len(rule.steps):
+                if arrival is not None and arrival.failure:
+                    state = JobState.DEAD
+                elif step == len(rule.steps):
                     state = ending = JobState.DONE
                 else:
                     needs_client = rule.steps[step].action_class.needs_client
@@ -862,7 +913,7 @@ class Lane:
         if ending is not None and boot:
             state = JobState.SETTLING
         file_hash: object = job.file_hash
-        if rule is not None and outcome.kind is not OutcomeKind.LATER:
+        if rule is not None and outcome.kind not in _NAMES_NOTHING:
             action = rule.steps[job.step].action_class
             if action.imports or action.names_files:
                 # Only these know what the job is about; another's hash may be of anything.
@@ -879,7 +930,7 @@ class Lane:
             file_hash=file_hash if isinstance(file_hash, str) else None,
             boot=boot,
             ending=ending if state is JobState.SETTLING else None,
-            detail=outcome.detail,
+            detail=outcome.detail if arrival is None else _detail(outcome, arrival),
             frees_event=outcome.frees_event,
             signals=tuple((fired_topic(f.rule), f.data) for f in outcome.fires),
             run_id=job.run_id,
@@ -902,7 +953,11 @@ class Lane:
                 self._observe(entry)
 
 
-_ORDINARY = frozenset({OutcomeKind.DONE, OutcomeKind.SKIPPED, OutcomeKind.LATER})
+_ORDINARY = frozenset(
+    {OutcomeKind.DONE, OutcomeKind.PASSED, OutcomeKind.SKIPPED, OutcomeKind.LATER}
+)
+_NAMES_NOTHING = frozenset({OutcomeKind.LATER, OutcomeKind.PASSED})
+_UNTOLD = frozenset({OutcomeKind.PARK, OutcomeKind.LATER})
 _ENDINGS = frozenset({JobState.DONE, JobState.SKIPPED, JobState.DEAD})
 
 
@@ -923,6 +978,28 @@ def _record(item: _Work, action: str, update: JobUpdate, outcome: Outcome) -> St
     return StepRecord(job.step, action, kind, outcome.detail, values, receipt, began_at)
 
 
+def _as_done(item: _Work, action: str, outcome: Outcome) -> StepRecord:
+    """Give what is kept of a step that is done."""
+    job, began_at = item.job, item.began_at
+    former = next((record for record in job.steps if record.position == job.step), None)
+    if former is not None and former.outcome is OutcomeKind.LATER:
+        began_at = former.began_at or began_at
+    return StepRecord(
+        job.step,
+        action,
+        OutcomeKind.DONE,
+        outcome.detail,
+        outcome.values,
+        outcome.receipt,
+        began_at,
+    )
+
+
+def _detail(outcome: Outcome, arrival: Arrival) -> str:
+    """Say how a job stands that has gone on through blocks."""
+    return arrival.failure or arrival.stopped or outcome.detail
+
+
 def _is_fresh(job: Job) -> bool:
     """Say whether nothing of a job has begun."""
     return job.step == 0 and not job.steps
@@ -936,6 +1013,7 @@ def _found(item: _Work, rule: CompiledRule | UndoRule | None) -> str:
         or outcome is None
         or outcome.kind is not OutcomeKind.DONE
         or outcome.receipt is None
+        or not outcome.values.get("hash")
         or not rule.steps[job.step].action_class.imports
         # Done before, and lost by the client.
         or any(r.position == job.step and r.outcome is OutcomeKind.DONE for r in job.steps)
@@ -1004,7 +1082,7 @@ def _log_set(rule: str, step: str, work: Sequence[_Work]) -> None:
     why = ""
     for item in work:
         outcome = item.result
-        if outcome is None or outcome.kind in {OutcomeKind.PARK, OutcomeKind.LATER}:
+        if outcome is None or outcome.kind in _UNTOLD or item.arrival is not None:
             continue  # that something has to wait is told where it is decided
         kind = outcome.kind
         if kind is OutcomeKind.RETRY and item.job.attempt >= MAX_ATTEMPTS:
@@ -1022,6 +1100,11 @@ def _log_set(rule: str, step: str, work: Sequence[_Work]) -> None:
         log.warning(text, rule=rule, step=step, job=job.id)
     if more := len(dead[DEAD_TOLD:]):
         log.warning(f"rule {rule!r}: {step} gave up on {more} more", rule=rule, step=step)
+
+
+def _log_failure(job: Job, why: str) -> None:
+    text = f"rule {job.rule!r}: cannot go on with {_subject(job)}: {why}"
+    log.warning(text, rule=job.rule, job=job.id)
 
 
 def _subject(job: Job) -> str:

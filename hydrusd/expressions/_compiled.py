@@ -13,7 +13,14 @@ from jinja2.runtime import LoopContext
 from jinja2.utils import missing
 
 from hydrusd.errors import ExpressionError
-from hydrusd.expressions._bounds import MAX_TEXT, NAMES, Evaluation, calculate, name_of
+from hydrusd.expressions._bounds import (
+    MAX_TEXT,
+    NAMES,
+    Evaluation,
+    calculate,
+    name_of,
+    refuse_missing,
+)
 from hydrusd.expressions._plain import PlainData, plain
 from hydrusd.expressions._syntax import (
     ExpressionSyntaxError,
@@ -171,6 +178,19 @@ class Expressions:
         root, chains = self._compile(found[1], condition=True)
         return Value(text, self._environment, root, chains, self.template(text))
 
+    def result(self, text: str) -> Result | None:
+        """Compile a text that is one ``{{ … }}`` and nothing else, for what it is worth, of any
+        kind; None for any other text.
+
+        Raises ExpressionSyntaxError.
+        """
+        found = _ONE_VALUE.fullmatch(text)
+        if found is None:
+            return None
+        self.template(text)  # what is wrong with it is told by its place in the whole text
+        root, chains = self._compile(found[1], condition=True)
+        return Result(text, self._environment, root, chains)
+
     def condition(self, text: str) -> Condition:
         """Compile a condition. Raises ExpressionSyntaxError."""
         root, chains = self._compile(text, condition=True)
@@ -325,6 +345,23 @@ class Condition(_Evaluated):
         Raises ExpressionError, with what was missing or did not fit.
         """
         return self._evaluate(context, bool)
+
+
+class Result(_Evaluated):
+    """A text that is one ``{{ … }}``, for the value and not for the text that it makes."""
+
+    __slots__ = ()
+
+    def evaluate(self, context: Mapping[str, object]) -> object:
+        """Give what comes of it: plain data. Raises ExpressionError."""
+        return self._evaluate(context, _plainly)
+
+
+def _plainly(value: object) -> object:
+    refuse_missing(value)
+    if isinstance(value, range):
+        value = list(value)
+    return plain({"result": value})["result"]
 
 
 class Value(_Evaluated):

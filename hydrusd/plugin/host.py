@@ -29,6 +29,7 @@ from hydrusd.plugin import hookspecs
 from hydrusd.plugin._action import Action, AnyAction, SetAction
 from hydrusd.plugin._sidecars import SidecarFormat
 from hydrusd.plugin._trigger import Trigger
+from hydrusd.rules import STEP_WORDS
 
 ENTRY_POINT_GROUP = "hydrusd"
 SETTINGS = (".toml", ".yaml", ".yml", ".ini", ".cfg")
@@ -188,6 +189,8 @@ class PluginHost:
 
         def register_action(action: type[AnyAction]) -> None:
             _check_action(action)
+            if action.action in STEP_WORDS:
+                raise _Conflict(f"action {action.action!r}: this word has a meaning of its own")
             _claim(self._actions, action.action, action, "action")
             plugin.actions.append(action.action)
 

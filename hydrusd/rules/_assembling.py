@@ -106,12 +106,9 @@ class _Assembly:
         data = first.data
         assert isinstance(data, dict)
         made = self._made
-        for there, here in (
-            (first.keys, made.keys),
-            (first.values, made.values),
-            (first.scalars, made.scalars),
-        ):
-            here.update({path: v for path, v in there.items() if path[:1] != ("rules",)})  # type: ignore[attr-defined]
+        made.keys |= {at: place for at, place in first.keys.items() if at[:1] != ("rules",)}
+        made.values |= {at: place for at, place in first.values.items() if at[:1] != ("rules",)}
+        made.scalars |= {at: node for at, node in first.scalars.items() if at[:1] != ("rules",)}
         made.data = {k: v for k, v in data.items() if k not in {"include", "defaults"}}
         made.data.pop("blueprints", None)
         for file in self._files[1:]:
@@ -146,7 +143,7 @@ class _Assembly:
 
     def _share_variables(self, data: dict[str, Any]) -> None:
         shared: dict[str, Any] = {}
-        whole = {}
+        whole: dict[str, Place] = {}
         for file in self._files:
             raw = _mapping(file.document.data).get("vars")
             if raw is None:

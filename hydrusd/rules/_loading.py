@@ -28,17 +28,22 @@ from hydrusd.rules._problems import Problems, nearest
 from hydrusd.rules._secrets import REFERENCE, SecretError, access_key
 from hydrusd.rules._settings import Backups, Client, History, Limits
 from hydrusd.rules._specs import (
+    MAX_ITEMS,
     ONLY_CLIENT,
     BackupsSpec,
+    BranchSpec,
     ClientSpec,
     HistorySpec,
     InvalidRule,
     LimitsSpec,
+    LoopSpec,
+    NodeSpec,
     Position,
     RuleSet,
     RuleSpec,
     Sources,
     StepSpec,
+    StopSpec,
     Vocabulary,
 )
 from hydrusd.rules._units import resolve_path
@@ -63,9 +68,19 @@ _CLIENT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _URL_HINT = "as in http://127.0.0.1:45869"
 # What looks like a space, or like nothing, and is neither to YAML: pasted from a web page.
 _SPECIAL_SPACES = tuple("\u00a0\u2007\u200b\u202f\u3000\ufeff")
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_BRANCH = ("if", "do", "else")
+_LOOP = ("for_each", "as", "do")
+_STOP = ("stop", "if")
+_TAKEN = frozenset(
+    {"steps", "vars", "rule", "loop", "true", "false", "none", "KB", "MB", "GB", "TB"}
+)
+"""What an item of a loop cannot be called."""
+_VARIABLE = re.compile(r"\bvars\s*(?:\.\s*|\[\s*['\"])([A-Za-z_][A-Za-z0-9_]*)")
+MAX_LOOPS = 2
 MAX_NAME = 200
-MAX_PLACES_DEPTH = 5
-"""How deep in a rule places are kept: ``do``, the step, its action, a parameter, an item."""
+MAX_PLACES_DEPTH = 3
+"""How deep in a step or a trigger places are kept: its action, a parameter, an item."""
 
 
 def load(
@@ -241,6 +256,8 @@ class _Reading:
         # What is rebuilt from the ledger is held against what is allowed when it is compiled.
         self._allow: frozenset[str] | None = None
         self._clients: Mapping[str, ClientSpec] | None = None
+        self._shared: dict[str, tuple[object, DataPath]] = {}
+        self._rule_path: DataPath = ()
 
     def file(
         self, environ: Mapping[str, str], *, resolve_secrets: bool, tolerant: bool
@@ -259,6 +276,7 @@ class _Reading:
         self._allow = self._allowed(data)
         backups = self._backups(data)
         history = self._history(data)
+        self._shared = self._variables(data.get("vars"), ("vars",))
         # What is wrong around the rules may be wrong for all of them.
         invalid: list[InvalidRule] | None = [] if tolerant and not self._problems else None
         rules = self._rules(data, invalid)
@@ -541,33 +559,40 @@ class _Reading:
         limits = self._limits(raw, path)
         trigger = self._trigger(raw, path)
         condition = self._condition(raw, path)
-        steps = self._steps(raw, path)
+        self._rule_path = path
+        own = self._variables(raw.get("vars"), (*path, "vars"))
+        body = self._body(raw, path)
         enabled = raw.get("enabled", True)
         if not isinstance(enabled, bool):
             self._problem_at((*path, "enabled"), "'enabled' must be true or false")
         if len(self._problems) > before or name is None or trigger is None or client is None:
             return None
         trigger_name, trigger_config, trigger_raw = trigger
-        definition = _canonical(
-            {
-                "on": {trigger_name: trigger_raw},
-                "if": condition,
-                "do": [{step.action: step.raw} for step in steps],
-                **({"client": client} if "client" in raw else {}),
-            }
-        )
+        meant: dict[str, Any] = {
+            "on": {trigger_name: trigger_raw},
+            "if": condition,
+            "do": list(map(_written, body)),
+            **({"client": client} if "client" in raw else {}),
+        }
+        variables = self._in_order(_used_variables(meant, self._shared | own))
+        if variables:
+            meant["vars"] = dict(variables)
+        definition = _canonical(meant)
+        if len(self._problems) > before:
+            return None
         rule = RuleSpec(
             name=name,
             trigger=trigger_name,
             trigger_config=trigger_config,
             condition=condition,
-            steps=steps,
+            body=body,
             revision=hashlib.sha256(definition.encode()).hexdigest()[:16],
             definition=definition,
             position=self._position(self._document.value(path)),
             enabled=bool(enabled),
             client=client,
             limits=limits,
+            variables=variables,
             places=self._places(raw, path),
         )
         for fault in self._vocabulary.check_rule(rule):
@@ -581,16 +606,23 @@ class _Reading:
     def _places(self, raw: dict[str, Any], path: DataPath) -> dict[DataPath, Position]:
         """Give the places of what a fault that shows later may be about."""
         places: dict[DataPath, Position] = {}
-        waiting: list[tuple[DataPath, object]] = [((key,), raw.get(key)) for key in ("on", "do")]
+        waiting: list[tuple[DataPath, object, int]] = [
+            (("on",), raw.get("on"), MAX_PLACES_DEPTH),
+            (("do",), raw.get("do"), MAX_PLACES_DEPTH),
+            (("if",), raw.get("if"), 0),
+            (("vars",), raw.get("vars"), 1),
+        ]
         while waiting:
-            at, value = waiting.pop()
+            at, value, left = waiting.pop()
             places[at] = self._position(self._document.key((*path, *at)))
-            if len(at) >= MAX_PLACES_DEPTH:
+            if isinstance(value, list) and at[-1] in {"do", "else"}:
+                waiting += [((*at, i), item, MAX_PLACES_DEPTH) for i, item in enumerate(value)]
+            elif left <= 0:
                 continue
-            if isinstance(value, dict):
-                waiting += [((*at, key), item) for key, item in value.items()]
+            elif isinstance(value, dict):
+                waiting += [((*at, key), item, left - 1) for key, item in value.items()]
             elif isinstance(value, list):
-                waiting += [((*at, index), item) for index, item in enumerate(value)]
+                waiting += [((*at, i), item, left - 1) for i, item in enumerate(value)]
         return places
 
     def _name(self, raw: dict[str, Any], path: DataPath, names: set[str]) -> str | None:
@@ -687,24 +719,158 @@ class _Reading:
             self._expression_problem(at, error)
         return text.strip()
 
-    def _steps(self, raw: dict[str, Any], path: DataPath) -> tuple[StepSpec, ...]:
-        at = (*path, "do")
+    # -- variables ----------------------------------------------------------------
+
+    def _variables(self, raw: object, at: DataPath) -> dict[str, tuple[object, DataPath]]:
+        """Read variables, each with its path."""
+        if raw is None:
+            return {}
+        if not isinstance(raw, dict):
+            self._problem_at(at, "'vars' must be a mapping", "as in: vars: {artist: …}")
+            return {}
+        for name, value in raw.items():
+            if not NAME.fullmatch(name):
+                place = self._document.key((*at, name))
+                self._problems.add(place, "a variable is called by letters, digits and _")
+            self._check_templates(value, (*at, name))
+        return {name: (value, (*at, name)) for name, value in raw.items()}
+
+    def _in_order(
+        self, variables: Mapping[str, tuple[object, DataPath]]
+    ) -> tuple[tuple[str, object], ...]:
+        """Put each variable behind those that it uses."""
+        ordered: dict[str, object] = {}
+        left = {
+            name: _variables_in(value) & variables.keys()
+            for name, (value, _) in sorted(variables.items())
+        }
+        while left:
+            ready = [name for name, uses in left.items() if uses <= ordered.keys()]
+            if not ready:
+                name = next(iter(left))
+                words = ", ".join(f"vars.{other}" for other in left)
+                self._problems.add(
+                    self._document.key(variables[name][1]),
+                    f"the variable '{name}' uses itself, maybe by a detour",
+                    f"look at {words}",
+                )
+                break
+            for name in ready:
+                ordered[name] = variables[name][0]
+                del left[name]
+        return tuple(ordered.items())
+
+    # -- steps and blocks -----------------------------------------------------------
+
+    def _body(self, raw: dict[str, Any], path: DataPath) -> tuple[NodeSpec, ...]:
         if "do" not in raw:
             self._missing(raw, path, "do", "it is a list of steps")
             return ()
-        do = raw["do"]
+        return self._nodes(raw["do"], (*path, "do"), "this rule would do nothing")
+
+    def _nodes(self, do: object, at: DataPath, empty: str, loops: int = 0) -> tuple[NodeSpec, ...]:
         if not isinstance(do, list):
-            hint = "begin each step with '- '"
-            self._problem_at(at, "'do' must be a list of steps", hint)
+            self._problem_at(at, f"'{at[-1]}' must be a list of steps", "begin each step with '- '")
             return ()
         if not do:
-            self._problem_at(at, "'do' is empty: this rule would do nothing")
+            self._problem_at(at, f"'{at[-1]}' is empty: {empty}")
             return ()
-        steps = [self._step(item, (*at, index)) for index, item in enumerate(do)]
-        return tuple(step for step in steps if step is not None)
+        nodes = [self._node(item, (*at, index), loops) for index, item in enumerate(do)]
+        return tuple(node for node in nodes if node is not None)
+
+    def _node(self, raw: object, path: DataPath, loops: int) -> NodeSpec | None:
+        if isinstance(raw, dict):
+            if "for_each" in raw:
+                return self._loop(raw, path, loops)
+            if "stop" in raw:
+                return self._stop(raw, path)
+            if {"do", "else"} & {*raw} or [*raw] == ["if"]:
+                return self._branch(raw, path, loops)
+        elif raw == "stop":
+            return StopSpec("", self._position(self._document.value(path)), self._inside(path))
+        return self._step(raw, path)
+
+    def _inside(self, path: DataPath) -> DataPath:
+        """Give a path as it leads from the rule."""
+        return path[len(self._rule_path) :]
+
+    def _branch(self, raw: dict[str, Any], path: DataPath, loops: int) -> BranchSpec | None:
+        before = len(self._problems)
+        self._refuse_unknown(raw, path, _BRANCH)
+        if "if" not in raw:
+            self._missing(raw, path, "if", "steps under 'do' or 'else' need a condition")
+        condition = self._condition(raw, path)
+        if "if" in raw and condition is None and len(self._problems) == before:
+            self._problem_at((*path, "if"), "'if' must be a condition")
+        body: tuple[NodeSpec, ...] = ()
+        if "do" in raw:
+            body = self._nodes(raw["do"], (*path, "do"), "leave the block out", loops)
+        elif "else" not in raw:
+            self._missing(raw, path, "do", "it is a list of steps, for where the condition holds")
+        otherwise: tuple[NodeSpec, ...] = ()
+        if "else" in raw:
+            otherwise = self._nodes(raw["else"], (*path, "else"), "leave it out", loops)
+        if len(self._problems) > before or condition is None:
+            return None
+        place = self._position(self._document.key((*path, "if")))
+        return BranchSpec(condition, body, otherwise, place, self._inside(path))
+
+    def _loop(self, raw: dict[str, Any], path: DataPath, loops: int) -> LoopSpec | None:
+        before = len(self._problems)
+        self._refuse_unknown(raw, path, _LOOP)
+        if loops >= MAX_LOOPS:
+            place = self._document.key((*path, "for_each"))
+            hint = "let a rule of its own do the inner part, by `fire`"
+            self._problems.add(place, f"loops go {MAX_LOOPS} deep at most", hint)
+            return None
+        at = (*path, "for_each")
+        items = raw["for_each"]
+        if isinstance(items, list):
+            if len(items) > MAX_ITEMS:
+                self._problem_at(at, f"a loop goes over {MAX_ITEMS} items at most")
+            self._check_templates(items, at)
+            items = tuple(items)
+        elif isinstance(items, str) and items.strip().startswith("{{"):
+            try:
+                self._vocabulary.check_list(items)
+            except ExpressionError as error:
+                self._expression_problem(at, error)
+        else:
+            hint = 'as in: for_each: [a, b], or: for_each: "{{ steps.unpack_archive.paths }}"'
+            self._problem_at(at, "'for_each' must be a list, or one {{ … }} that gives one", hint)
+        name = raw.get("as", "item")
+        if not isinstance(name, str) or not NAME.fullmatch(name) or name in _TAKEN:
+            hint = f"letters, digits and _, and none of: {', '.join(sorted(_TAKEN))}"
+            self._problem_at((*path, "as"), "'as' must be a name for the item", hint)
+        body: tuple[NodeSpec, ...] = ()
+        if "do" not in raw:
+            self._missing(raw, path, "do", "it is a list of steps, done for each item")
+        else:
+            body = self._nodes(raw["do"], (*path, "do"), "leave the loop out", loops + 1)
+        if len(self._problems) > before:
+            return None
+        position = self._position(self._document.key(at))
+        return LoopSpec(items, name, body, position, self._inside(path))
+
+    def _stop(self, raw: dict[str, Any], path: DataPath) -> StopSpec | None:
+        self._refuse_unknown(raw, path, _STOP)
+        at = (*path, "stop")
+        reason = "" if raw["stop"] is None else self._as_text(raw["stop"], at)
+        if reason is None:
+            self._problem_at(at, "'stop' may have a reason, as text", "as in: - stop: it is known")
+            return None
+        self._check_templates(reason, at)
+        condition = self._condition(raw, path)
+        return StopSpec(
+            reason, self._position(self._document.key(at)), self._inside(path), condition
+        )
 
     def _step(self, raw: object, path: DataPath) -> StepSpec | None:
         actions = self._vocabulary.actions
+        condition = None
+        if isinstance(raw, dict) and "if" in raw and len(raw) == 2:
+            condition = self._condition(raw, path)
+            raw = {key: value for key, value in raw.items() if key != "if"}
         if isinstance(raw, str):
             named = self._named(raw, {}, path, path, "action", actions)
         elif not isinstance(raw, dict) or not raw:
@@ -729,16 +895,18 @@ class _Reading:
                 f"write 'allow: [{action}]' at the top level, if you trust this file",
             )
             return None
-        return StepSpec(action, model, data, self._position(self._document.key((*path, action))))
+        place = self._position(self._document.key((*path, action)))
+        return StepSpec(action, model, data, place, self._inside(path), condition)
 
     def _two_keys(self, raw: dict[str, Any], path: DataPath) -> None:
-        first, second = [*raw][:2]
+        first, second = [key for key in raw if key != "if"][:2]
         place = self._document.key((*path, second))
         if second in self._vocabulary.actions or first not in self._vocabulary.actions:
             hint = f"begin a step of its own: '- {second}:'"
         else:
             hint = f"indent '{second}' further if it belongs to '{first}'"
-        self._problems.add(place, f"a step names one action, this one {len(raw)}", hint)
+        number = len([key for key in raw if key != "if"])
+        self._problems.add(place, f"a step names one action, this one {number}", hint)
 
     def _named(
         self,
@@ -836,6 +1004,47 @@ class _Reading:
         for part in path:
             value = value[part]
         return value
+
+
+def _written(node: NodeSpec) -> dict[str, Any]:
+    """Give a step or a block as the ledger keeps it."""
+    match node:
+        case StepSpec():
+            written: dict[str, Any] = {node.action: node.raw}
+        case StopSpec():
+            written = {"stop": node.reason}
+        case LoopSpec():
+            items = node.items if isinstance(node.items, str) else list(node.items)
+            return {"for_each": items, "as": node.name, "do": list(map(_written, node.body))}
+        case BranchSpec():
+            return {
+                "if": node.condition,
+                **({"do": list(map(_written, node.body))} if node.body else {}),
+                **({"else": list(map(_written, node.otherwise))} if node.otherwise else {}),
+            }
+    return written if node.condition is None else {**written, "if": node.condition}
+
+
+def _variables_in(value: object) -> set[str]:
+    """Give the names of the variables that a piece of a rule speaks of."""
+    texts = [text for _, text in _yaml.strings(value, ())]
+    return {found for text in texts for found in _VARIABLE.findall(text)}
+
+
+def _used_variables(
+    meant: object, variables: Mapping[str, tuple[object, DataPath]]
+) -> dict[str, tuple[object, DataPath]]:
+    """Give those that a rule uses: a change of any other is no change of the rule."""
+    if not variables:
+        return {}
+    used: dict[str, tuple[object, DataPath]] = {}
+    waiting = _variables_in(meant)
+    while waiting:
+        name = waiting.pop()
+        if name in variables and name not in used:
+            used[name] = variables[name]
+            waiting |= _variables_in(variables[name][0])
+    return used
 
 
 def _needs_allowing(action: type[BaseModel]) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hydrusd.daemon import check_client, check_rule, load_plugins
+from hydrusd.daemon import check_client, load_plugins
+from hydrusd.engine import check_rule
 from hydrusd.expressions import Expressions
 from hydrusd.rules import Vocabulary, parse
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from rules_vocabulary import HEAD, KEY, VOCABULARY
 
@@ -67,7 +69,8 @@ def test_files_and_folders_are_read_in_the_order_in_which_they_are_named(folder)
 def test_every_problem_is_in_the_file_in_which_it_stands(folder):
     folder.write(
         rules=f"{HEAD}include: [more.yaml, gone.yaml]\nrules: [{{name: a}}]\n",
-        more="rules:\n  - name: b\n    on: startup\n    do: [add_fiel]\n  - {name: a, on: startup}\n",
+        more="rules:\n  - name: b\n    on: startup\n    do: [add_fiel]\n"
+        "  - {name: a, on: startup}\n",
     )
     assert folder.problems() == [
         ("rules.yaml", 4, 22, f"there is no file {folder.path / 'gone.yaml'}"),
@@ -126,7 +129,7 @@ def test_thousands_of_files_and_a_long_way_down_are_refused(folder):
         (folder.path / "many" / f"{number:03}.yaml").write_text(text, encoding="utf-8")
     assert folder.problems() == [("rules.yaml", 4, 10, "more than 256 files, or 16 MiB, of rules")]
     names = [f"f{number}" for number in range(40)]
-    chain = {a: f"include: {b}.yaml\n" for a, b in zip(names, names[1:], strict=False)}
+    chain = {a: f"include: {b}.yaml\n" for a, b in pairwise(names)}
     folder.write(rules=f"{HEAD}include: f0.yaml\nrules: []\n", **chain)
     assert folder.problems() == [("f19.yaml", 1, 10, "this is included through more than 20 files")]
 
@@ -136,4 +139,4 @@ def test_what_is_no_path_cannot_be_included(folder, include):
     folder.write(rules=f"{HEAD}include: {include}\nrules: []\n")
     [(file, line, _, _)] = folder.problems()
     assert (file, line) == ("rules.yaml", 4)
-    assert [path.name for path in read_sources(folder.path / "rules.yaml").files][0] == "rules.yaml"
+    assert read_sources(folder.path / "rules.yaml").files[0].name == "rules.yaml"
