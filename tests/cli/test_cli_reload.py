@@ -57,6 +57,15 @@ def test_the_daemon_answers_what_has_changed_or_is_wrong(terminal, running):
     assert "hydrusd is not running" in done.stderr
 
 
+def test_what_a_run_would_leave_out_is_told_beforehand(terminal):
+    terminal.write_rules()
+    add(terminal, SECOND.replace("add_file", "add_fil"))
+    done = terminal.run("check")
+    assert done.returncode == 2
+    assert done.stderr.endswith("1 problem found; `hydrusd run` leaves invalid rules out.\n")
+    assert done.stdout.endswith("\n  second: invalid\n")
+
+
 @pytest.mark.skipif(ON_WINDOWS, reason="Windows has no SIGHUP; `hydrusd reload` is its other half")
 def test_a_hangup_is_a_wish_to_read_the_rules_again(terminal, running):
     running.process.send_signal(signal.SIGHUP)

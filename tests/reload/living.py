@@ -18,7 +18,7 @@ from hydrusd.model import JobState
 from hydrusd.reloading import answer_to, ask_for_reload
 
 SPEED = 10
-DEADLINE_SECONDS = 20
+DEADLINE_SECONDS = 60
 ENDINGS = {JobState.DONE, JobState.SKIPPED, JobState.DEAD}
 
 

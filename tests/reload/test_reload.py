@@ -113,6 +113,19 @@ def test_a_changed_file_is_noticed_without_being_asked(living):
     assert made.project.job("other/a.jpg").rule == "two"
 
 
+def test_a_file_that_comes_into_an_included_folder_is_noticed_too(living):
+    included = {"rules.d/one.yaml": rules(rule())}
+    made = living({"rules.yaml": "include: rules.d\n", **included})
+    made.write({"rules.d/two.yaml": rules(rule("two", folder="other"))})
+    made.drop("inbox/a.jpg", "other/b.jpg")
+    made.wait_for_jobs(2)
+    made.write({"rules.d/one.yaml": rules(rule(tag="new"))})
+    made.wait_until(lambda: made.reload().changes == [])
+    made.drop("inbox/c.jpg")
+    made.wait_for_jobs(3)
+    assert made.tags("inbox/c.jpg") == {"new"}
+
+
 def test_only_what_changed_begins_anew(living):
     both = rules(beginning("one"), beginning("two"))
     made = living({"rules.yaml": both, "plugins/mine.py": PLUGIN})
@@ -229,6 +242,15 @@ def test_a_service_that_is_not_there_is_told_at_once(living):
     assert "did you mean 'my tags'" in report.problems[0].message
     made.wait_until(lambda: made.condition("rule", "two") is not None)
     assert made.condition("rule", "two").state == "parked"
+
+
+def test_a_service_that_is_not_there_at_the_start_keeps_one_rule_from_running(living):
+    wrong = rule("two", folder="other").replace("my tags", "my tagz")
+    made = living({"rules.yaml": rules(rule(), wrong)})
+    made.wait_until(lambda: made.condition("rule", "two") is not None)
+    assert made.condition("rule", "two").state == "parked"
+    made.drop("inbox/a.jpg")
+    made.wait_for_jobs(1)
 
 
 # --- rules that go ------------------------------------------------------------------------
