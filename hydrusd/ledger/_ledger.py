@@ -440,7 +440,8 @@ class Ledger(KnownFiles, Pruning):
                 known = self._event_ids(connection, trigger, keys)
                 judged.update(known.values())
                 fresh = {i.event.key: i.event for i in chunk if i.event.key not in known}
-                ids = known | self._add_events(connection, trigger, fresh, now)
+                new = {key: each.data for key, each in fresh.items()}
+                ids = known | _add_events(connection, trigger, new, now)
                 intake_events += len(fresh)
                 _mention(connection, {ids[k]: words_in_event(e.data) for k, e in fresh.items()})
                 had |= self._dealt_with(connection, known.values())
@@ -465,31 +466,6 @@ class Ledger(KnownFiles, Pruning):
             dead = [(row["event_id"], row["rule"]) for row in new_jobs if row["finished_at"]]
             self._tell_of_stillborn(connection, dead, now)
         return Intake(intake_events, len(new_jobs), present)
-
-    @staticmethod
-    def _add_events(
-        connection: Connection, trigger: str, events: Mapping[str, Event], now: datetime
-    ) -> dict[str, EventId]:
-        """Store new events, by their keys; give their ids."""
-        if not events:
-            return {}
-        # Chosen here, where nobody else writes meanwhile, they need not be asked for.
-        newest = connection.execute(_NEWEST_EVENT).scalar() or 0
-        ids = {key: EventId(newest + at) for at, key in enumerate(events, 1)}
-        _EVENTS.execute(
-            connection,
-            [
-                {
-                    "id": ids[key],
-                    "trigger": trigger,
-                    "key": key,
-                    "data": each.data,
-                    "noticed_at": now,
-                }
-                for key, each in events.items()
-            ],
-        )
-        return ids
 
     @staticmethod
     def _make_whole(connection: Connection, told: Mapping[EventId, Data]) -> None:
@@ -1368,6 +1344,23 @@ def _count_begun(connection: Connection, began: Mapping[str, int], now: datetime
     minute = now.replace(second=0, microsecond=0)
     rows = [{"rule": rule, "minute": minute, "jobs": jobs} for rule, jobs in began.items() if jobs]
     insert_or_add(connection, begun, rows, "jobs")
+
+
+def _add_events(
+    connection: Connection, trigger: str, events: Mapping[str, Data], now: datetime
+) -> dict[str, EventId]:
+    """Store new events, data by key; give their ids."""
+    if not events:
+        return {}
+    # Chosen here, where nobody else writes meanwhile, they need not be asked for.
+    newest = connection.execute(_NEWEST_EVENT).scalar() or 0
+    ids = {key: EventId(newest + at) for at, key in enumerate(events, 1)}
+    rows = [
+        {"id": ids[key], "trigger": trigger, "key": key, "data": data, "noticed_at": now}
+        for key, data in events.items()
+    ]
+    _EVENTS.execute(connection, rows)
+    return ids
 
 
 def _mention(connection: Connection, words: Mapping[EventId, Iterable[str]]) -> None:
