@@ -1013,11 +1013,13 @@ class Ledger(KnownFiles, Pruning):
             )
             return revived.rowcount
 
-    def take_up(self, rule: str, revision: str) -> None:
+    def take_up(self, rule: str, revision: str, disposals: Collection[int] = ()) -> None:
         """Let retried jobs of a rule, which is at this revision, go on or begin again.
 
         A job goes on where it failed if all before that was done under the very same rule and is
-        durable: its source may be gone by then, and could not be had a second time.
+        durable: its source may be gone by then, and could not be had a second time. Of one that
+        has disposed of its source (the steps at ``disposals`` do), all before that is durable,
+        and what came after it is done again.
         """
         retried = [
             job.c.rule == rule,
@@ -1030,6 +1032,21 @@ class Ledger(KnownFiles, Pruning):
                 .where(*retried, job.c.revision == RETRIED + revision, job.c.boot.is_(None))
                 .where(job.c.step > 0)
                 .values(revision=revision, needs_client=True)
+            )
+            disposed = (
+                select(func.max(step.c.position))
+                .where(
+                    step.c.job_id == job.c.id,
+                    step.c.position < job.c.step,
+                    step.c.position.in_(disposals),
+                    step.c.outcome == OutcomeKind.DONE,
+                )
+                .scalar_subquery()
+            )
+            connection.execute(
+                update(job)
+                .where(*retried, job.c.revision == RETRIED + revision, disposed.is_not(None))
+                .values(revision=revision, step=disposed + 1, needs_client=True, boot=None)
             )
             connection.execute(
                 update(job)
