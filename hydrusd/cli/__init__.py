@@ -188,6 +188,20 @@ def plan(
 
 @cli.command(epilog=EXIT_CODES)
 @STATE_DIR
+@JSON
+def reload(state_dir: Path | None, as_json: bool) -> None:
+    """Have the running daemon read its rules again now, and say what has changed, or is wrong.
+
+    It does so by itself when it sees that a file has changed, and (not on Windows) at SIGHUP.
+    Rules that cannot be used change nothing; a rule that is wrong by itself is left out.
+    """
+    from hydrusd.cli._reload import reload_rules
+
+    reload_rules(state_dir, as_json=as_json)
+
+
+@cli.command(epilog=EXIT_CODES)
+@STATE_DIR
 @click.option("--watch", is_flag=True, help="Look again every 2 seconds, until Ctrl-C.")
 @JSON
 def status(state_dir: Path | None, watch: bool, as_json: bool) -> None:

@@ -257,7 +257,9 @@ def _rendered(
         return None, "not known: the ledger has not kept the rule as it was"
     configure_logs(level="error")
     try:
-        configuration = read_configuration(rules_path(rules_file), resolve_secrets=False)
+        configuration = read_configuration(
+            rules_path(rules_file), resolve_secrets=False, tolerant=True
+        )
         return redact_tree(_render(item, definition, configuration)), ""
     except ConfigError as error:
         problem = error.problems[0]

@@ -11,10 +11,11 @@ import click
 from rich.console import Console
 
 from hydrusd.cli._dead import to_json
+from hydrusd.cli._failing import print_each
 from hydrusd.cli._paths import rules_path, state_path
 from hydrusd.cli._telling import indented, line, some, subject
 from hydrusd.cli._terminal import configure_logs, make_console
-from hydrusd.daemon import make_plan, read_configuration
+from hydrusd.daemon import make_plan, problems_of, read_configuration
 from hydrusd.engine import Flow, Plan, PlannedJob, PlannedTrigger, Prediction
 from hydrusd.model import OutcomeKind
 from hydrusd.redaction import redact_tree
@@ -38,7 +39,8 @@ def show_plan(
     rules = None
     if subjects and subjects[0].lower().endswith(_RULES_ENDINGS) and "://" not in subjects[0]:
         rules, subjects = Path(subjects[0]), subjects[1:]
-    configuration = read_configuration(rules_path(rules), safe_mode=safe_mode)
+    configuration = read_configuration(rules_path(rules), safe_mode=safe_mode, tolerant=True)
+    print_each(problems_of(configuration.rules))
 
     async def make() -> Plan:
         state = state_path(state_dir)

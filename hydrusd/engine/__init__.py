@@ -12,6 +12,7 @@ from hydrusd.engine.planning import Plan, PlannedJob, PlannedTrigger, Planner, P
 from hydrusd.engine.program import Flow
 from hydrusd.engine.progress import Progress
 from hydrusd.engine.pruning import Pruner, retention
+from hydrusd.engine.reconciling import Changes, Desired, reconcile, source_key
 from hydrusd.engine.rulebook import RuleBook, Source
 from hydrusd.engine.signals import Signals
 from hydrusd.engine.stores import Stores
@@ -19,9 +20,11 @@ from hydrusd.engine.undoing import PlannedStep, PlannedUndo, foresee_undo, plan_
 
 __all__ = [
     "BackingUp",
+    "Changes",
     "CompiledRule",
     "CompiledStep",
     "DataPath",
+    "Desired",
     "Flow",
     "Intake",
     "Lane",
@@ -47,5 +50,7 @@ __all__ = [
     "doubts_between",
     "foresee_undo",
     "plan_undo",
+    "reconcile",
     "retention",
+    "source_key",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import secrets
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +42,7 @@ from hydrusd.ledger import (
     put_back,
 )
 from hydrusd.model import Event, chain_of
-from hydrusd.plugin import Aside, Doubt, FileGroup, FileSource, HadFile, Signal
+from hydrusd.plugin import Aside, Doubt, FileGroup, FileSource, HadFile, Signal, Start
 
 FIRST_RESTART_SECONDS = 5.0
 LONGEST_RESTART_SECONDS = 300.0
@@ -73,12 +74,15 @@ class Intake:
         signals: Signals,
         off_limits: OffLimits,
         made: MadeFiles,
+        start: Start | None = None,
     ) -> None:
+        """Make an intake. ``start`` is that of hydrusd; without one it starts with this trigger."""
         self._off_limits = off_limits
         self._made = made
         self._client = client
         self._signals = signals
         self._source = source
+        self._start = start or Start(uuid.uuid4().hex, clock.now(), clock.monotonic())
         self._ledger = ledger
         self._clock = clock
         self._wake = wake
@@ -102,9 +106,18 @@ class Intake:
         return self._client
 
     @property
+    def start(self) -> Start:
+        """The start of hydrusd, and of this trigger in it."""
+        return self._start
+
+    @property
     def rules(self) -> Sequence[str]:
         """The names of the rules that listen."""
         return [rule.name for rule in self._source.rules]
+
+    def follow(self, source: Source) -> None:
+        """Go on with the same rules as they are made now; the trigger notices nothing of it."""
+        self._source = replace(source, trigger=self._source.trigger)
 
     async def emit(
         self,

@@ -65,6 +65,7 @@ from hydrusd.ledger import (
     LedgerWriter,
     Memory,
     StepUpdate,
+    forget_conditions,
     keep_steps,
     take_up_undo,
 )
@@ -216,6 +217,8 @@ class Lane:
         self._parked_rules: dict[str, _Parked] = {}
         self._said: dict[str, str] = {}
         self._orphans: frozenset[str] = frozenset()
+        self._next: tuple[RuleBook, Observe | None] | None = None
+        self._ending = False
         self._limits = Limits()
         self._raised: set[JobId] = set()
         self._claimed: list[Job] = []
@@ -240,6 +243,19 @@ class Lane:
         """Say that there is something to do. Call it on the event loop."""
         self._woken.set()
 
+    def follow(self, rules: RuleBook, observe: Observe | None) -> None:
+        """Work by these rules from the next set on. Call it on the event loop.
+
+        What is under way ends by those that it began with.
+        """
+        self._next = (rules, observe)
+        self.wake()
+
+    def finish(self) -> None:
+        """Say that the set under way is to be the last. Call it on the event loop."""
+        self._ending = True
+        self.wake()
+
     @property
     def waits_for(self) -> str:
         """Say what keeps the lane, or some rule on it, from working; nothing where nothing does."""
@@ -250,12 +266,16 @@ class Lane:
     # --- the loop ------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Work until cancelled; claimed jobs go back then, at no cost."""
+        """Work until cancelled or finished; claimed jobs go back then, at no cost."""
         try:
             await self._begin()
             async with anyio.create_task_group() as tasks:
                 while True:
                     self._woken = anyio.Event()
+                    if self._ending:
+                        break
+                    if self._next is not None:
+                        await self._take_rules(*self._next)
                     await self._follow_clock()
                     await self._connect_if_due()
                     await self._unpark_rules()
@@ -316,10 +336,7 @@ class Lane:
         if not self._only_undos:
             await self._recall_limits()
             await self._adopt(self._rules.revisions_on(self.name))
-        mine = {rule for lane, rule in await self._ledger(Ledger.open_rules) if lane == self.name}
-        for rule in sorted(mine):
-            if not self._rules.knows(rule):
-                await self._orphan(rule)
+        await self._find_orphans()
 
     async def _recall_limits(self) -> None:
         """Hold against the rules what they did in a former life of the daemon.
@@ -339,18 +356,57 @@ class Lane:
             ):
                 self._limits.restore(rule, kept)
 
+    async def _take_rules(self, rules: RuleBook, observe: Observe | None) -> None:
+        """Go on with other rules, between two sets: as after a restart, with nothing interrupted.
+
+        Jobs that have not begun are put under them, on whichever lane they are: their rule may
+        have moved to another one, whose lane has looked for them while this one had them claimed.
+        """
+        self._next = None
+        former, self._rules, self._observe = self._rules, rules, observe
+        self._settling.follow(rules)
+        claimed, self._claimed = self._claimed, []
+        await self._put_back(claimed)
+        now = rules.revisions
+        changed = {name: now[name] for name in now if now[name] != former.revisions.get(name)}
+        await self._adopt(changed)
+        told = {rule for rule in self._orphans if rules.knows(rule)}
+        self._orphans -= told
+        for rule in (*changed, *(former.revisions.keys() - now.keys())):
+            self._limits.rewritten(rule)
+            self._parked_rules.pop(rule, None)
+            if self._said.pop(rule, None) is not None and rule not in rules.invalid:
+                told.add(rule)
+        if told:
+            await self._ledger(forget_conditions, "rule", sorted(told))
+        await self._find_orphans()
+        if self._parked is None:
+            await self._refuse(self._client.info)
+
+    async def _find_orphans(self) -> None:
+        """Find the rules of waiting jobs that nobody knows (any more)."""
+        mine = {rule for lane, rule in await self._ledger(Ledger.open_rules) if lane == self.name}
+        for rule in sorted(mine):
+            if not self._rules.knows(rule):
+                await self._orphan(rule)
+
     async def _orphan(self, rule: str) -> None:
-        """Let the jobs of a rule wait that nobody knows any more."""
+        """Let the jobs of a rule wait that nobody knows."""
+        reason = self._rules.why_unknown(rule)
+        if rule not in self._orphans:
+            log.warning(f"rule {rule!r}: {reason}", rule=rule)
         self._orphans |= {rule}
-        reason = "the rule is no longer in the rules file; its jobs wait until it is back"
-        log.warning(f"rule {rule!r}: {reason}", rule=rule)
-        await self._condition("rule", rule, "parked", reason)
+        if (invalid := self._rules.invalid.get(rule)) is not None:
+            await self._condition("rule", rule, "invalid", invalid.reason)
+        else:
+            await self._condition("rule", rule, "parked", reason)
 
     async def _adopt(self, revisions: Mapping[str, str]) -> None:
         """Put jobs that have not begun under their rule as it is now, and on its client."""
-        while jobs := await self._ledger(Ledger.unbegun, revisions, 500):
-            verdicts = [(job, judge(self._rules.current(job.rule), job.data)) for job in jobs]
-            await self._ledger(Ledger.adopt, verdicts, self._clock.now())
+        async with self._rules.adopting:
+            while jobs := await self._ledger(Ledger.unbegun, revisions, 500):
+                verdicts = [(job, judge(self._rules.current(job.rule), job.data)) for job in jobs]
+                await self._ledger(Ledger.adopt, verdicts, self._clock.now())
 
     def _filter(self) -> ClaimFilter:
         blocked = self._orphans | frozenset(self._parked_rules)
@@ -412,14 +468,19 @@ class Lane:
         self._settling.connected()
         if self._look is not None:
             await self._look()
-        if self._on_connected is not None:
-            reasons = self._on_connected(info)
-            for rule in self._refused - reasons.keys():
-                self._parked_rules.pop(rule, None)
-                await self._rule_works(rule)
-            self._refused = frozenset(reasons)
-            for rule, reason in reasons.items():
-                await self._park_rule(rule, reason)
+        await self._refuse(info)
+
+    async def _refuse(self, info: ClientInfo) -> None:
+        """Park the rules that cannot run on the client as it is now."""
+        if self._on_connected is None:
+            return
+        reasons = self._on_connected(info)
+        for rule in self._refused - reasons.keys():
+            self._parked_rules.pop(rule, None)
+            await self._rule_works(rule)
+        self._refused = frozenset(reasons)
+        for rule, reason in reasons.items():
+            await self._park_rule(rule, reason)
 
     async def _park_rule(
         self, rule: str, reason: str, *, seconds: float = RULE_PARK_SECONDS

@@ -55,6 +55,12 @@ class Limits:
         past.pauses = _number(kept.get("pauses"))
         past.probing = kept.get("probing") is True
 
+    def rewritten(self, rule: str) -> None:
+        """Forget how a rule was failing: it is another one now. What it has begun counts on."""
+        past = self._of(rule)
+        past.failures = past.pauses = 0
+        past.probing = False
+
     def failing(self, rule: str) -> Mapping[str, object] | None:
         """Give how a rule is failing, as plain data; None where it is not."""
         past = self._of(rule)

@@ -50,6 +50,7 @@ from hydrusd.plugin import (
     HadFile,
     Prospect,
     Signal,
+    Start,
 )
 
 SET_SIZE = 256
@@ -410,6 +411,10 @@ class _Looking:
     @property
     def client(self) -> HydrusClient:
         return self._intake.client
+
+    @property
+    def start(self) -> Start:
+        return self._intake.start
 
     @property
     def rules(self) -> Sequence[str]:

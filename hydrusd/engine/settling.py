@@ -74,6 +74,10 @@ class Settling:
         self._said_waiting = False
         self._no_commit_before = 0.0
 
+    def follow(self, rules: RuleBook) -> None:
+        """Go on with other rules; not while ``settle`` runs."""
+        self._rules = rules
+
     async def begin(self) -> None:
         """Take over what settled when the daemon last stopped."""
         self.entered(await self._ledger(Ledger.settling, self._lane))

@@ -4,6 +4,7 @@ The only room that knows SQL. Everything else asks it in words of the model.
 """
 
 from hydrusd.ledger._backups import Backup, Occasion, back_up, backups, export
+from hydrusd.ledger._conditions import forget_conditions
 from hydrusd.ledger._explaining import (
     History,
     JobTrace,
@@ -119,6 +120,7 @@ __all__ = [
     "enqueue_undo",
     "examine",
     "export",
+    "forget_conditions",
     "forget_noticing",
     "has_undone",
     "keep_steps",

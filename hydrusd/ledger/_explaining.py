@@ -297,8 +297,11 @@ def waits_for(
     if not running:
         return f"{own}; hydrusd is not running, and has to be started for that"
     for condition in conditions:
-        if (condition.kind, condition.name, condition.state) == ("rule", item.rule, "parked"):
-            return f"the rule waits: {condition.reason}"
+        if (condition.kind, condition.name) == ("rule", item.rule):
+            if condition.state == "parked":
+                return f"the rule waits: {condition.reason}"
+            if condition.state == "invalid":
+                return f"the rule is invalid, and has to be mended: {condition.reason}"
     if item.needs_client or item.state is JobState.SETTLING:
         for condition in conditions:
             if (condition.kind, condition.name, condition.state) == (

@@ -116,6 +116,7 @@ from hydrusd.plugin._trigger import (
     HadFile,
     Prospect,
     Signal,
+    Start,
     Trigger,
     TriggerContext,
 )
@@ -213,6 +214,7 @@ __all__ = [
     "Signal",
     "Size",
     "SourceState",
+    "Start",
     "StepRecord",
     "TagAction",
     "TagStatus",

@@ -34,6 +34,20 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True)
+class Start:
+    """A start of hydrusd: an id that no other one has, and the time.
+
+    ``seconds`` is the clock's ``monotonic`` then. ``later``: the trigger itself began afterwards,
+    because the rules were read again while hydrusd ran.
+    """
+
+    id: str
+    at: datetime
+    seconds: float
+    later: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Doubt:
     """The groups of files that have to be asked about, and what proves when that was found."""
 
@@ -86,6 +100,11 @@ class TriggerContext(Protocol):
     @property
     def client(self) -> HydrusClient:
         """The client. Before it was reached for the first time, calls raise HydrusUnavailable."""
+        ...
+
+    @property
+    def start(self) -> Start:
+        """The start of hydrusd, and whether this trigger began with it or later."""
         ...
 
     @property

@@ -7,6 +7,7 @@ dash, ``on`` with two triggers) deserves an answer of its own.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -18,13 +19,13 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, SecretStr
 
-from hydrusd.errors import ConfigError, ExpressionError
+from hydrusd.errors import ConfigError, ExpressionError, Problem
 from hydrusd.model import UNDO_RULE
 from hydrusd.rules import _yaml
 from hydrusd.rules._assembling import assemble
 from hydrusd.rules._files import Gathering, read_text
 from hydrusd.rules._problems import Problems, nearest
-from hydrusd.rules._secrets import SecretError, access_key
+from hydrusd.rules._secrets import REFERENCE, SecretError, access_key
 from hydrusd.rules._settings import Backups, Client, History, Limits
 from hydrusd.rules._specs import (
     MAX_ITEMS,
@@ -33,6 +34,7 @@ from hydrusd.rules._specs import (
     BranchSpec,
     ClientSpec,
     HistorySpec,
+    InvalidRule,
     LimitsSpec,
     LoopSpec,
     NodeSpec,
@@ -84,11 +86,17 @@ MAX_PLACES_DEPTH = 3
 
 
 def load(
-    path: Path, vocabulary: Vocabulary, *, environ: Mapping[str, str], resolve_secrets: bool = True
+    path: Path,
+    vocabulary: Vocabulary,
+    *,
+    environ: Mapping[str, str],
+    resolve_secrets: bool = True,
+    tolerant: bool = False,
 ) -> RuleSet:
     """Read a rules file. Raises ConfigError with every problem, in the order of the file.
 
-    With ``resolve_secrets=False`` references to secrets are checked for their form only.
+    With ``resolve_secrets=False`` references to secrets are checked for their form only. With
+    ``tolerant=True`` rules with problems of their own are left out, and are in ``invalid``.
     """
     text = _read_file(path)
     return parse(
@@ -98,6 +106,7 @@ def load(
         folder=path.parent,
         environ=environ,
         resolve_secrets=resolve_secrets,
+        tolerant=tolerant,
     )
 
 
@@ -141,6 +150,7 @@ def parse(
     environ: Mapping[str, str],
     folder: Path | None = None,
     resolve_secrets: bool = True,
+    tolerant: bool = False,
 ) -> RuleSet:
     """Do what ``load`` does, with a text. ``folder`` is where relative paths start."""
     problems = Problems(file, text)
@@ -151,7 +161,7 @@ def parse(
         raise AssertionError  # nothing is read only where there is a problem
     document = assemble(gathering.read, problems, vocabulary, _RULE)
     reading = _Reading(document, problems, vocabulary, folder)
-    rules = reading.file(environ, resolve_secrets=resolve_secrets)
+    rules = reading.file(environ, resolve_secrets=resolve_secrets, tolerant=tolerant)
     problems.raise_if_any()
     assert rules is not None
     return dataclasses.replace(rules, sources=gathering.sources)
@@ -251,7 +261,9 @@ class _Reading:
         self._shared: dict[str, tuple[object, DataPath]] = {}
         self._rule_path: DataPath = ()
 
-    def file(self, environ: Mapping[str, str], *, resolve_secrets: bool) -> RuleSet | None:
+    def file(
+        self, environ: Mapping[str, str], *, resolve_secrets: bool, tolerant: bool
+    ) -> RuleSet | None:
         self._cover_secrets()
         data = self._document.data
         if not isinstance(data, dict):
@@ -267,22 +279,35 @@ class _Reading:
         backups = self._backups(data)
         history = self._history(data)
         self._shared = self._variables(data.get("vars"), ("vars",))
-        rules = self._rules(data)
+        # What is wrong around the rules may be wrong for all of them.
+        invalid: list[InvalidRule] | None = [] if tolerant and not self._problems else None
+        rules = self._rules(data, invalid)
         tests = self._tests(data)
         if self._problems:
             return None
-        file = Path(self._problems.file)
         return RuleSet(
             self._clients,
             rules,
             folders,
-            file,
+            Path(self._problems.file),
             self._allow,
             backups,
             history,
             self._problems.warnings,
             tests,
+            invalid=tuple(invalid or ()),
+            secret_files=self._secret_files(),
         )
+
+    def _secret_files(self) -> tuple[Path, ...]:
+        """Give the files that secrets are kept in."""
+        texts = (str(node.value) for node in self._document.scalars.values())
+        named = {n for t in texts for kind, n in REFERENCE.findall(t) if kind == "file" and n}
+        found = []
+        for name in sorted(named):
+            with contextlib.suppress(RuntimeError, ValueError):
+                found.append(resolve_path(name, self._folder or Path()))
+        return tuple(found)
 
     def clients_only(
         self, environ: Mapping[str, str], *, resolve_secrets: bool
@@ -487,7 +512,13 @@ class _Reading:
 
     # -- the rules ----------------------------------------------------------------
 
-    def _rules(self, data: dict[str, Any]) -> tuple[RuleSpec, ...]:
+    def _rules(
+        self, data: dict[str, Any], invalid: list[InvalidRule] | None
+    ) -> tuple[RuleSpec, ...]:
+        """Read the rules; those with problems of their own go into ``invalid``, where it is given.
+
+        One without a name that is its own is not among them: nobody knows whose jobs are meant.
+        """
         if "rules" not in data:
             self._missing(data, (), "rules", "it is a list of rules, here or in what is included")
             return ()
@@ -498,8 +529,26 @@ class _Reading:
             )
             return ()
         names: set[str] = set()
-        read = [self.rule(("rules", index), names) for index in range(len(raw))]
-        return tuple(rule for rule in read if rule is not None)
+        read = []
+        for index in range(len(raw)):
+            known, before = set(names), len(self._problems)
+            rule = self.rule(("rules", index), names)
+            if rule is not None:
+                read.append(rule)
+            elif invalid is not None and (own := names - known):
+                problems = self._problems.take(before)
+                invalid.append(self._invalid(("rules", index), own.pop(), problems))
+        return tuple(read)
+
+    def _invalid(self, path: DataPath, name: str, problems: tuple[Problem, ...]) -> InvalidRule:
+        """Tell of a rule with problems what can be told."""
+        raw = self._at(path)
+        assert isinstance(raw, dict)
+        before = len(self._problems)
+        client, trigger = self._client_of(raw, path), self._trigger(raw, path)
+        self._problems.take(before)  # they are known
+        kind, config, _ = trigger or ("", None, None)
+        return InvalidRule(name, problems, kind, config, client or ONLY_CLIENT)
 
     def rule(self, path: DataPath, names: set[str]) -> RuleSpec | None:
         """Read one rule; None where there were problems."""

@@ -127,6 +127,15 @@ class Problems:
             at.file, at.line, at.column, _hidden(message), _hidden(hint), excerpt, severity
         )
 
+    def take(self, start: int) -> tuple[Problem, ...]:
+        """Give the problems noted since there were so many, and forget them."""
+        taken = [(key, self._found.pop(key)) for key in list(self._found)[start:]]
+        found = [problem for _, problem in sorted(taken, key=_by_place)]
+        if self._more:
+            found.append(Problem(self.file, 0, 0, f"… and {self._more} more problems"))
+            self._more = 0
+        return tuple(found)
+
     def settle(self) -> None:
         """Say nothing more about places that have a problem by now.
 

@@ -203,6 +203,25 @@ class RuleSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class InvalidRule:
+    """A rule that cannot be used, where what is wrong with it is about nothing else in the file.
+
+    ``trigger`` and ``trigger_config`` are what it waits for; "" and None where that is wrong, too.
+    """
+
+    name: str
+    problems: tuple[Problem, ...]
+    trigger: str = ""
+    trigger_config: BaseModel | None = None
+    client: str = ONLY_CLIENT
+
+    @property
+    def reason(self) -> str:
+        """What is wrong with it, in one line."""
+        return "; ".join(f"{problem.place}: {problem.message}" for problem in self.problems)
+
+
+@dataclass(frozen=True, slots=True)
 class ClientSpec:
     """How to reach the Hydrus client.
 
@@ -240,7 +259,8 @@ class RuleSet:
     """A whole rules file. ``allow`` names the actions that run only where a user says so.
 
     ``warnings`` are what is allowed in it and probably not meant, ``tests`` those that the rules
-    carry, both in the order of the file. ``sources`` are the files that were read for it.
+    carry, both in the order of the file. ``sources`` are the files that were read for it,
+    ``secret_files`` those named for secrets. ``invalid`` are rules that were left out.
     """
 
     clients: Mapping[str, ClientSpec]
@@ -253,6 +273,8 @@ class RuleSet:
     warnings: tuple[Problem, ...] = ()
     tests: tuple[RuleTest, ...] = ()
     sources: Sources = Sources()
+    invalid: tuple[InvalidRule, ...] = ()
+    secret_files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

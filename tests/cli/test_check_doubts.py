@@ -253,7 +253,8 @@ def test_errors_and_warnings_are_told_together(hydrusd, tmp_path):
     assert code == 2
     assert "rules.yaml:5:9: warning: " in complaints
     assert "rules.yaml:9:10: there is no action 'add_fil'" in complaints
-    assert complaints.endswith("\n1 problem and 1 warning found; nothing was done.\n")
+    found = "1 problem and 1 warning found; `hydrusd run` leaves invalid rules out."
+    assert complaints.endswith(f"\n{found}\n")
 
 
 def test_sarif_names_file_line_and_column(hydrusd, tmp_path):
