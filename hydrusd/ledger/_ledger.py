@@ -77,6 +77,12 @@ from hydrusd.ledger._tables import (
     step,
     trigger_memory,
 )
+from hydrusd.ledger._taking_turns import (
+    may_be_claimed,
+    no_longer_superseded,
+    pass_over_while_busy,
+    supersede,
+)
 from hydrusd.model import (
     UNDO_RULE,
     Data,
@@ -182,21 +188,37 @@ class RunSoFar:
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """What an intake stored. ``runs`` are those that it made or went on with, by rule."""
+    """What an intake stored. ``runs`` are those that it made or went on with, by rule.
+
+    ``busy`` says how many events were passed over as a job of the rule was not over;
+    ``superseded`` are the jobs that ended for a new one.
+    """
 
     events: int
     jobs: int
     runs: Mapping[str, RunSoFar] = field(default_factory=dict, compare=False)
+    busy: Mapping[str, int] = field(default_factory=dict, compare=False)
+    superseded: Sequence[JobId] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimFilter:
-    """Which jobs may be claimed now."""
+    """Which jobs may be claimed now.
+
+    Of rules in ``held`` only those that have begun; of those in ``turns`` only the one that is
+    named; of those in ``at_most`` not more than so many at once. ``ranks`` are rules that come
+    before all others (the first of them first), ``last`` those that come after them.
+    """
 
     lane: str
     without_client: bool = False
     blocked_rules: frozenset[str] = frozenset()
     only_undos: bool = False
+    held: frozenset[str] = frozenset()
+    turns: Mapping[str, JobId | None] = field(default_factory=dict)
+    at_most: Mapping[str, int] = field(default_factory=dict)
+    ranks: Sequence[frozenset[str]] = ()
+    last: Sequence[frozenset[str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -415,10 +437,14 @@ class Ledger(KnownFiles, Pruning):
         memory: Memory | None = None,
         *,
         runs: Mapping[str, RunSoFar] | None = None,
+        single: Collection[str] = (),
+        restart: Collection[str] = (),
     ) -> Intake:
         """Store events, a job for each match and a reason for each other verdict.
 
         ``runs`` are the runs that the new jobs of these rules belong to; others get a new one.
+        Rules in ``single`` get no job while they have one that is not over; a new job of one in
+        ``restart`` takes the place of those that are not.
 
         Known events and rules that already have their job are left as they are. What the
         trigger wants to remember is stored along with them, or not at all.
@@ -462,13 +488,22 @@ class Ledger(KnownFiles, Pruning):
                         if item.event.key not in fresh:
                             told[event_id] = item.event.data
             self._make_whole(connection, told)
+            busy = pass_over_while_busy(connection, new_jobs, single) if single else []
+            passed += [_passed_over(row, why, now) for row, why in busy]
             present = _into_runs(connection, trigger, new_jobs, runs or {}, now)
             self._store_verdicts(connection, new_jobs, passed, judged)
             if memory is not None:
                 self._remember(connection, trigger, memory)
             dead = [(row["event_id"], row["rule"]) for row in new_jobs if row["finished_at"]]
             self._tell_of_stillborn(connection, dead, now)
-        return Intake(intake_events, len(new_jobs), present)
+            over: list[JobId] = []
+            if restart:
+                alive = {row["rule"] for row in new_jobs if row["finished_at"] is None}
+                over = supersede(connection, alive & set(restart), now)
+                _count_ended(connection, over)
+                self._tell_of_endings(connection, over, now)
+        refused = Counter(row["rule"] for row, _ in busy)
+        return Intake(intake_events, len(new_jobs), present, refused, over)
 
     @staticmethod
     def _make_whole(connection: Connection, told: Mapping[EventId, Data]) -> None:
@@ -708,15 +743,21 @@ class Ledger(KnownFiles, Pruning):
             due.append(job.c.rule.not_in(wanted.blocked_rules))
         if wanted.only_undos:
             due.append(job.c.rule.startswith(UNDO_RULE))
+        due += may_be_claimed(wanted.held, wanted.turns)
         with unhurried(self._engine).begin() as connection:
-            first = connection.execute(
-                select(job.c.rule, job.c.revision, job.c.step)
-                .where(*due)
-                .order_by(job.c.id)
-                .limit(1)
-            ).first()
-            if first is None:
+            for rank in _ranks(wanted):
+                first = connection.execute(
+                    select(job.c.rule, job.c.revision, job.c.step)
+                    .where(*due, *rank)
+                    .order_by(job.c.id)
+                    .limit(1)
+                ).first()
+                if first is not None:
+                    break
+            else:
                 return []
+            if first.step == 0:
+                limit = min(limit, wanted.at_most.get(first.rule, limit))
             oldest = (
                 select(job.c.id)
                 .where(
@@ -884,6 +925,7 @@ class Ledger(KnownFiles, Pruning):
             statement = statement.where(job.c.rule.not_in(wanted.blocked_rules))
         if wanted.only_undos:
             statement = statement.where(job.c.rule.startswith(UNDO_RULE))
+        statement = statement.where(*may_be_claimed(wanted.held, wanted.turns))
         with self._engine.connect() as connection:
             return connection.execute(statement).scalar()
 
@@ -1006,6 +1048,7 @@ class Ledger(KnownFiles, Pruning):
         ``take_up`` decides, when a daemon that knows the rule comes by.
         """
         with self._engine.begin() as connection:
+            no_longer_superseded(connection, _dead(ids, rule))
             revived = connection.execute(
                 update(job)
                 .where(*_dead(ids, rule))
@@ -1300,6 +1343,18 @@ _COUNTED = frozenset({JobState.DONE, JobState.SKIPPED})
 """Endings that are only counted: too many to be counted when somebody asks."""
 
 
+def _ranks(wanted: ClaimFilter) -> list[list[ColumnElement[bool]]]:
+    """Give what chooses jobs in one rank after the other: those of one rank come before the next's."""
+    if not wanted.ranks and not wanted.last:
+        return [[]]
+    ranked = frozenset().union(*wanted.ranks, *wanted.last)
+    return [
+        *([job.c.rule.in_(rules)] for rules in wanted.ranks),
+        [job.c.rule.not_in(ranked)],
+        *([job.c.rule.in_(rules)] for rules in wanted.last),
+    ]
+
+
 def _dead(ids: Sequence[int], rule: str | None) -> list[ColumnElement[bool]]:
     """Give what chooses dead letters: these jobs, those of a rule, or all."""
     chosen = [job.c.state == DEAD]
@@ -1422,6 +1477,12 @@ def _job_row(event_id: EventId, verdict: NewJob, now: datetime) -> dict[str, Any
         "created_at": now,
         "finished_at": now if failed else None,
     }
+
+
+def _passed_over(row: Mapping[str, Any], reason: str, now: datetime) -> dict[str, Any]:
+    """Give what is kept of a job that is not to be, for good."""
+    verdict = NotMatched(row["rule"], FOR_GOOD, reason)
+    return _passed_row(row["event_id"], verdict, now)
 
 
 def _passed_row(event_id: EventId, verdict: NotMatched, now: datetime) -> dict[str, Any]:

@@ -107,7 +107,7 @@ from hydrusd.plugin._trigger import (
 from hydrusd.plugin._websites import HeaderText, WebDomains, WebSite, covers, header_text
 from hydrusd.plugin.hookspecs import hookimpl
 from hydrusd.redaction import redact
-from hydrusd.rules import OR_ONE, Duration, FilePath, FolderPath, Secret, Size
+from hydrusd.rules import OR_ONE, Duration, FilePath, FolderPath, Secret, Size, ZoneName
 from hydrusd.syncing import sync_folder
 
 __all__ = [
@@ -206,6 +206,7 @@ __all__ = [
     "WebSite",
     "WriteRefused",
     "WrongFileError",
+    "ZoneName",
     "clean_tag",
     "cookie_expiry",
     "covers",

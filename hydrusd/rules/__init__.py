@@ -15,6 +15,7 @@ from hydrusd.rules._loading import (
     read_plugin_folders,
     rule_from_definition,
 )
+from hydrusd.rules._pace import Hours, Mode, PaceSpec, Span
 from hydrusd.rules._problems import nearest, problem_at
 from hydrusd.rules._schema import FILE_PARTS, Setting, schema, settings
 from hydrusd.rules._secrets import Rendered, Secret
@@ -31,7 +32,7 @@ from hydrusd.rules._specs import (
     StepSpec,
     Vocabulary,
 )
-from hydrusd.rules._units import OR_ONE, Age, Duration, FilePath, FolderPath, OrOne, Size
+from hydrusd.rules._units import OR_ONE, Age, Duration, FilePath, FolderPath, OrOne, Size, ZoneName
 
 __all__ = [
     "FILE_PARTS",
@@ -44,8 +45,11 @@ __all__ = [
     "FilePath",
     "FolderPath",
     "HistorySpec",
+    "Hours",
     "LimitsSpec",
+    "Mode",
     "OrOne",
+    "PaceSpec",
     "Position",
     "Rendered",
     "RuleFault",
@@ -54,8 +58,10 @@ __all__ = [
     "Secret",
     "Setting",
     "Size",
+    "Span",
     "StepSpec",
     "Vocabulary",
+    "ZoneName",
     "load",
     "nearest",
     "parse",

@@ -20,6 +20,7 @@ from pydantic import BaseModel, SecretStr
 from hydrusd.errors import ConfigError, ExpressionError
 from hydrusd.model import UNDO_RULE
 from hydrusd.rules import _yaml
+from hydrusd.rules._pace import PACE, Pace, PaceSpec
 from hydrusd.rules._problems import Problems, nearest
 from hydrusd.rules._secrets import SecretError, access_key
 from hydrusd.rules._settings import Backups, Client, History, Limits
@@ -40,7 +41,7 @@ from hydrusd.rules._wording import validate
 from hydrusd.rules._yaml import Document, Path as DataPath
 
 _TOP = ("client", "clients", "plugins", "allow", "backups", "history", "rules")
-_RULE = ("name", "client", "on", "if", "do", "limits", "enabled")
+_RULE = ("name", "client", "on", "if", "do", "limits", *PACE, "enabled")
 _CLIENT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _URL_HINT = "as in http://127.0.0.1:45869"
 # What looks like a space, or like nothing, and is neither to YAML: pasted from a web page.
@@ -478,6 +479,7 @@ class _Reading:
         name = self._name(raw, path, names)
         client = self._client_of(raw, path)
         limits = self._limits(raw, path)
+        pace = self._pace(raw, path)
         trigger = self._trigger(raw, path)
         condition = self._condition(raw, path)
         steps = self._steps(raw, path)
@@ -507,6 +509,7 @@ class _Reading:
             enabled=bool(enabled),
             client=client,
             limits=limits,
+            pace=pace,
             places=self._places(raw, path),
         )
         for fault in self._vocabulary.check_rule(rule):
@@ -522,7 +525,9 @@ class _Reading:
     ) -> dict[tuple[str | int, ...], tuple[int, int]]:
         """Give the places of what a fault that shows later may be about."""
         places: dict[tuple[str | int, ...], tuple[int, int]] = {}
-        waiting: list[tuple[DataPath, object]] = [((key,), raw.get(key)) for key in ("on", "do")]
+        waiting: list[tuple[DataPath, object]] = [
+            ((key,), raw.get(key)) for key in ("on", "do", *PACE)
+        ]
         while waiting:
             at, value = waiting.pop()
             places[at] = self._document.key((*path, *at))
@@ -562,11 +567,19 @@ class _Reading:
         if "limits" not in raw:
             return LimitsSpec()
         if not isinstance(raw["limits"], dict):
-            hint = "it knows: 'per_hour', 'per_run', 'failures'"
+            hint = "it knows: 'per_hour', 'per_minute', 'per_run', 'failures'"
             self._problem_at(at, "'limits' must be a mapping", hint)
             return LimitsSpec()
         read, _ = self._validated(Limits, raw["limits"], at)
         return LimitsSpec(**read.model_dump()) if read is not None else LimitsSpec()
+
+    def _pace(self, raw: dict[str, Any], path: DataPath) -> PaceSpec:
+        """Read how a rule takes up its jobs."""
+        given = {key: raw[key] for key in PACE if key in raw}
+        if not given:
+            return PaceSpec()
+        read, _ = self._validated(Pace, given, path)
+        return read.spec() if isinstance(read, Pace) else PaceSpec()
 
     def _client_of(self, raw: dict[str, Any], path: DataPath) -> str | None:
         """Give the name of the client that a rule works on."""

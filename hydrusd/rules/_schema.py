@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.errors import PydanticInvalidForJsonSchema
 
+from hydrusd.rules._pace import PACE, Allowed, Pace
 from hydrusd.rules._settings import Backups, Client, Folders, History, Limits
 from hydrusd.rules._specs import Vocabulary
 
@@ -29,6 +30,7 @@ _RULE_WORDS = {
     "if": "A condition; where it does not hold, nothing is done.",
     "do": "The steps, one after the other.",
     "limits": "How much the rule may do before it waits or rests.",
+    **PACE,
     "enabled": "False puts the rule aside.",
 }
 _TOP_WORDS = {
@@ -88,6 +90,7 @@ def schema(vocabulary: Vocabulary) -> Json:
                 "if": {"type": ["string", "number", "boolean", "null"]},
                 "do": {"type": "array", "minItems": 1, "items": actions},
                 "limits": _model("setting.limits", Limits, definitions),
+                **_keys("setting.pace", Pace, definitions),
                 "enabled": {"type": "boolean"},
             },
             _RULE_WORDS,
@@ -131,6 +134,8 @@ FILE_PARTS: Mapping[str, type[BaseModel]] = {
     "backups": Backups,
     "history": History,
     "limits": Limits,
+    "rule": Pace,
+    "rule.allowed": Allowed,
 }
 """The parts of a rules file that are settings, by the keys that lead there."""
 
@@ -213,6 +218,13 @@ def _model(name: str, model: type[BaseModel], definitions: Json) -> Json:
     whole.pop("title", None)
     definitions[name] = _lenient(whole, name)
     return {"$ref": f"{_DEFINITIONS}{name}"}
+
+
+def _keys(name: str, model: type[BaseModel], definitions: Json) -> Json:
+    """Give the fields of a model as keys of something else."""
+    _model(name, model, definitions)
+    keys: Json = definitions.pop(name)["properties"]
+    return keys
 
 
 def _plain_schema(model: type[BaseModel]) -> Json:

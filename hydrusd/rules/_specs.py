@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, SecretStr
 
 from hydrusd.errors import Problem
+from hydrusd.rules._pace import PaceSpec
 
 ONLY_CLIENT = "hydrus"
 """The name of a client that a rules file gives no name."""
@@ -36,13 +37,14 @@ class StepSpec:
 
 @dataclass(frozen=True, slots=True)
 class LimitsSpec:
-    """How many jobs a rule may begin in an hour, how many one run may have, and how many may
-    give up in a row.
+    """How many jobs a rule may begin in an hour and in a minute (None: as many as that allows),
+    how many one run may have, and how many may give up in a row.
     """
 
     per_hour: int = 1_000_000
     per_run: int = 1_000_000
     failures: int = 25
+    per_minute: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class RuleSpec:
     enabled: bool = True
     client: str = ONLY_CLIENT
     limits: LimitsSpec = LimitsSpec()
+    pace: PaceSpec = PaceSpec()
     places: Mapping[tuple[str | int, ...], tuple[int, int]] = field(
         default_factory=dict, compare=False, repr=False
     )
