@@ -38,6 +38,8 @@ from hydrusd.engine import (
     Stores,
     doubts_about,
     doubts_between,
+    fault_of_idling,
+    out_of_hours,
 )
 from hydrusd.errors import ConfigError, HydrusdError, HydrusError, Problem
 from hydrusd.expressions import Expressions
@@ -618,7 +620,7 @@ async def make_plan(
     ledger = open_to_look(state_dir / LEDGER_FILE)
     try:
         async with AsyncExitStack() as open_clients:
-            writer, waits = LedgerWriter(ledger), dict[str, str]()
+            writer, waits = LedgerWriter(ledger), reasons_to_hold(book, clock)
             stores = Stores(OffLimits(state_dir), writer)
             clients: dict[str, HydrusClient] = {}
             for name, spec in configuration.rules.clients.items():
@@ -636,6 +638,16 @@ async def make_plan(
         ledger.close()
 
 
+def reasons_to_hold(book: RuleBook, clock: Clock) -> dict[str, str]:
+    """Say which rules begin nothing at this time of day."""
+    now = clock.now()
+    return {
+        rule.name: hold.reason
+        for rule in book
+        if (hours := rule.spec.pace.hours) and (hold := out_of_hours(hours, now))
+    }
+
+
 def live_problems(rule: CompiledRule, client: HydrusClient) -> Iterator[Problem]:
     """Give what the connected client shows to be wrong with a rule, with its place."""
     looks: list[tuple[str, DataPath, Callable[[HydrusClient], Iterable[Fault]]]] = [
@@ -644,6 +656,8 @@ def live_problems(rule: CompiledRule, client: HydrusClient) -> Iterator[Problem]
     for position, step in enumerate(rule.steps):
         assert isinstance(step.spec.config, AnyAction)
         looks.append((step.name, ("do", position, step.name), step.spec.config.preflight))
+    if rule.spec.pace.client_idle and (fault := fault_of_idling(client.info)):
+        yield _problem(rule.spec.place(("allowed", "client_idle")), fault)
     for name, path, look in looks:
         try:
             faults = list(look(client))

@@ -7,6 +7,7 @@ from hydrusd.engine.intake import Intake
 from hydrusd.engine.lane import Lane
 from hydrusd.engine.made_files import MadeFiles
 from hydrusd.engine.off_limits import OffLimits
+from hydrusd.engine.pacing import fault_of_idling, out_of_hours
 from hydrusd.engine.planning import Plan, PlannedJob, PlannedTrigger, Planner, Prediction
 from hydrusd.engine.progress import Progress
 from hydrusd.engine.pruning import Pruner, retention
@@ -39,7 +40,9 @@ __all__ = [
     "compile_rule",
     "doubts_about",
     "doubts_between",
+    "fault_of_idling",
     "foresee_undo",
+    "out_of_hours",
     "plan_undo",
     "retention",
 ]

@@ -1344,15 +1344,16 @@ _COUNTED = frozenset({JobState.DONE, JobState.SKIPPED})
 
 
 def _ranks(wanted: ClaimFilter) -> list[list[ColumnElement[bool]]]:
-    """Give what chooses jobs in one rank after the other: those of one rank come before the next's."""
+    """Give what chooses the jobs of each rank, the first first."""
     if not wanted.ranks and not wanted.last:
         return [[]]
     ranked = frozenset().union(*wanted.ranks, *wanted.last)
-    return [
-        *([job.c.rule.in_(rules)] for rules in wanted.ranks),
-        [job.c.rule.not_in(ranked)],
-        *([job.c.rule.in_(rules)] for rules in wanted.last),
+    chosen: list[ColumnElement[bool]] = [
+        *(job.c.rule.in_(rules) for rules in wanted.ranks),
+        job.c.rule.not_in(ranked),
+        *(job.c.rule.in_(rules) for rules in wanted.last),
     ]
+    return [[each] for each in chosen]
 
 
 def _dead(ids: Sequence[int], rule: str | None) -> list[ColumnElement[bool]]:

@@ -6,7 +6,7 @@ themselves each time: what a daemon remembered of it would be wrong after the fi
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -44,7 +44,7 @@ class Queue:
     unbegun: bool = False
 
 
-def queues(ledger: Ledger, rules: Iterable[str]) -> dict[str, Queue]:
+def queues(ledger: Ledger, rules: Sequence[str]) -> dict[str, Queue]:
     """Give the queues of these rules, of those that have jobs waiting."""
     found: dict[str, Queue] = {}
     with ledger.engine.connect() as connection:

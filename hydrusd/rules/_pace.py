@@ -160,6 +160,10 @@ class PaceSpec:
         )
 
 
+AT_ONCE = PaceSpec()
+"""The pace of a rule that says nothing of it."""
+
+
 def _listed(value: object) -> object:
     return value if isinstance(value, list | tuple) else (value,)
 

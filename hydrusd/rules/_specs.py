@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, SecretStr
 
 from hydrusd.errors import Problem
-from hydrusd.rules._pace import PaceSpec
+from hydrusd.rules._pace import AT_ONCE, PaceSpec
 
 ONLY_CLIENT = "hydrus"
 """The name of a client that a rules file gives no name."""
@@ -80,7 +80,7 @@ class RuleSpec:
     enabled: bool = True
     client: str = ONLY_CLIENT
     limits: LimitsSpec = LimitsSpec()
-    pace: PaceSpec = PaceSpec()
+    pace: PaceSpec = AT_ONCE
     places: Mapping[tuple[str | int, ...], tuple[int, int]] = field(
         default_factory=dict, compare=False, repr=False
     )
