@@ -189,9 +189,8 @@ def _about_pace(rule: RuleSpec) -> Iterator[RuleFault]:
     pace, limits = rule.pace, rule.limits
     if pace.mode in _GIVES_WAY and rule.trigger_config.in_portions:
         message = f"{rule.trigger} with `mode: {pace.mode}`: {_GIVES_WAY[pace.mode]}"
-        yield RuleFault(
-            ("mode",), message, "`mode: queued` has them wait for their turn", doubt=True
-        )
+        hint = "with `mode: queued` each waits for its turn"
+        yield RuleFault(("mode",), message, hint, doubt=True)
     if limits.per_minute is not None and limits.per_minute >= limits.per_hour:
         message = f"this has no effect: `per_hour` allows {limits.per_hour:,} in all"
         yield RuleFault(("limits", "per_minute"), message, doubt=True)

@@ -526,7 +526,7 @@ class _Reading:
         """Give the places of what a fault that shows later may be about."""
         places: dict[tuple[str | int, ...], tuple[int, int]] = {}
         waiting: list[tuple[DataPath, object]] = [
-            ((key,), raw.get(key)) for key in ("on", "do", *PACE)
+            ((key,), raw[key]) for key in ("on", "do", *PACE) if key in raw
         ]
         while waiting:
             at, value = waiting.pop()

@@ -234,6 +234,12 @@ class Allowed(BaseModel):
         description="Whether Hydrus must say that it is idle. Needs Client API 92.",
     )
 
+    @model_validator(mode="after")
+    def _has_a_use(self) -> Self:
+        if self.time_zone and not {"hours", "days"} & self.model_fields_set:
+            raise ValueError("'time_zone' goes with 'hours' or 'days' only")
+        return self
+
     def as_hours(self) -> Hours | None:
         """Give the hours; None where all are allowed."""
         hours = Hours(self.hours, frozenset(self.days), self.time_zone or "")
@@ -262,13 +268,6 @@ class Pace(BaseModel):
         le=MOST_PRIORITY,
         description="Of the rules of one client, those with the higher number come first.",
     )
-
-    @model_validator(mode="after")
-    def _says_what_it_means(self) -> Self:
-        allowed = self.allowed
-        if allowed.time_zone and not {"hours", "days"} & allowed.model_fields_set:
-            raise ValueError("'allowed.time_zone' goes with 'hours' or 'days' only")
-        return self
 
     def spec(self) -> PaceSpec:
         """Give it as the engine reads it."""
