@@ -204,6 +204,8 @@ class Intake:
         if made_by:
             event = replace(event, data={**event.data, "chain": list(made_by)})
         chain = chain_of(event.data)
+        if not chain and back is None:
+            return PendingEvent(event, self._source.matching.judge(event.data))
         verdicts: list[NewJob | NotMatched] = []
         for rule in self._source.rules:
             if rule.name in chain:

@@ -6,9 +6,11 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from hydrusd.engine.compiling import CompiledRule, compile_rule
+from hydrusd.engine.matching import Matching
 from hydrusd.engine.undoing import UndoRule, is_undo, undo_rule
 from hydrusd.errors import HydrusdError
 from hydrusd.expressions import Expressions
@@ -24,6 +26,11 @@ class Source:
 
     trigger: Trigger
     rules: Sequence[CompiledRule]
+
+    @cached_property
+    def matching(self) -> Matching:
+        """The rules, made ready to judge what it notices."""
+        return Matching(self.rules)
 
     @property
     def name(self) -> str:
