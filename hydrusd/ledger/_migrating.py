@@ -15,7 +15,7 @@ from hydrusd.errors import LedgerError
 HEAD = "0009"
 """The newest migration; a test holds it against the versions folder."""
 
-KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006", "0009")
+KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0009")
 
 
 def revision(connection: Connection) -> str | None:
