@@ -26,14 +26,13 @@ from hydrusd.ledger import NewJob
 MANY = 100
 ROUNDS = 5
 
-HEAD = f"client: {{{{url: 'http://127.0.0.1:1', access_key: {KEY}}}}}\nrules:\n"
+HEAD = f"""\
+client: {{url: 'http://127.0.0.1:1', access_key: {KEY}}}
+x-do: &do [add_file, add_tags: {{my tags: ["folder:{{{{ file.parent.name }}}}"]}}]
+rules:
+"""
 RULE = """\
-  - name: rule {number}
-    on: {{watch_folder: {{path: {folder}}}}}
-    if: {condition}
-    do:
-      - add_file:
-      - add_tags: {{my tags: ["number:{number}"]}}
+- {{name: r{number}, on: {{watch_folder: {{path: {folder}}}}}, if: "{condition}", do: *do}}
 """
 
 Condition = Callable[[int], str]
@@ -41,7 +40,7 @@ Condition = Callable[[int], str]
 
 def looked_up(number: int) -> str:
     """Ask for the folder, which differs from rule to rule, and for something else."""
-    return f"file.parent.name == 'folder {number}' and file.size > {number}"
+    return f"file.parent.name == 'f{number}' and file.size > 9"
 
 
 def alike(number: int) -> str:
@@ -60,7 +59,7 @@ def events(count: int, folders: int, where: Path) -> list[dict[str, object]]:
 
 
 def _event(number: int, folder: int, where: Path) -> dict[str, object]:
-    parent = where / "inbox" / f"folder {folder}"
+    parent = where / "in" / f"f{folder}"
     file: dict[str, object] = {
         "path": str(parent / f"{number}.jpg"),
         "name": f"{number}.jpg",
@@ -69,8 +68,8 @@ def _event(number: int, folder: int, where: Path) -> dict[str, object]:
         "size": 123_456,
         "mtime_ns": 1_700_000_000_000_000_000 + number,
         "inode": number,
-        "root": str(where / "inbox"),
-        "relative": f"folder {folder}/{number}.jpg",
+        "root": str(parent.parent),
+        "relative": f"{parent.name}/{number}.jpg",
         "parent": {"name": parent.name, "path": str(parent)},
     }
     return {"file": file}
@@ -82,12 +81,12 @@ def book(where: Path, count: int, condition: Condition, *, own_folders: bool = F
     rules = (
         RULE.format(
             number=number,
-            folder=f"inbox{number}" if own_folders else "inbox",
+            folder=f"in{number}" if own_folders else "in",
             condition=condition(number),
         )
         for number in range(count)
     )
-    path.write_text(HEAD.format() + "".join(rules), encoding="utf-8")
+    path.write_text(HEAD + "".join(rules), encoding="utf-8")
     configuration = read_configuration(path, safe_mode=True)
     return RuleBook(configuration.rules, configuration.vocabulary, configuration.expressions)
 

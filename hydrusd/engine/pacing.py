@@ -98,6 +98,7 @@ class Pacing:
         self._clock = clock
         self._limits = limits
         self._book: RuleBook | None = None
+        self._lanes: Collection[str] = {lane}
         self._paced: Mapping[str, RuleSpec] = {}
         self._exhausted: dict[str, RuleSpec] = {}
         # When a job of a rule last began or ended, on the clock that never jumps.
@@ -150,15 +151,12 @@ class Pacing:
         self._exhausted = {name: mine[name] for name in self._exhausted if name in mine}
         self._closed.clear()
         self.ranks, self.last = _ranks(mine.values())
-        for name, spec in self._paced.items():
-            if spec.pace.cooldown_seconds and name not in self._active:
-                await self._recall(name)
-
-    async def _recall(self, rule: str) -> None:
-        at = await self._ledger(last_activity, rule)
-        if at is not None:
-            ago = max((self._clock.now() - at).total_seconds(), 0.0)
-            self._active[rule] = self._clock.monotonic() - ago
+        self._lanes = {rule.spec.client for rule in book}
+        resting = [n for n, s in self._paced.items() if s.pace.cooldown_seconds]
+        if new := [name for name in resting if name not in self._active]:
+            now, zero = self._clock.now(), self._clock.monotonic()
+            for name, at in (await self._ledger(last_activity, new)).items():
+                self._active[name] = zero - max((now - at).total_seconds(), 0.0)
 
     # --- what happens --------------------------------------------------------------------
 
@@ -207,7 +205,7 @@ class Pacing:
         if not asked:
             self._waiting, self._look_again_at = frozenset(), math.inf
             return NO_TURNS
-        waiting = await self._ledger(queues, list(asked))
+        waiting = await self._ledger(queues, list(asked), self._lanes)
         held: set[str] = set()
         still: set[str] = set()
         turns: dict[str, JobId | None] = {}

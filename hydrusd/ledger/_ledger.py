@@ -767,21 +767,14 @@ class Ledger(KnownFiles, Pruning):
             due.append(job.c.rule.startswith(UNDO_RULE))
         due += may_be_claimed(wanted.held, wanted.turns)
         with unhurried(self._engine).begin() as connection:
-            for rank in _ranks(wanted):
-                first = connection.execute(
-                    select(job.c.rule, job.c.revision, job.c.step)
-                    .where(*due, *rank)
-                    .order_by(job.c.id)
-                    .limit(1)
-                ).first()
-                if first is not None:
-                    break
-            else:
+            first = _first_in_rank(connection, due, wanted)
+            if first is None:
                 return []
             if first.step == 0:
                 limit = min(limit, wanted.at_most.get(first.rule, limit))
             alike = (
                 *due,
+                job.c.id >= first.id,  # so that no index is walked up to there again
                 job.c.rule == first.rule,
                 job.c.revision == first.revision,
                 job.c.step == first.step,
@@ -1378,17 +1371,32 @@ _COUNTED = frozenset({JobState.DONE, JobState.SKIPPED})
 """Endings that are only counted: too many to be counted when somebody asks."""
 
 
-def _ranks(wanted: ClaimFilter) -> list[list[ColumnElement[bool]]]:
-    """Give what chooses the jobs of each rank, the first first."""
-    if not wanted.ranks and not wanted.last:
-        return [[]]
-    ranked = frozenset().union(*wanted.ranks, *wanted.last)
-    chosen: list[ColumnElement[bool]] = [
-        *(job.c.rule.in_(rules) for rules in wanted.ranks),
-        job.c.rule.not_in(ranked),
-        *(job.c.rule.in_(rules) for rules in wanted.last),
-    ]
-    return [[each] for each in chosen]
+def _first_in_rank(
+    connection: Connection, due: Sequence[ColumnElement[bool]], wanted: ClaimFilter
+) -> Any:
+    """Give the oldest due job of the first rank that has one; None where none has."""
+    columns = select(job.c.id, job.c.rule, job.c.revision, job.c.step)
+    oldest = columns.where(*due).order_by(job.c.id).limit(1)
+    # By the lane itself SQLite would go through all that is open in it to find one rule.
+    others = due[1:]
+    of_rule = columns.where(*others, job.c.lane.concat("") == wanted.lane).order_by(job.c.id)
+
+    def of_rules(rules: Iterable[str]) -> Any:
+        found = [
+            connection.execute(of_rule.where(job.c.rule == rule).limit(1)).first() for rule in rules
+        ]
+        return min((row for row in found if row is not None), default=None)
+
+    for rules in wanted.ranks:
+        if (first := of_rules(rules)) is not None:
+            return first
+    if wanted.last:
+        last = frozenset[str]().union(*wanted.last)
+        first = connection.execute(oldest.where(job.c.rule.not_in(last))).first()
+        if first is not None:
+            return first
+        return next((row for rules in wanted.last if (row := of_rules(rules)) is not None), None)
+    return connection.execute(oldest).first()
 
 
 def _dead(ids: Sequence[int], rule: str | None) -> list[ColumnElement[bool]]:

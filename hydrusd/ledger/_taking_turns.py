@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 SUPERSEDED = "superseded: job {by} has taken its place (mode: restart)"
 BUSY = "job {by} of the rule was not over (mode: single)"
 BUSY_TOGETHER = "another event came together with it, and before it (mode: single)"
-_OPEN = (JobState.READY, JobState.RUNNING, JobState.SETTLING)
 _AT_WORK = (JobState.RUNNING, JobState.SETTLING)
 
 NOTHING_BEGUN = (job.c.step == 0) & ~select(step.c.job_id).where(step.c.job_id == job.c.id).exists()
@@ -44,42 +43,50 @@ class Queue:
     unbegun: bool = False
 
 
-def queues(ledger: Ledger, rules: Sequence[str]) -> dict[str, Queue]:
-    """Give the queues of these rules, of those that have jobs waiting."""
+def queues(ledger: Ledger, rules: Sequence[str], lanes: Collection[str] = ()) -> dict[str, Queue]:
+    """Give the queues of these rules, of those that have jobs waiting.
+
+    ``lanes`` are those in which jobs may be at work.
+    """
     found: dict[str, Queue] = {}
     with ledger.engine.connect() as connection:
+        at_work = select(job.c.rule).where(
+            job.c.lane.in_(lanes), job.c.state.in_(_AT_WORK), job.c.finished_at.is_(None)
+        )
+        busy = set(connection.execute(at_work.distinct()).scalars())
         for rule in rules:
             named = {"name": rule}
             unbegun = connection.execute(_UNBEGUN, named).scalar() is not None
             first = connection.execute(_FIRST, named).first()
             if first is None:
                 continue
-            busy = connection.execute(_BUSY, named).scalar() is not None
-            found[rule] = Queue(None if busy else JobId(first[0]), not first[1], unbegun)
+            own = None if rule in busy else JobId(first[0])
+            found[rule] = Queue(own, not first[1], unbegun)
     return found
 
 
-def last_activity(ledger: Ledger, rule: str) -> datetime | None:
-    """Say when a job of a rule last began or ended; None where none ever did.
+def last_activity(ledger: Ledger, rules: Sequence[str]) -> dict[str, datetime]:
+    """Say when a job of these rules last began or ended; of those of which one ever did.
 
-    Goes through all that the rule ever did: ask once, and keep count then.
+    Goes through all that there is: ask once, and keep count then.
     """
     ran = select(step.c.job_id).where(step.c.job_id == job.c.id).exists()
+    statements = (
+        select(job.c.rule, func.max(job.c.finished_at)).where(job.c.rule.in_(rules), ran),
+        select(job.c.rule, func.max(step.c.began_at))
+        .join(step, job.c.id == step.c.job_id)
+        .where(job.c.rule.in_(rules), job.c.finished_at.is_(None)),
+        select(pruned_job.c.rule, func.max(pruned_job.c.finished_at)).where(
+            pruned_job.c.rule.in_(rules)
+        ),
+    )
+    found: dict[str, datetime] = {}
     with ledger.engine.connect() as connection:
-        moments = [
-            connection.execute(
-                select(func.max(job.c.finished_at)).where(job.c.rule == rule, ran)
-            ).scalar(),
-            connection.execute(
-                select(func.max(step.c.began_at))
-                .join(job, job.c.id == step.c.job_id)
-                .where(job.c.rule == rule, job.c.state.in_(_OPEN))
-            ).scalar(),
-            connection.execute(
-                select(func.max(pruned_job.c.finished_at)).where(pruned_job.c.rule == rule)
-            ).scalar(),
-        ]
-    return max((moment for moment in moments if moment is not None), default=None)
+        for statement in statements:
+            for rule, at in connection.execute(statement.group_by(statement.selected_columns[0])):
+                if at is not None:
+                    found[rule] = max(at, found.get(rule, at))
+    return found
 
 
 def rules_of(ledger: Ledger, ids: Sequence[JobId]) -> set[str]:
@@ -104,7 +111,9 @@ def open_jobs_of(connection: Connection, rules: Collection[str]) -> dict[str, Jo
     """Give the newest job that is not over of each of these rules that has one."""
     newest: dict[str, JobId] = {}
     for rule in rules:
-        statement = select(func.max(job.c.id)).where(job.c.rule == rule, job.c.state.in_(_OPEN))
+        statement = select(func.max(job.c.id)).where(
+            job.c.rule == rule, job.c.finished_at.is_(None)
+        )
         if (job_id := connection.execute(statement).scalar()) is not None:
             newest[rule] = JobId(job_id)
     return newest
@@ -151,7 +160,7 @@ def supersede(connection: Connection, rules: Collection[str], now: datetime) -> 
     """
     over: list[JobId] = []
     for rule, newest in open_jobs_of(connection, rules).items():
-        older = (job.c.rule == rule, job.c.id < newest)
+        older = (job.c.rule == rule, job.c.id < newest, job.c.finished_at.is_(None))
         ended = connection.execute(
             update(job)
             .where(*older, job.c.state == JobState.READY, NOTHING_BEGUN)
@@ -159,7 +168,7 @@ def supersede(connection: Connection, rules: Collection[str], now: datetime) -> 
             .returning(job.c.id)
         )
         over += map(JobId, ended.scalars())
-        left = connection.execute(select(job.c.id).where(*older, job.c.state.in_(_OPEN))).scalars()
+        left = connection.execute(select(job.c.id).where(*older)).scalars()
         rows = [{"job_id": job_id, "by_job": newest} for job_id in left]
         insert_or_update(connection, superseded, rows)
         if rows:
@@ -195,10 +204,9 @@ def may_be_claimed(
 
 
 _NAMED = job.c.rule == bindparam("name")
-_WAITS = (_NAMED, job.c.state == JobState.READY)
+_WAITS = (_NAMED, job.c.state == JobState.READY, job.c.finished_at.is_(None))
 _FIRST = select(job.c.id, NOTHING_BEGUN).where(*_WAITS).order_by(job.c.id).limit(1)
 _UNBEGUN = select(job.c.id).where(*_WAITS, NOTHING_BEGUN).order_by(job.c.id).limit(1)
-_BUSY = select(job.c.id).where(_NAMED, job.c.state.in_(_AT_WORK)).limit(1)
 
 _MANY: Any = bindparam("many", expanding=True)
 _RULES_OF = ListQuery(select(job.c.rule).where(job.c.id.in_(_MANY)).distinct())

@@ -131,15 +131,15 @@ def test_held_rules_go_on_with_what_has_begun(ledger):
 
 def test_a_turn_is_one_jobs(ledger):
     take_in(ledger, "a", "b")
-    queue = queues(ledger, ["r", "none"])
+    queue = queues(ledger, ["r", "none"], [LANE])
     assert list(queue) == ["r"]
     assert (queue["r"].first_has_begun, queue["r"].unbegun) == (False, True)
     assert claim(ledger, turns={"r": None}) == []
     [first] = claim(ledger, turns={"r": queue["r"].first})
     assert first.event_key == "a"
-    assert queues(ledger, ["r"])["r"].first is None  # one is at work
+    assert queues(ledger, ["r"], [LANE])["r"].first is None  # one is at work
     end(ledger, [first], JobState.READY, outcome=OutcomeKind.LATER)
-    again = queues(ledger, ["r"])["r"]
+    again = queues(ledger, ["r"], [LANE])["r"]
     assert (again.first, again.first_has_begun, again.unbegun) == (first.id, True, True)
 
 
@@ -160,12 +160,12 @@ def test_ranks_go_before_age(ledger):
 
 
 def test_when_a_rule_was_last_active_outlives_everything(ledger):
-    assert last_activity(ledger, "r") is None
+    assert last_activity(ledger, ["r"]) == {}
     take_in(ledger, "a", "b", failure="")
-    assert last_activity(ledger, "r") is None  # nothing has begun
+    assert last_activity(ledger, ["r"]) == {}  # nothing has begun
     begun = claim(ledger, limit=1)
     end(ledger, begun, JobState.READY, outcome=OutcomeKind.LATER)
-    assert last_activity(ledger, "r") == NOW
+    assert last_activity(ledger, ["r"]) == {"r": NOW}
     later = NOW + timedelta(hours=2)
     [again] = claim(ledger, limit=1, now=later)
     update = JobUpdate(
@@ -181,4 +181,4 @@ def test_when_a_rule_was_last_active_outlives_everything(ledger):
         None,
     )
     ledger.checkpoint("me", [update], [], later)
-    assert last_activity(ledger, "r") == later
+    assert last_activity(ledger, ["r", "other"]) == {"r": later}
