@@ -28,11 +28,12 @@ ROUNDS = 5
 
 HEAD = f"""\
 client: {{url: 'http://127.0.0.1:1', access_key: {KEY}}}
+x-on: &on {{watch_folder: {{path: in}}}}
 x-do: &do [add_file, add_tags: {{my tags: ["folder:{{{{ file.parent.name }}}}"]}}]
 rules:
 """
 RULE = """\
-- {{name: r{number}, on: {{watch_folder: {{path: {folder}}}}}, if: "{condition}", do: *do}}
+- {{name: r{number}, on: {on}, if: "{condition}", do: *do}}
 """
 
 Condition = Callable[[int], str]
@@ -81,7 +82,7 @@ def book(where: Path, count: int, condition: Condition, *, own_folders: bool = F
     rules = (
         RULE.format(
             number=number,
-            folder=f"in{number}" if own_folders else "in",
+            on=f"{{watch_folder: {{path: in{number}}}}}" if own_folders else "*on",
             condition=condition(number),
         )
         for number in range(count)
