@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from _measuring import KEY, Figure, folder
@@ -22,9 +23,11 @@ from hydrusd.daemon import read_configuration
 from hydrusd.engine import RuleBook
 from hydrusd.engine.matching import judge
 from hydrusd.ledger import NewJob
+from hydrusd.rules import RuleSpec
 
 MANY = 100
 ROUNDS = 5
+AT_ONCE = 2_000
 
 HEAD = f"""\
 client: {{url: 'http://127.0.0.1:1', access_key: {KEY}}}
@@ -77,19 +80,23 @@ def _event(number: int, folder: int, where: Path) -> dict[str, object]:
 
 
 def book(where: Path, count: int, condition: Condition, *, own_folders: bool = False) -> RuleBook:
-    """Read a rules file with so many rules, as a daemon does."""
+    """Read so many rules, as a daemon does; in portions, as a file holds only some thousands."""
     path = where / "rules.yaml"
-    rules = (
-        RULE.format(
-            number=number,
-            on=f"{{watch_folder: {{path: in{number}}}}}" if own_folders else "*on",
-            condition=condition(number),
+    rules: list[RuleSpec] = []
+    for first in range(0, count, AT_ONCE):
+        texts = (
+            RULE.format(
+                number=number,
+                on=f"{{watch_folder: {{path: in{number}}}}}" if own_folders else "*on",
+                condition=condition(number),
+            )
+            for number in range(first, min(first + AT_ONCE, count))
         )
-        for number in range(count)
-    )
-    path.write_text(HEAD + "".join(rules), encoding="utf-8")
-    configuration = read_configuration(path, safe_mode=True)
-    return RuleBook(configuration.rules, configuration.vocabulary, configuration.expressions)
+        path.write_text(HEAD + "".join(texts), encoding="utf-8")
+        read = read_configuration(path, safe_mode=True)
+        rules += read.rules.rules
+    together = replace(read.rules, rules=tuple(rules))
+    return RuleBook(together, read.vocabulary, read.expressions)
 
 
 Judged = tuple[Callable[[dict[str, object]], object], Sequence[dict[str, object]]]
