@@ -66,9 +66,9 @@ def out_of_hours(hours: Hours, now: datetime) -> Hold | None:
     if hours.are_now(now):
         return None
     opens = hours.next(now)
+    here = " as this machine counts" if hours.zone else ""
     return Hold(
-        f"it begins jobs {hours}, the next ones {opens.astimezone():%a %Y-%m-%d %H:%M} "
-        f"(allowed: hours, days)",
+        f"until {opens.astimezone():%a %Y-%m-%d %H:%M}{here}: it begins jobs {hours}",
         (opens - now).total_seconds(),
     )
 
@@ -274,12 +274,14 @@ class Pacing:
         if left <= 0:
             return None
         until = self._clock.now() + timedelta(seconds=left)
-        return Hold(f"it rests until {until.astimezone():%Y-%m-%d %H:%M:%S} (cooldown)", left)
+        return Hold(
+            f"until {until.astimezone():%Y-%m-%d %H:%M:%S}, when it has rested (cooldown)", left
+        )
 
     async def _busy_client(self, *, away: bool) -> Hold | None:
         now = self._clock.monotonic()
         if away:
-            return Hold("it waits for Hydrus to be idle, and Hydrus is away", IDLE_LOOK_SECONDS)
+            return Hold("until Hydrus is idle, and it is away", IDLE_LOOK_SECONDS)
         if self._idle is not None and now - self._idle[0] < IDLE_LOOK_SECONDS:
             hold = self._idle[1]
             left = IDLE_LOOK_SECONDS - (now - self._idle[0])
@@ -293,11 +295,11 @@ class Pacing:
             if (await self._client.client_info()).currently_idle:
                 return None
         except VersionTooOld as error:
-            return Hold(f"it waits for Hydrus to be idle, and {error}", IDLE_LOOK_SECONDS)
+            return Hold(f"until Hydrus is idle, and {error}", IDLE_LOOK_SECONDS)
         except HydrusError as error:
             # Whether the client is away is found out by those who need it for their work.
-            return Hold(f"whether Hydrus is idle is not known: {error}", IDLE_LOOK_SECONDS)
-        reason = "it waits for Hydrus to be idle (allowed: client_idle)"
+            return Hold(f"until Hydrus is idle, which it does not say: {error}", IDLE_LOOK_SECONDS)
+        reason = "until Hydrus is idle (allowed: client_idle)"
         return Hold(reason, IDLE_LOOK_SECONDS)
 
     # --- telling -------------------------------------------------------------------------

@@ -187,8 +187,8 @@ DOUBTFUL = {
                 5,
                 5,
                 (
-                    "watch_folder with `mode: restart`: of all that is found at once, only the last "
-                    "is done"
+                    "watch_folder with `mode: restart`: of all that is found at once, "
+                    "only the last is done"
                 ),
             )
         ],

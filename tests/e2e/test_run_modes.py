@@ -120,14 +120,14 @@ def test_hours(made):
     soon = datetime.now(UTC) + timedelta(hours=3)
     span = f'"{soon:%H:%M}-{soon + timedelta(hours=1):%H:%M}"'
     project = made(f"allowed: {{hours: {span}, time_zone: UTC}}")
-    project.run(until=lambda p: any("the next ones" in reason for reason in reasons(p)))
+    project.run(until=lambda p: any("it begins jobs" in reason for reason in reasons(p)))
     assert {job.state for job in project.jobs} == {JobState.READY}
     assert f"{soon.astimezone():%H:%M}" in reasons(project)[0]
 
 
 def test_an_idle_client(made):
     project = made("allowed: {client_idle: true}")
-    project.run(until=lambda p: any("to be idle" in reason for reason in reasons(p)))
+    project.run(until=lambda p: any("until Hydrus is idle" in reason for reason in reasons(p)))
     assert {job.state for job in project.jobs} == {JobState.READY}
     project.simulator.set_idle(True)
     project.run(jobs=4)

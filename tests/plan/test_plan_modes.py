@@ -52,7 +52,7 @@ def test_a_plan_says_until_when_rules_wait(made):
     soon = datetime.now(UTC) + timedelta(hours=3)
     span = f'"{soon:%H:%M}-{soon + timedelta(hours=1):%H:%M}"'
     plan = plan_of(made(f"allowed: {{hours: {span}, time_zone: UTC}}"))
-    assert f"the next ones {soon.astimezone():%a %Y-%m-%d %H:%M}" in plan.waits["r"]
+    assert f"until {soon.astimezone():%a %Y-%m-%d %H:%M}" in plan.waits["r"]
     assert told(plan) == ["done"] * 3  # what would be done then
 
 
