@@ -528,8 +528,10 @@ def test_a_broken_file(problems, text, expected):
         ("literal", "did you mean 'poll'?"),
         (
             "unknown_key",
-            "there are: allowed, client, cooldown, do, enabled, if, limits, mode, name, on, "
-            "priority",
+            (
+                "there are: allowed, client, cooldown, do, enabled, if, limits, mode, name, on, "
+                "priority"
+            ),
         ),
         ("two_keys", "begin a step of its own: '- add_tags:'"),
         ("unindented", "indent 'my tags' further if it belongs to 'add_tags'"),
