@@ -35,6 +35,8 @@ from hydrusd.engine import (
     check_rule,
     doubts_about,
     doubts_between,
+    fault_of_idling,
+    out_of_hours,
 )
 from hydrusd.errors import ConfigError, HydrusdError, HydrusError, Problem
 from hydrusd.expressions import Expressions
@@ -675,7 +677,7 @@ async def make_plan(
     ledger = open_to_look(state_dir / LEDGER_FILE)
     try:
         async with AsyncExitStack() as open_clients:
-            writer, waits = LedgerWriter(ledger), dict[str, str]()
+            writer, waits = LedgerWriter(ledger), reasons_to_hold(book, clock)
             stores = Stores(OffLimits(state_dir), writer)
             clients: dict[str, HydrusClient] = {}
             for name, spec in configuration.rules.clients.items():
@@ -693,6 +695,16 @@ async def make_plan(
         ledger.close()
 
 
+def reasons_to_hold(book: RuleBook, clock: Clock) -> dict[str, str]:
+    """Say which rules begin nothing at this time of day."""
+    now = clock.now()
+    return {
+        rule.name: hold.reason
+        for rule in book
+        if (hours := rule.spec.pace.hours) and (hold := out_of_hours(hours, now))
+    }
+
+
 def live_problems(rule: CompiledRule, client: HydrusClient) -> Iterator[Problem]:
     """Give what the connected client shows to be wrong with a rule, with its place."""
     looks: list[tuple[str, DataPath, Callable[[HydrusClient], Iterable[Fault]]]] = [
@@ -701,6 +713,8 @@ def live_problems(rule: CompiledRule, client: HydrusClient) -> Iterator[Problem]
     for step in rule.all_steps:
         assert isinstance(step.spec.config, AnyAction)
         looks.append((step.name, (*step.spec.path, step.name), step.spec.config.preflight))
+    if rule.spec.pace.client_idle and (fault := fault_of_idling(client.info)):
+        yield _problem(rule.spec.place(("allowed", "client_idle")), fault)
     for name, path, look in looks:
         try:
             faults = list(look(client))

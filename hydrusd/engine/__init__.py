@@ -8,6 +8,7 @@ from hydrusd.engine.lane import Lane
 from hydrusd.engine.made_files import MadeFiles
 from hydrusd.engine.off_limits import OffLimits
 from hydrusd.engine.ordering import check_rule
+from hydrusd.engine.pacing import fault_of_idling, out_of_hours
 from hydrusd.engine.planning import Plan, PlannedJob, PlannedTrigger, Planner, Prediction
 from hydrusd.engine.program import Flow
 from hydrusd.engine.progress import Progress
@@ -48,7 +49,9 @@ __all__ = [
     "compile_rule",
     "doubts_about",
     "doubts_between",
+    "fault_of_idling",
     "foresee_undo",
+    "out_of_hours",
     "plan_undo",
     "reconcile",
     "retention",

@@ -21,6 +21,7 @@ from hydrusd.plugin import AnyAction, Trigger
 from hydrusd.rules import (
     BranchSpec,
     LoopSpec,
+    Mode,
     NodeSpec,
     RuleFault,
     RuleSpec,
@@ -51,6 +52,7 @@ def doubts_about(rule: RuleSpec, expressions: Expressions) -> list[RuleFault]:
         *_about_blocks(rule, rule.body, expressions),
         *_about_names(rule, expressions),
         *_about_files(rule),
+        *_about_pace(rule),
     ]
 
 
@@ -58,6 +60,7 @@ def doubts_between(rules: Sequence[RuleSpec]) -> Iterator[Doubt]:
     """Find what is probably not meant by rules together."""
     rules = [rule for rule in rules if rule.enabled] + [rule for rule in rules if not rule.enabled]
     yield from _about_silence(rules)
+    yield from _about_ranks([rule for rule in rules if rule.enabled])
     yield from _about_fights([rule for rule in rules if rule.enabled])
 
 
@@ -284,6 +287,25 @@ def _about_files(rule: RuleSpec) -> Iterator[RuleFault]:
             return
 
 
+_GIVES_WAY = {
+    Mode.SINGLE: "whatever is found while a job of the rule is not over is passed over for good",
+    Mode.RESTART: "of all that is found at once, only the last is done",
+}
+
+
+def _about_pace(rule: RuleSpec) -> Iterator[RuleFault]:
+    """Find paces that would pass over what should not be missed, or that change nothing."""
+    assert isinstance(rule.trigger_config, Trigger)
+    pace, limits = rule.pace, rule.limits
+    if pace.mode in _GIVES_WAY and rule.trigger_config.in_portions:
+        message = f"{rule.trigger} with `mode: {pace.mode}`: {_GIVES_WAY[pace.mode]}"
+        hint = "with `mode: queued` each waits for its turn"
+        yield RuleFault(("mode",), message, hint, doubt=True)
+    if limits.per_minute is not None and limits.per_minute >= limits.per_hour:
+        message = f"this has no effect: `per_hour` allows {limits.per_hour:,} in all"
+        yield RuleFault(("limits", "per_minute"), message, doubt=True)
+
+
 # --- several rules -------------------------------------------------------------------------------
 
 
@@ -300,6 +322,18 @@ def _about_silence(rules: Iterable[RuleSpec]) -> Iterator[Doubt]:
             names = ", ".join(f"'{silent[topic]}'" for topic in topics)
             message = f"this rule never begins: it waits for {names}, which is not enabled"
             yield Doubt(rule, ("on",), message, "enable that one, or put this one aside, too")
+
+
+def _about_ranks(rules: Iterable[RuleSpec]) -> Iterator[Doubt]:
+    """Find priorities that nothing comes before or after."""
+    by_client: dict[str, list[RuleSpec]] = {}
+    for rule in rules:
+        by_client.setdefault(rule.client, []).append(rule)
+    for mates in by_client.values():
+        first = mates[0]
+        if first.pace.priority and len({rule.pace.priority for rule in mates}) == 1:
+            message = "this has no effect: all rules of the client have the same priority"
+            yield Doubt(first, ("priority",), message)
 
 
 def _about_fights(rules: Iterable[RuleSpec]) -> Iterator[Doubt]:

@@ -16,7 +16,7 @@ import random
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import cast
@@ -32,6 +32,7 @@ from hydrusd.engine.late_sidecars import outcome_without_running
 from hydrusd.engine.limits import HOUR_SECONDS, Limits, Pause
 from hydrusd.engine.made_files import MadeFiles
 from hydrusd.engine.matching import judge
+from hydrusd.engine.pacing import NO_TURNS, Pacing
 from hydrusd.engine.program import Arrival
 from hydrusd.engine.retrying import (
     LONGEST_ASKED_SECONDS,
@@ -67,6 +68,7 @@ from hydrusd.ledger import (
     StepUpdate,
     forget_conditions,
     keep_steps,
+    superseded_among,
     take_up_undo,
 )
 from hydrusd.model import (
@@ -80,8 +82,10 @@ from hydrusd.model import (
     ParkScope,
     StepRecord,
     fired_topic,
+    tells,
 )
 from hydrusd.plugin import Action, AnyAction, Call, SetAction
+from hydrusd.rules import Mode
 
 SET_SIZE = 256
 ONE_BY_ONE_WIDTH = 4
@@ -220,6 +224,8 @@ class Lane:
         self._next: tuple[RuleBook, Observe | None] | None = None
         self._ending = False
         self._limits = Limits()
+        self._pacing = Pacing(name, client, ledger, clock, self._limits)
+        self._turns = NO_TURNS
         self._raised: set[JobId] = set()
         self._claimed: list[Job] = []
         self._unstored: _Set | None = None
@@ -410,7 +416,15 @@ class Lane:
 
     def _filter(self) -> ClaimFilter:
         blocked = self._orphans | frozenset(self._parked_rules)
-        return ClaimFilter(self.name, self._parked is not None, blocked, self._only_undos)
+        return ClaimFilter(
+            self.name,
+            self._parked is not None,
+            blocked,
+            self._only_undos,
+            self._turns.held,
+            self._turns.turns,
+            self._turns.at_most,
+        )
 
     async def _rest(self) -> None:
         """Wait until woken or until something becomes due, whichever is first."""
@@ -420,6 +434,8 @@ class Lane:
         if due is not None:
             waits.append((due - self._clock.now()).total_seconds())
         waits += [parked.until - now for parked in self._parked_rules.values()]
+        if self._turns.seconds is not None:
+            waits.append(self._turns.seconds)
         if self._parked is not None:
             waits.append(self._parked.until - now)
         elif (settles := self._settling.due_in_seconds()) is not None:
@@ -495,6 +511,7 @@ class Lane:
     async def _rule_works(self, rule: str) -> None:
         if self._said.pop(rule, None) is not None:
             log.info(f"rule {rule!r} works again", rule=rule)
+            self._pacing.said_otherwise(rule)
             await self._condition("rule", rule, "working", "")
 
     async def _unpark_rules(self) -> None:
@@ -552,6 +569,7 @@ class Lane:
             return True
         current = _Set(work, rule, self._boot)
         step = rule.steps[jobs[0].step]
+        await self._give_way(current)
         made: dict[str, AnyAction] = {}
         for item in work:
             self._prepare(item, current, rule, made)
@@ -592,11 +610,18 @@ class Lane:
             return jobs
         await self._put_back(jobs)
         await self._store_unstored()
-        return await self._claim()
+        if not self._only_undos:
+            await self._pacing.follow(self._rules)
+            blocked = self._filter().blocked_rules
+            self._turns = await self._pacing.look(blocked, away=self._parked is not None)
+        wanted = self._filter()
+        if self._pacing.has_ranks and not self._pacing.is_fair_turn():
+            wanted = replace(wanted, ranks=self._pacing.ranks, last=self._pacing.last)
+        return await self._claim(wanted)
 
-    async def _claim(self) -> list[Job]:
+    async def _claim(self, wanted: ClaimFilter) -> list[Job]:
         now = self._clock.now()
-        return await self._ledger(Ledger.claim, self._filter(), self._owner, SET_SIZE, now)
+        return await self._ledger(Ledger.claim, wanted, self._owner, SET_SIZE, now)
 
     async def _put_back(self, jobs: Sequence[Job]) -> None:
         if jobs:
@@ -607,8 +632,10 @@ class Lane:
         """Store the set before and claim the next one, while the present one is under way."""
         with anyio.CancelScope(shield=True):
             await self._store_unstored()
-            if self._parked is None:
-                self._claimed = await self._claim()
+            if self._parked is None and await self._pacing.may_claim_ahead():
+                wanted, paced = self._filter(), self._pacing.paced
+                wanted = replace(wanted, blocked_rules=wanted.blocked_rules | paced)
+                self._claimed = await self._claim(wanted)
 
     async def _store_unstored(self) -> None:
         if self._unstored is not None:
@@ -621,14 +648,15 @@ class Lane:
         fresh = [job for job in jobs if _is_fresh(job)]
         if not fresh or is_undo(rule):
             return jobs
-        spec = self._rules.current(rule).spec.limits
-        allowed = self._limits.allowance(rule, spec, len(fresh), now)
+        spec = self._rules.current(rule).spec
+        allowed = self._limits.allowance(rule, spec.limits, len(fresh), now)
         surplus = fresh[allowed:]
         await self._put_back(surplus)
         if allowed:
             self._limits.begun(rule, allowed, now)
+            self._pacing.began(rule)
         elif not self._limits.is_probing(rule):
-            await self._pause(rule, self._limits.exhausted(rule, spec, now))
+            self._pacing.exhausted(spec)
         held = {job.id for job in surplus}
         return [job for job in jobs if job.id not in held]
 
@@ -653,6 +681,20 @@ class Lane:
             if pause is not None:
                 await self._pause(rule, pause)
 
+    async def _give_way(self, current: _Set) -> None:
+        """End the jobs of a set in whose place a later one has come, where that is safe."""
+        rule = current.rule
+        if (
+            not isinstance(rule, CompiledRule)
+            or self._rules.current(rule.name).spec.pace.mode is not Mode.RESTART
+        ):
+            return
+        ids = [item.job.id for item in current.work]
+        reasons = await self._ledger(superseded_among, ids)
+        for item in current.work:
+            if item.job.id in reasons and _can_be_broken_off(item.job, rule):
+                item.outcome = Outcome.skipped(reasons[item.job.id])
+
     def _prepare(
         self,
         item: _Work,
@@ -661,7 +703,7 @@ class Lane:
         made: dict[str, AnyAction],
     ) -> None:
         if isinstance(rule, CompiledRule):
-            item.outcome = self._without_running(item, rule)
+            item.outcome = item.outcome or self._without_running(item, rule)
             if item.outcome is not None:
                 return
         try:
@@ -844,7 +886,10 @@ class Lane:
                 continue
             steps.append(StepUpdate(item.job.id, _record(item, action, update, outcome)))
         name = done.work[0].job.rule
-        began = {name: sum(_is_fresh(item.job) for item in ready)}
+        fresh = [item for item in ready if _is_fresh(item.job)]
+        began = {name: sum(not _is_parked(item) for item in fresh)}
+        if not_begun := len(fresh) - began[name]:
+            self._pacing.not_begun(name, not_begun)
         found = Counter((name, kind) for item in ready if (kind := _found(item, rule)))
         await self._ledger(
             Ledger.checkpoint, self._owner, updates, steps, now, began=began, found=found
@@ -950,6 +995,7 @@ class Lane:
         return progress
 
     async def _tell(self, ids: Sequence[JobId]) -> None:
+        await self._pacing.ended(ids)
         if ids and self._observe is not None:
             for entry in await self._ledger(Ledger.finished, ids):
                 self._observe(entry)
@@ -1005,6 +1051,22 @@ def _detail(outcome: Outcome, arrival: Arrival) -> str:
 def _is_fresh(job: Job) -> bool:
     """Say whether nothing of a job has begun."""
     return job.step == 0 and not job.steps
+
+
+def _is_parked(item: _Work) -> bool:
+    return item.result is not None and item.result.kind is OutcomeKind.PARK
+
+
+def _can_be_broken_off(job: Job, rule: CompiledRule) -> bool:
+    """Say whether a job is at a point at which it may end: nothing is half done there.
+
+    Not within a step that disposes of the source, nor within one that has said what it is about
+    to change; one that only waits (for a time, for a download) is no reason to stay.
+    """
+    record = next((r for r in job.steps if r.position == job.step), None)
+    if record is None:
+        return True
+    return not rule.steps[job.step].action_class.disposes and not tells(record.receipt)
 
 
 def _found(item: _Work, rule: CompiledRule | UndoRule | None) -> str:

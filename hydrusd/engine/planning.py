@@ -37,7 +37,7 @@ from hydrusd.errors import (
     WriteRefused,
 )
 from hydrusd.hydrus import HydrusClient
-from hydrusd.ledger import Ledger, LedgerWriter, NewJob
+from hydrusd.ledger import BUSY_TOGETHER, Ledger, LedgerWriter, NewJob, busy_rules
 from hydrusd.model import Event, EventId, Job, JobId, OutcomeKind, StepRecord
 from hydrusd.plugin import (
     AnyAction,
@@ -52,6 +52,7 @@ from hydrusd.plugin import (
     Signal,
     Start,
 )
+from hydrusd.rules import Mode
 
 SET_SIZE = 256
 _ENDS = frozenset({OutcomeKind.SKIPPED, OutcomeKind.DEAD})
@@ -101,6 +102,11 @@ class PlannedJob:
     def is_open(self) -> bool:
         """Whether more of its steps would run."""
         return not self.passed_over and self.ending is OutcomeKind.DONE
+
+    def give_way(self) -> None:
+        """Say that a later job takes its place before anything of it has begun."""
+        self.steps.clear()
+        self.end(OutcomeKind.SKIPPED, "a later event takes its place (mode: restart)")
 
     def end(self, outcome: OutcomeKind | None, why: str) -> None:
         """Say that no more of them would, and why."""
@@ -222,6 +228,10 @@ class Planner:
             for rule in source.rules
         }
         limits = {rule.name: rule.spec.limits.per_run for rule in source.rules}
+        modes = {rule.name: rule.spec.pace.mode for rule in source.rules}
+        single = [name for name, mode in modes.items() if mode is Mode.SINGLE]
+        busy = await self._ledger(busy_rules, single)
+        newest: dict[str, PlannedJob] = {}
         for start in range(0, len(events), SET_SIZE):
             some = events[start : start + SET_SIZE]
             fresh: list[PlannedJob] = []
@@ -232,6 +242,8 @@ class Planner:
                         job.passed_over = "the rule has dealt with it already"
                     elif not isinstance(verdict, NewJob):
                         job.passed_over = verdict.reason
+                    elif verdict.rule in busy and not verdict.failure:
+                        job.passed_over = busy[verdict.rule]
                     else:
                         runs[verdict.rule] = runs.get(verdict.rule, 0) + 1
                         if verdict.failure:
@@ -240,6 +252,12 @@ class Planner:
                             limit = f"{limits[verdict.rule]:,}"
                             why = f"one run of its rule may have {limit} jobs (limits: per_run)"
                             job.end(OutcomeKind.DEAD, why)
+                        if job.is_open and modes[job.rule] is Mode.SINGLE:
+                            busy[job.rule] = BUSY_TOGETHER
+                        elif job.is_open and modes[job.rule] is Mode.RESTART:
+                            if job.rule in newest:
+                                newest[job.rule].give_way()
+                            newest[job.rule] = job
                     fresh.append(job)
             jobs += fresh
             for rule in source.rules:

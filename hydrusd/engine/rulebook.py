@@ -6,11 +6,13 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import anyio
 
 from hydrusd.engine.compiling import CompiledRule, compile_rule
+from hydrusd.engine.matching import Matching
 from hydrusd.engine.undoing import UndoRule, is_undo, undo_rule
 from hydrusd.errors import HydrusdError
 from hydrusd.expressions import Expressions
@@ -26,6 +28,11 @@ class Source:
 
     trigger: Trigger
     rules: Sequence[CompiledRule]
+
+    @cached_property
+    def matching(self) -> Matching:
+        """The rules, made ready to judge what it notices."""
+        return Matching(self.rules)
 
     @property
     def name(self) -> str:

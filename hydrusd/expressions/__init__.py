@@ -20,6 +20,7 @@ from hydrusd.expressions._compiled import (
     Value,
     is_template,
 )
+from hydrusd.expressions._guards import Guard
 from hydrusd.expressions._plain import PlainData, plain
 from hydrusd.expressions._syntax import ExpressionSyntaxError, Read
 from hydrusd.expressions._told import FilterWords, filters_told
@@ -29,6 +30,7 @@ __all__ = [
     "ExpressionSyntaxError",
     "Expressions",
     "FilterWords",
+    "Guard",
     "PlainData",
     "Read",
     "Result",

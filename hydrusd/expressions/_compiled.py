@@ -21,6 +21,7 @@ from hydrusd.expressions._bounds import (
     name_of,
     refuse_missing,
 )
+from hydrusd.expressions._guards import Guard, guard_of, roots_of
 from hydrusd.expressions._plain import PlainData, plain
 from hydrusd.expressions._syntax import (
     ExpressionSyntaxError,
@@ -193,8 +194,10 @@ class Expressions:
 
     def condition(self, text: str) -> Condition:
         """Compile a condition. Raises ExpressionSyntaxError."""
-        root, chains = self._compile(text, condition=True)
-        return Condition(text, self._environment, root, chains)
+        tree = self._tree(text, condition=True)
+        guard, roots = guard_of(tree), roots_of(tree)
+        root, chains = self._code(tree, text)
+        return Condition(text, self._environment, root, chains, guard, roots)
 
     def reads(self, text: str, *, condition: bool = False) -> list[Read]:
         """Give the names that a template or condition needs, in order of place.
@@ -205,7 +208,12 @@ class Expressions:
         return reads(self._environment, text, condition=condition)
 
     def _compile(self, text: str, *, condition: bool) -> tuple[_Root, list[tuple[str, ...]]]:
-        tree = parse(self._environment, text, self._filters, condition=condition)
+        return self._code(self._tree(text, condition=condition), text)
+
+    def _tree(self, text: str, *, condition: bool) -> nodes.Template:
+        return parse(self._environment, text, self._filters, condition=condition)
+
+    def _code(self, tree: nodes.Template, text: str) -> tuple[_Root, list[tuple[str, ...]]]:
         chains = [chain for node in tree.find_all(nodes.Getattr) if (chain := _chain(node))]
         try:
             code = self._environment.compile(tree)
@@ -335,9 +343,26 @@ class _Evaluated(_Compiled):
 
 
 class Condition(_Evaluated):
-    """A text that is true or false of the data. ``text`` is what was compiled."""
+    """A text that is true or false of the data. ``text`` is what was compiled.
 
-    __slots__ = ()
+    ``guard`` is what it asks first, if that can be looked up; ``roots`` are the names at which it
+    enters the data.
+    """
+
+    __slots__ = ("guard", "roots")
+
+    def __init__(
+        self,
+        text: str,
+        environment: _Sandbox,
+        root: _Root,
+        chains: list[tuple[str, ...]],
+        guard: Guard | None,
+        roots: frozenset[str],
+    ) -> None:
+        super().__init__(text, environment, root, chains)
+        self.guard = guard
+        self.roots = roots
 
     def holds(self, context: Mapping[str, object]) -> bool:
         """Tell whether the condition is true of the data (not empty, not zero, not None).

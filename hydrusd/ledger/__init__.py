@@ -54,6 +54,15 @@ from hydrusd.ledger._reading import (
 )
 from hydrusd.ledger._repairing import Health, LostJob, Repair, Repaired, examine
 from hydrusd.ledger._salvaging import Salvage
+from hydrusd.ledger._taking_turns import (
+    BUSY_TOGETHER,
+    Queue,
+    busy_rules,
+    last_activity,
+    queues,
+    rules_of,
+    superseded_among,
+)
 from hydrusd.ledger._undoing import (
     NewUndo,
     PutBack,
@@ -68,6 +77,7 @@ from hydrusd.ledger._undoing import (
 from hydrusd.ledger._writer import LedgerWriter
 
 __all__ = [
+    "BUSY_TOGETHER",
     "FOR_GOOD",
     "RETRIED",
     "Backup",
@@ -101,6 +111,7 @@ __all__ = [
     "Pruned",
     "PrunedJob",
     "PutBack",
+    "Queue",
     "Repair",
     "Repaired",
     "Retention",
@@ -117,6 +128,7 @@ __all__ = [
     "UndoJob",
     "back_up",
     "backups",
+    "busy_rules",
     "enqueue_undo",
     "examine",
     "export",
@@ -124,12 +136,16 @@ __all__ = [
     "forget_noticing",
     "has_undone",
     "keep_steps",
+    "last_activity",
     "made_paths",
     "note_noticing",
     "open_to_look",
     "progress",
     "put_back",
+    "queues",
     "rate",
+    "rules_of",
+    "superseded_among",
     "take_up_undo",
     "waits_for",
 ]

@@ -148,9 +148,8 @@ def _stopped(connection: Connection) -> set[str] | None:
     found = connection.execute(statement.where(condition.c.kind.in_(["client", "rule"]))).all()
     if not any(kind == "client" and state == "connected" for kind, _, state in found):
         return None
-    return {
-        name for kind, name, state in found if kind == "rule" and state in {"parked", "invalid"}
-    }
+    still = {"parked", "waiting", "invalid"}
+    return {name for kind, name, state in found if kind == "rule" and state in still}
 
 
 def _rates(connection: Connection, now: datetime) -> Mapping[str, float]:

@@ -123,7 +123,7 @@ from hydrusd.plugin._trigger import (
 from hydrusd.plugin._websites import HeaderText, WebDomains, WebSite, covers, header_text
 from hydrusd.plugin.hookspecs import hookimpl
 from hydrusd.redaction import redact
-from hydrusd.rules import OR_ONE, Duration, FilePath, FolderPath, Secret, Size
+from hydrusd.rules import OR_ONE, Duration, FilePath, FolderPath, Secret, Size, ZoneName
 from hydrusd.syncing import sync_folder
 
 __all__ = [
@@ -234,6 +234,7 @@ __all__ = [
     "WebSite",
     "WriteRefused",
     "WrongFileError",
+    "ZoneName",
     "clean_tag",
     "cookie_expiry",
     "covers",

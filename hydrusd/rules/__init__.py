@@ -16,6 +16,7 @@ from hydrusd.rules._loading import (
     read_sources,
     rule_from_definition,
 )
+from hydrusd.rules._pace import Hours, Mode, PaceSpec, Span
 from hydrusd.rules._problems import nearest, problem_at
 from hydrusd.rules._rehearsing import rehearsing
 from hydrusd.rules._schema import FILE_PARTS, Setting, schema, settings
@@ -62,6 +63,7 @@ from hydrusd.rules._units import (
     FolderPath,
     OrOne,
     Size,
+    ZoneName,
     resolve_path,
 )
 
@@ -85,12 +87,15 @@ __all__ = [
     "Given",
     "Happening",
     "HistorySpec",
+    "Hours",
     "InvalidRule",
     "Library",
     "LimitsSpec",
     "LoopSpec",
+    "Mode",
     "NodeSpec",
     "OrOne",
+    "PaceSpec",
     "Position",
     "Rendered",
     "RuleFault",
@@ -101,9 +106,11 @@ __all__ = [
     "Setting",
     "Size",
     "Sources",
+    "Span",
     "StepSpec",
     "StopSpec",
     "Vocabulary",
+    "ZoneName",
     "entry_at",
     "load",
     "named",

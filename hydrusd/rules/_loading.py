@@ -24,6 +24,7 @@ from hydrusd.model import UNDO_RULE
 from hydrusd.rules import _yaml
 from hydrusd.rules._assembling import assemble
 from hydrusd.rules._files import Gathering, read_text
+from hydrusd.rules._pace import PACE, Pace, PaceSpec
 from hydrusd.rules._problems import Problems, nearest
 from hydrusd.rules._secrets import REFERENCE, SecretError, access_key
 from hydrusd.rules._settings import Backups, Client, History, Limits
@@ -65,7 +66,7 @@ _TOP = (
     "rules",
     "tests",
 )
-_RULE = ("name", "client", "on", "if", "vars", "do", "limits", "enabled", "tests")
+_RULE = ("name", "client", "on", "if", "vars", "do", "limits", *PACE, "enabled", "tests")
 _CLIENT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _URL_HINT = "as in http://127.0.0.1:45869"
 # What looks like a space, or like nothing, and is neither to YAML: pasted from a web page.
@@ -531,7 +532,7 @@ class _Reading:
         names: set[str] = set()
         read = []
         for index in range(len(raw)):
-            known, before = set(names), len(self._problems)
+            known, before = set(names), self._problems.noted
             rule = self.rule(("rules", index), names)
             if rule is not None:
                 read.append(rule)
@@ -544,7 +545,7 @@ class _Reading:
         """Tell of a rule with problems what can be told."""
         raw = self._at(path)
         assert isinstance(raw, dict)
-        before = len(self._problems)
+        before = self._problems.noted
         client, trigger = self._client_of(raw, path), self._trigger(raw, path)
         self._problems.take(before)  # they are known
         kind, config, _ = trigger or ("", None, None)
@@ -561,6 +562,7 @@ class _Reading:
         name = self._name(raw, path, names)
         client = self._client_of(raw, path)
         limits = self._limits(raw, path)
+        pace = self._pace(raw, path)
         trigger = self._trigger(raw, path)
         condition = self._condition(raw, path)
         self._rule_path = path
@@ -597,6 +599,7 @@ class _Reading:
             client=client,
             limits=limits,
             variables=variables,
+            pace=pace,
             places=self._places(raw, path),
         )
         for fault in self._vocabulary.check_rule(rule):
@@ -615,6 +618,7 @@ class _Reading:
             (("do",), raw.get("do"), MAX_PLACES_DEPTH),
             (("if",), raw.get("if"), 0),
             (("vars",), raw.get("vars"), 1),
+            *(((key,), raw[key], MAX_PLACES_DEPTH) for key in PACE if key in raw),
         ]
         while waiting:
             at, value, left = waiting.pop()
@@ -657,11 +661,19 @@ class _Reading:
         if "limits" not in raw:
             return LimitsSpec()
         if not isinstance(raw["limits"], dict):
-            hint = "it knows: 'per_hour', 'per_run', 'failures'"
+            hint = "it knows: 'per_hour', 'per_minute', 'per_run', 'failures'"
             self._problem_at(at, "'limits' must be a mapping", hint)
             return LimitsSpec()
         read, _ = self._validated(Limits, raw["limits"], at)
         return LimitsSpec(**read.model_dump()) if read is not None else LimitsSpec()
+
+    def _pace(self, raw: dict[str, Any], path: DataPath) -> PaceSpec:
+        """Read how a rule takes up its jobs."""
+        given = {key: raw[key] for key in PACE if key in raw}
+        if not given:
+            return PaceSpec()
+        read, _ = self._validated(Pace, given, path)
+        return read.spec() if isinstance(read, Pace) else PaceSpec()
 
     def _client_of(self, raw: dict[str, Any], path: DataPath) -> str | None:
         """Give the name of the client that a rule works on."""

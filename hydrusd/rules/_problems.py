@@ -127,8 +127,13 @@ class Problems:
             at.file, at.line, at.column, _hidden(message), _hidden(hint), excerpt, severity
         )
 
+    @property
+    def noted(self) -> int:
+        """How many different problems there are, for ``take``."""
+        return len(self._found)
+
     def take(self, start: int) -> tuple[Problem, ...]:
-        """Give the problems noted since there were so many, and forget them."""
+        """Give the problems that came after the first ``start``, and forget them."""
         taken = [(key, self._found.pop(key)) for key in list(self._found)[start:]]
         found = [problem for _, problem in sorted(taken, key=_by_place)]
         if self._more:

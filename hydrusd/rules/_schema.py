@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.errors import PydanticInvalidForJsonSchema
 
+from hydrusd.rules._pace import PACE, Allowed, Pace
 from hydrusd.rules._settings import Backups, Client, Folders, History, Limits
 from hydrusd.rules._specs import MAX_ITEMS, Vocabulary
 from hydrusd.rules._tests import Content, Expect, Given, Had, Happening, Library, Written
@@ -31,6 +32,7 @@ _RULE_WORDS = {
     "vars": "Variables, by names: what expressions here call `vars.NAME`.",
     "do": "The steps, one after the other; blocks of steps under a condition, and loops.",
     "limits": "How much the rule may do before it waits or rests.",
+    **PACE,
     "enabled": "False puts the rule aside.",
     "tests": "What the rule is to do, for `hydrusd test`.",
 }
@@ -130,6 +132,7 @@ def schema(vocabulary: Vocabulary) -> Json:
                 "vars": {"type": ["object", "null"]},
                 "do": {"$ref": f"{_DEFINITIONS}steps"},
                 "limits": _model("setting.limits", Limits, definitions),
+                **_keys("setting.pace", Pace, definitions),
                 "enabled": {"type": "boolean"},
                 "tests": tests,
             },
@@ -190,6 +193,8 @@ FILE_PARTS: Mapping[str, type[BaseModel]] = {
     "tests: given: client: has": Had,
     "tests: when": Happening,
     "tests: expect": Expect,
+    "rule": Pace,
+    "rule.allowed": Allowed,
 }
 """The parts of a rules file that are settings, by the keys that lead there."""
 
@@ -318,6 +323,13 @@ def _model(name: str, model: type[BaseModel], definitions: Json) -> Json:
     whole.pop("title", None)
     definitions[name] = _lenient(whole, name)
     return {"$ref": f"{_DEFINITIONS}{name}"}
+
+
+def _keys(name: str, model: type[BaseModel], definitions: Json) -> Json:
+    """Give the fields of a model as keys of something else."""
+    _model(name, model, definitions)
+    keys: Json = definitions.pop(name)["properties"]
+    return keys
 
 
 def _plain_schema(model: type[BaseModel]) -> Json:

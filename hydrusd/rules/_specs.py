@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, SecretStr
 
 from hydrusd.errors import Problem
+from hydrusd.rules._pace import AT_ONCE, PaceSpec
 
 if TYPE_CHECKING:
     from hydrusd.rules._tests import RuleTest
@@ -142,13 +143,14 @@ def _positions(entries: Sequence[Mapping[str, Any]]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class LimitsSpec:
-    """How many jobs a rule may begin in an hour, how many one run may have, and how many may
-    give up in a row.
+    """How many jobs a rule may begin in an hour and in a minute (None: as many as that allows),
+    how many one run may have, and how many may give up in a row.
     """
 
     per_hour: int = 1_000_000
     per_run: int = 1_000_000
     failures: int = 25
+    per_minute: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +188,7 @@ class RuleSpec:
     client: str = ONLY_CLIENT
     limits: LimitsSpec = LimitsSpec()
     variables: tuple[tuple[str, object], ...] = ()
+    pace: PaceSpec = AT_ONCE
     places: Mapping[tuple[str | int, ...], Position] = field(
         default_factory=dict, compare=False, repr=False
     )
