@@ -60,10 +60,12 @@ from hydrusd.hydrus import (
 from hydrusd.model import (
     CHAIN_HEADER,
     CHAIN_VARIABLE,
+    ConditionChange,
     Data,
     Event,
     FinishedJob,
     Firing,
+    JobsMade,
     Outcome,
     OutcomeKind,
     StepRecord,
@@ -85,6 +87,7 @@ from hydrusd.plugin._action import (
     source_outcome,
 )
 from hydrusd.plugin._cookies import CookieAction, FoundCookies, cookie_expiry
+from hydrusd.plugin._decorating import action
 from hydrusd.plugin._reading import ReadingAction
 from hydrusd.plugin._sidecars import (
     MalformedSidecar,
@@ -105,12 +108,13 @@ from hydrusd.plugin._trigger import (
     TriggerContext,
 )
 from hydrusd.plugin._websites import HeaderText, WebDomains, WebSite, covers, header_text
-from hydrusd.plugin.hookspecs import hookimpl
+from hydrusd.plugin.hookspecs import API_VERSION, Command, hookimpl
 from hydrusd.redaction import redact
 from hydrusd.rules import OR_ONE, Duration, FilePath, FolderPath, Secret, Size
 from hydrusd.syncing import sync_folder
 
 __all__ = [
+    "API_VERSION",
     "CHAIN_HEADER",
     "CHAIN_VARIABLE",
     "FILE_NAMES",
@@ -122,6 +126,8 @@ __all__ = [
     "Call",
     "CanvasType",
     "Clock",
+    "Command",
+    "ConditionChange",
     "Cookie",
     "CookieAction",
     "Data",
@@ -154,6 +160,7 @@ __all__ = [
     "HydrusUnavailable",
     "ImportItem",
     "ImportStatus",
+    "JobsMade",
     "MalformedSidecar",
     "Mount",
     "NewPage",
@@ -206,6 +213,7 @@ __all__ = [
     "WebSite",
     "WriteRefused",
     "WrongFileError",
+    "action",
     "clean_tag",
     "cookie_expiry",
     "covers",

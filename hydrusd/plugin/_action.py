@@ -110,6 +110,9 @@ class AnyAction(BaseModel):
     """True where the step is about sidecars, so that the rule's trigger must look for them."""
     needs_allowing: ClassVar[bool] = False
     """True where the rules file has to name the action under ``allow``."""
+    time_limit_seconds: ClassVar[float | None] = 600.0
+    """How long a set may go on without finishing a call, where the action comes from a plugin:
+    then it is broken off, and the items are tried again later. None is for as long as it takes."""
     no_undo: ClassVar[str] = ""
     """Why nothing that it does can ever be taken back."""
     undo_needs_client: ClassVar[bool | None] = None

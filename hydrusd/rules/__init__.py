@@ -12,7 +12,7 @@ from hydrusd.rules._loading import (
     load,
     parse,
     read_clients,
-    read_plugin_folders,
+    read_plugins,
     rule_from_definition,
 )
 from hydrusd.rules._problems import nearest, problem_at
@@ -24,6 +24,7 @@ from hydrusd.rules._specs import (
     ClientSpec,
     HistorySpec,
     LimitsSpec,
+    PluginsSpec,
     Position,
     RuleFault,
     RuleSet,
@@ -46,6 +47,7 @@ __all__ = [
     "HistorySpec",
     "LimitsSpec",
     "OrOne",
+    "PluginsSpec",
     "Position",
     "Rendered",
     "RuleFault",
@@ -61,7 +63,7 @@ __all__ = [
     "parse",
     "problem_at",
     "read_clients",
-    "read_plugin_folders",
+    "read_plugins",
     "rule_from_definition",
     "schema",
     "settings",

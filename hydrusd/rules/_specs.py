@@ -125,6 +125,21 @@ class BackupsSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class PluginsSpec:
+    """Which plugins are loaded, and how.
+
+    ``only``: no other plugins than these and those that come with hydrusd; None is all.
+    ``isolate`` are those whose steps run in a process of their own, with the bytes of memory
+    that it may take.
+    """
+
+    folders: tuple[Path, ...] = ()
+    only: frozenset[str] | None = None
+    disable: frozenset[str] = frozenset()
+    isolate: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class RuleSet:
     """A whole rules file. ``allow`` names the actions that run only where a user says so.
 
@@ -133,7 +148,7 @@ class RuleSet:
 
     clients: Mapping[str, ClientSpec]
     rules: tuple[RuleSpec, ...]
-    plugin_folders: tuple[Path, ...]
+    plugins: PluginsSpec
     file: Path
     allow: frozenset[str] = frozenset()
     backups: BackupsSpec = BackupsSpec()
@@ -162,6 +177,10 @@ def _no_faults(_: object) -> Sequence[RuleFault]:
     return ()
 
 
+def _no_stand_in(_: str, __: str) -> None:
+    """Know of nothing that is missing."""
+
+
 @dataclass(frozen=True)
 class Vocabulary:
     """What rules may say: known only once the plugins are loaded.
@@ -169,7 +188,9 @@ class Vocabulary:
     ``check_condition`` and ``check_template`` raise an ExpressionError, which may carry
     ``line`` and ``column`` within the text, ``message`` and ``hint``.
     ``check_rule`` looks at a whole rule that has no other problems, ``check_client`` at such
-    a client. ``sidecar_formats`` is passed on to the validators of parameters.
+    a client. ``sidecar_formats`` is passed on to the validators of parameters. ``stand_in`` is
+    asked for what is neither among ``triggers`` nor ``actions``, by ``"trigger"`` or ``"action"``
+    and the name: for what a plugin that was left out may bring.
     """
 
     triggers: Mapping[str, type[BaseModel]]
@@ -179,3 +200,4 @@ class Vocabulary:
     check_rule: Callable[[RuleSpec], Sequence[RuleFault]] = _no_faults
     check_client: Callable[[ClientSpec], Sequence[RuleFault]] = _no_faults
     sidecar_formats: Mapping[str, object] = field(default_factory=dict)
+    stand_in: Callable[[str, str], type[BaseModel] | None] = _no_stand_in

@@ -1,0 +1,129 @@
+"""How code of plugins is called, so that it can do what it likes and harm only itself.
+
+A thread that does not come back cannot be ended, only left behind: nobody waits for it any
+more, and its plugin's account says so. Cancelling gives a thread a little time to finish what
+it has begun, because half a copied file helps nobody.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+import anyio
+import anyio.lowlevel
+from anyio import to_thread
+from anyio.abc import TaskStatus
+
+from hydrusd.errors import PluginError
+from hydrusd.plugin._accounts import MOST_HANGING, Accounts
+
+GRACE_SECONDS = 5.0
+"""How long a thread may take to come to an end when it is to be cancelled."""
+
+T = TypeVar("T")
+
+
+class Misbehaviour(Exception):
+    """A plugin did what no code should: it raised what is not meant for it."""
+
+
+async def contained(work: Callable[[], Awaitable[T]]) -> T:
+    """Await what a plugin does. What would reach through all boundaries becomes an error.
+
+    Nothing may look like a cancellation that is none: whoever waits would wait for ever.
+    """
+    try:
+        return await work()
+    except anyio.get_cancelled_exc_class():
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        raise Misbehaviour("it was cancelled, and not by hydrusd") from None
+    except (Exception, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise Misbehaviour(f"it raised {type(error).__name__}").with_traceback(
+            error.__traceback__
+        ) from error
+
+
+async def in_thread(
+    function: Callable[..., T],
+    *given: object,
+    accounts: Accounts,
+    plugin: str | None,
+    grace_seconds: float = GRACE_SECONDS,
+) -> T:
+    """Call a function in a thread. A cancellation waits for it a little, and then goes on.
+
+    Raises PluginError for a plugin of which too many threads have never come back.
+    """
+    if plugin is not None and (hanging := accounts.of(plugin).hanging) >= MOST_HANGING:
+        raise PluginError(
+            plugin, f"{hanging} of its calls have never come back; restart hydrusd once mended"
+        )
+    call = _Call(function, given, accounts, plugin)
+    result: list[T] = []
+    failure: BaseException | None = None
+    scope = anyio.CancelScope(shield=True)
+
+    async def hurry(*, task_status: TaskStatus[None]) -> None:
+        task_status.started()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            scope.deadline = anyio.current_time() + grace_seconds
+
+    # What it raises must not come out of the group, which would wrap it.
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(hurry)
+        with scope:
+            try:
+                result.append(await to_thread.run_sync(call, abandon_on_cancel=True))
+            except anyio.get_cancelled_exc_class():
+                call.leave()
+                raise
+            except BaseException as error:  # noqa: BLE001 - raised again below
+                failure = error
+        if result or failure is not None:
+            tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+    if not result:
+        raise Misbehaviour("its thread was cancelled, and not by hydrusd")
+    return result[0]
+
+
+class _Call(Generic[T]):
+    """A call in a thread, which may outlast whoever waits for it."""
+
+    def __init__(
+        self,
+        function: Callable[..., T],
+        given: Sequence[object],
+        accounts: Accounts,
+        plugin: str | None,
+    ) -> None:
+        self._function = function
+        self._given = given
+        self._accounts = accounts
+        self._plugin = plugin
+        self._lock = threading.Lock()
+        self._over = False
+        self._left = False
+
+    def __call__(self) -> T:
+        try:
+            return self._function(*self._given)
+        finally:
+            with self._lock:
+                self._over = True
+                if self._left and self._plugin is not None:
+                    self._accounts.hangs(self._plugin, -1)
+
+    def leave(self) -> None:
+        """Say that nobody waits for it any more."""
+        with self._lock:
+            if not self._over and self._plugin is not None:
+                self._left = True
+                self._accounts.hangs(self._plugin, +1)
