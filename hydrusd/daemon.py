@@ -38,9 +38,17 @@ from hydrusd.engine import (
     Stores,
     doubts_about,
     doubts_between,
+    missing_parts,
 )
-from hydrusd.errors import ConfigError, HydrusdError, HydrusError, Problem
-from hydrusd.expressions import Expressions
+from hydrusd.errors import (
+    ConfigError,
+    HydrusdError,
+    HydrusError,
+    LedgerError,
+    Problem,
+    Severity,
+)
+from hydrusd.expressions import Expressions, filters_told
 from hydrusd.hydrus import ClientInfo, HydrusClient
 from hydrusd.ledger import (
     History,
@@ -48,23 +56,30 @@ from hydrusd.ledger import (
     LedgerReader,
     LedgerWriter,
     Listener,
+    Memory,
     forget_noticing,
     open_to_look,
 )
-from hydrusd.model import FinishedJob
+from hydrusd.model import ConditionChange, FinishedJob, JobsMade
 from hydrusd.plugin import AnyAction, Fault, Trigger
-from hydrusd.plugin.host import PluginHost
+from hydrusd.plugin.blocking import LoopWatch
+from hydrusd.plugin.host import BUILT_IN, SHIPPED, SLOW_IMPORT_SECONDS, PluginHost
+from hydrusd.plugin.observing import Observers
+from hydrusd.plugin.prints import capturing_prints
+from hydrusd.plugin.stand_ins import FILTER, missing_in
 from hydrusd.rules import (
     ClientSpec,
+    PluginsSpec,
     Position,
     RuleFault,
     RuleSet,
     RuleSpec,
     Vocabulary,
     load,
+    nearest,
     problem_at,
     read_clients,
-    read_plugin_folders,
+    read_plugins,
     schema,
 )
 
@@ -73,6 +88,10 @@ FIRST_LOOK_SECONDS = 10.0
 """How long a client may take to answer before the daemon starts without having asked it."""
 LOOK_SECONDS = 0.1
 """How often to look whether what is to be undone is."""
+PLUGINS_MEMORY = "engine:plugins"
+"""Under what the ledger remembers what plugins have cost."""
+ACCOUNTS_SECONDS = 10.0
+"""How often that is stored, where it changes."""
 SOON = timedelta(seconds=30)
 """What is due later than that is not waited for by a command."""
 
@@ -103,27 +122,39 @@ def _is_source(folder: Path) -> bool:
     return (folder / "pyproject.toml").is_file()
 
 
-def load_plugins(folders: Sequence[Path], *, safe_mode: bool = False) -> PluginHost:
+def load_plugins(
+    folders: Sequence[Path], *, safe_mode: bool = False, settings: PluginsSpec | None = None
+) -> PluginHost:
     """Load the built-ins, then (unless in safe mode) what ships, is installed, and is yours."""
-    host = PluginHost()
+    host = PluginHost(settings)
     host.load_modules(importlib.import_module(name) for name in builtin.PLUGINS)
-    if not safe_mode:
-        shipped = shipped_plugins()
-        for folder in ([shipped] if shipped else []) + list(folders):
-            host.load_folder(folder)
-        host.load_entry_points()
+    left_out = "hydrusd runs in safe mode" if safe_mode else ""
+    if shipped := shipped_plugins():
+        host.load_folder(shipped, kind=SHIPPED, left_out=left_out)
+    for folder in folders:
+        host.load_folder(folder, left_out=left_out)
+    host.load_entry_points(left_out=left_out)
     for fault in host.faults:
-        log.error(f"plugin left out: {fault.message}", plugin=fault.plugin, origin=fault.origin)
+        if not fault.deliberate:
+            log.error(f"plugin left out: {fault.message}", plugin=fault.plugin, origin=fault.origin)
+    for plugin in host.plugins:
+        if plugin.import_seconds > SLOW_IMPORT_SECONDS and plugin.kind != BUILT_IN:
+            log.warning(
+                f"plugin {plugin.name} took {plugin.import_seconds:.1f} s to import; what is heavy "
+                f"should be imported where it is used",
+                plugin=plugin.name,
+            )
     return host
 
 
 def load_plugins_of(path: Path, *, safe_mode: bool = False) -> PluginHost:
     """Load the plugins that a rules file has: beside it, and in the folders that it names."""
+    settings = read_plugins(path)
     beside = path.parent / "plugins"
     shipped = shipped_plugins()
-    folders = [f for f in (beside, *read_plugin_folders(path)) if f.is_dir() or f != beside]
+    folders = [f for f in (beside, *settings.folders) if f.is_dir() or f != beside]
     folders = [f for f in dict.fromkeys(folders) if shipped is None or f.resolve() != shipped]
-    return load_plugins(folders, safe_mode=safe_mode)
+    return load_plugins(folders, safe_mode=safe_mode, settings=settings)
 
 
 def schema_of(host: PluginHost) -> dict[str, object]:
@@ -140,9 +171,13 @@ def read_configuration(
     ``plugins`` names. ``doubting`` also looks for what is allowed and probably not meant.
     """
     host = load_plugins_of(path, safe_mode=safe_mode)
-    expressions = Expressions(filters=host.filters)
+    missing_filters = _missing_filters(path, host)
+    expressions = Expressions(filters={**host.filters, **dict.fromkeys(missing_filters, _nothing)})
 
     def check_whole_rule(rule: RuleSpec) -> list[RuleFault]:
+        # What a step would do that is not there is not known; the rule is parked as a whole.
+        if any(missing_in(part.config) for part in rule.steps) or missing_in(rule.trigger_config):
+            return []
         return check_rule(rule) + (doubts_about(rule, expressions) if doubting else [])
 
     vocabulary = Vocabulary(
@@ -153,15 +188,71 @@ def read_configuration(
         check_rule=check_whole_rule,
         check_client=check_client,
         sidecar_formats=host.sidecar_formats,
+        stand_in=host.stand_in,
+        missing_filters=missing_filters,
+        left_out=host.left_out,
     )
     rules = load(path, vocabulary, environ=os.environ, resolve_secrets=resolve_secrets)
     found = sorted(
-        [*rules.warnings, *_check_together(rules, doubting=doubting)],
+        [
+            *rules.warnings,
+            *_check_together(rules, doubting=doubting),
+            *_missing_parts(rules, vocabulary, severity="error" if doubting else "warning"),
+            *_unknown_plugins(rules, host),
+        ],
         key=lambda problem: (problem.line, problem.column),
     )
     if any(problem.severity == "error" for problem in found):
         raise ConfigError(found)
     return Configuration(rules, host, expressions, vocabulary, tuple(found))
+
+
+def _missing_filters(path: Path, host: PluginHost) -> dict[str, str]:
+    """Give the filters in a rules file that a plugin which was left out may bring, and why not."""
+    if not host.faults:
+        return {}
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return {}  # which is told where it is read
+    names = set(FILTER.findall(text)) - host.filters.keys() - filters_told().keys()
+    reasons = {name: host.missing("filter", name) for name in names}
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def _nothing(_: object) -> None:
+    """Stand for a filter that is missing; no rule that has it is run."""
+
+
+def _missing_parts(
+    rules: RuleSet, vocabulary: Vocabulary, *, severity: Severity
+) -> Iterator[Problem]:
+    """Tell of the rules that wait because a plugin was left out."""
+    for rule in rules.rules:
+        for path, reason in missing_parts(rule, vocabulary):
+            hint = "hydrusd plugins shows all that was left out; until then the rule waits"
+            yield problem_at(rule.place(path), reason, hint, severity)
+
+
+def _unknown_plugins(rules: RuleSet, host: PluginHost) -> Iterator[Problem]:
+    """Tell of names of plugins in the rules file that no plugin has."""
+    known = {each.name for each in host.plugins} | {each.plugin for each in host.faults}
+    spec = rules.plugins
+    for key, names in (
+        ("disable", spec.disable),
+        ("only", spec.only or ()),
+        ("isolate", spec.isolate),
+    ):
+        for name in sorted(set(names) - known):
+            hint = nearest(name, known)
+            yield Problem(
+                str(rules.file),
+                0,
+                0,
+                f"`plugins: {key}:` names {name!r}, and there is no such plugin",
+                f"did you mean {hint!r}?" if hint else "hydrusd plugins lists them",
+                severity="warning",
+            )
 
 
 def _check_together(rules: RuleSet, *, doubting: bool) -> Iterator[Problem]:
@@ -175,7 +266,12 @@ def _check_together(rules: RuleSet, *, doubting: bool) -> Iterator[Problem]:
             assert isinstance(step.config, AnyAction)
             looks.append((step.config.check, rule, ("do", position, step.action)))
     for look, rule, path in looks:
-        for fault in look(triggers):
+        try:
+            faults = list(look(triggers))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the plugin boundary
+            log.warning(f"{path[-1]} failed to check its parameters: {error!r}", rule=rule.name)
+            continue
+        for fault in faults:
             if doubting or fault.severity == "error":
                 yield _problem(rule.place((*path, *fault.path)), fault)
     if doubting:
@@ -431,7 +527,20 @@ class Daemon:
         )
 
     async def _run(self, clients: Mapping[str, HydrusClient], writer: LedgerWriter) -> None:
-        book = self._book()
+        host = self._configuration.host
+        observers = host.start_observers()
+        try:
+            with capturing_prints(host.accounts):
+                await self._work(clients, writer, observers)
+        finally:
+            observers.tell("hydrusd_stopping")
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(observers.close)
+
+    async def _work(
+        self, clients: Mapping[str, HydrusClient], writer: LedgerWriter, observers: Observers
+    ) -> None:
+        book, host = self._book(), self._configuration.host
         async with anyio.create_task_group() as tasks:
 
             async def stop() -> None:
@@ -459,13 +568,16 @@ class Daemon:
             made = MadeFiles()
             stores = Stores(OffLimits(self._state_dir), writer)
             lanes = {
-                name: self._lane(name, each, book, writer, made, stores)
+                name: self._lane(name, each, book, writer, made, stores, observers=observers)
                 for name, each in clients.items()
             }
             for name in clients:
                 await stores.recall(name)
             for lane in lanes.values():
                 tasks.start_soon(lane.run, name=f"lane {lane.name}")
+            if host.has_strangers:
+                tasks.start_soon(LoopWatch(host.accounts).run, name="watch over the event loop")
+            tasks.start_soon(self._keep_accounts, writer, name="accounts of plugins")
             for name, client in clients.items():
                 self._tell_progress(name, client, writer, tasks)
             signals = Signals(writer, self._clock)
@@ -476,13 +588,43 @@ class Daemon:
             for source in book.sources():
                 wake, client = lanes[source.client].wake, clients[source.client]
                 intake = Intake(
-                    source, writer, self._clock, wake, client, signals, stores.off_limits, made
+                    source,
+                    writer,
+                    self._clock,
+                    wake,
+                    client,
+                    signals,
+                    stores.off_limits,
+                    made,
+                    host.accounts,
+                    _telling_of_intake(observers),
                 )
                 tasks.start_soon(intake.run, name=f"trigger {intake.name}")
             path, count = str(self._state_dir / LEDGER_FILE), len(list(book))
             rules = f"{count} rule{'s' if count != 1 else ''}"
             log.info(f"started with {rules}; ledger {path}", rules=count, ledger=path)
+            observers.tell("hydrusd_started", rules=[r.name for r in book], clients=[*clients])
         log.info("stopped")
+
+    async def _keep_accounts(self, writer: LedgerWriter) -> None:
+        """Have the ledger know what plugins have cost so far, for `hydrusd plugins`."""
+        accounts, kept = self._configuration.host.accounts, None
+
+        async def keep() -> None:
+            nonlocal kept
+            if (told := dict(accounts.told())) != kept:
+                kept = told
+                since = self._clock.now().isoformat() if not told else None
+                values = {"accounts": told} | ({"since": since} if since else {})
+                await writer(Ledger.remember, PLUGINS_MEMORY, Memory(PLUGINS_MEMORY, values))
+
+        try:
+            while True:
+                await keep()
+                await self._clock.sleep(ACCOUNTS_SECONDS)
+        finally:
+            with anyio.CancelScope(shield=True), suppress(LedgerError):
+                await keep()
 
     def _back_up(self, writer: LedgerWriter, tasks: TaskGroup) -> None:
         """Have the ledger backed up now and then, unless the rules file says otherwise."""
@@ -528,6 +670,7 @@ class Daemon:
         stores: Stores,
         *,
         only_undos: bool = False,
+        observers: Observers | None = None,
     ) -> Lane:
         path_map = self._configuration.rules.clients[name].path_map
         return Lane(
@@ -537,11 +680,13 @@ class Daemon:
             writer,
             self._clock,
             commit_wait_seconds=self._configuration.rules.clients[name].commit_wait_seconds,
-            observe=self._observe if self._is_observed else None,
+            observe=self._telling_of_ends(observers),
             on_connected=lambda info: reasons_to_park(book, name, client, info),
             made=made,
             only_undos=only_undos,
             look=lambda: stores.look(name, client, path_map),
+            accounts=self._configuration.host.accounts,
+            notify=_telling_of_conditions(observers),
         )
 
     async def _take_over(self, clients: Mapping[str, HydrusClient], writer: LedgerWriter) -> None:
@@ -577,17 +722,39 @@ class Daemon:
         if problems:
             raise ConfigError(problems)
 
-    @property
-    def _is_observed(self) -> bool:
+    def _telling_of_ends(self, observers: Observers | None) -> Callable[[FinishedJob], None] | None:
         # Describing finished jobs for nobody would cost a tenth of the time.
-        return self._observe_also is not None or self._configuration.host.has_observers
+        wanted = observers is not None and observers.want("hydrusd_job_finished")
+        if self._observe_also is None and not wanted:
+            return None
 
-    def _observe(self, entry: FinishedJob) -> None:
-        if self._observe_also is not None:
-            self._observe_also(entry)
-        if self._configuration.host.has_observers:
-            for failure in self._configuration.host.job_finished(entry):
-                log.error(f"an observer failed: {failure}")
+        def tell(entry: FinishedJob) -> None:
+            if self._observe_also is not None:
+                self._observe_also(entry)
+            if observers is not None:
+                observers.tell("hydrusd_job_finished", entry=entry)
+
+        return tell
+
+
+def _telling_of_conditions(
+    observers: Observers | None,
+) -> Callable[[ConditionChange], None] | None:
+    if observers is None or not observers.want("hydrusd_condition_changed"):
+        return None
+    return lambda entry: observers.tell("hydrusd_condition_changed", entry=entry)
+
+
+def _telling_of_intake(
+    observers: Observers,
+) -> Callable[[ConditionChange | JobsMade], None] | None:
+    hooks = {
+        ConditionChange: "hydrusd_condition_changed",
+        JobsMade: "hydrusd_jobs_made",
+    }
+    if not any(map(observers.want, hooks.values())):
+        return None
+    return lambda entry: observers.tell(hooks[type(entry)], entry=entry)
 
 
 def errors_among(problems: Iterable[Problem]) -> list[Problem]:
@@ -618,7 +785,7 @@ async def make_plan(
     ledger = open_to_look(state_dir / LEDGER_FILE)
     try:
         async with AsyncExitStack() as open_clients:
-            writer, waits = LedgerWriter(ledger), dict[str, str]()
+            writer, waits = LedgerWriter(ledger), dict(book.missing)
             stores = Stores(OffLimits(state_dir), writer)
             clients: dict[str, HydrusClient] = {}
             for name, spec in configuration.rules.clients.items():
@@ -631,7 +798,8 @@ async def make_plan(
                 except HydrusError as error:
                     waits |= dict.fromkeys(book.revisions_on(name), str(error))
             planner = Planner(book, clients, writer, clock, stores.off_limits, waits)
-            return await planner.plan(rules, subjects)
+            with capturing_prints(configuration.host.accounts):
+                return await planner.plan(rules, subjects)
     finally:
         ledger.close()
 

@@ -10,7 +10,7 @@ from hydrusd.engine.off_limits import OffLimits
 from hydrusd.engine.planning import Plan, PlannedJob, PlannedTrigger, Planner, Prediction
 from hydrusd.engine.progress import Progress
 from hydrusd.engine.pruning import Pruner, retention
-from hydrusd.engine.rulebook import RuleBook, Source
+from hydrusd.engine.rulebook import RuleBook, Source, missing_parts
 from hydrusd.engine.signals import Signals
 from hydrusd.engine.stores import Stores
 from hydrusd.engine.undoing import PlannedStep, PlannedUndo, foresee_undo, plan_undo
@@ -40,6 +40,7 @@ __all__ = [
     "doubts_about",
     "doubts_between",
     "foresee_undo",
+    "missing_parts",
     "plan_undo",
     "retention",
 ]

@@ -13,17 +13,17 @@ from __future__ import annotations
 
 import inspect
 import random
+import time
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import cast
 
 import anyio
 import structlog
-from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from hydrusd.clock import Clock, first_of
@@ -35,6 +35,7 @@ from hydrusd.engine.matching import judge
 from hydrusd.engine.retrying import (
     LONGEST_ASKED_SECONDS,
     MAX_ATTEMPTS,
+    Verdict,
     backoff_seconds,
     judge_error,
     sound,
@@ -68,6 +69,7 @@ from hydrusd.ledger import (
     take_up_undo,
 )
 from hydrusd.model import (
+    ConditionChange,
     Data,
     FinishedJob,
     Job,
@@ -79,7 +81,9 @@ from hydrusd.model import (
     StepRecord,
     fired_topic,
 )
-from hydrusd.plugin import Action, AnyAction, Call, SetAction
+from hydrusd.plugin import Action, AnyAction, Call, SetAction, Undo
+from hydrusd.plugin.accounts import Accounts
+from hydrusd.plugin.calling import apart, in_thread
 
 SET_SIZE = 256
 ONE_BY_ONE_WIDTH = 4
@@ -99,11 +103,14 @@ DEAD_TOLD = 10
 """How many dead letters of one set are named in the log; `hydrusd status` shows the others."""
 LIMITS = "limits"
 """Under what the ledger remembers how rules were failing."""
+STUCK_SECONDS = 30.0
+"""How long a plugin may finish no call of a set before the other rules go on without it."""
 PROBE_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 
 log = structlog.get_logger("hydrusd.lane")
 
 Observe = Callable[[FinishedJob], None]
+Notify = Callable[[ConditionChange], None]
 
 
 @dataclass(slots=True)
@@ -136,13 +143,17 @@ class _Work:
 class _Set:
     """Claimed jobs of one rule at one step. ``boot`` was read before their work began.
 
-    ``passed`` is set when the lane need not wait for it any more.
+    ``passed`` is set when the lane need not wait for it any more. ``plugin`` is the one that
+    brought the action, and ``too_long`` says so when its work was broken off by ``scope``.
     """
 
     work: Sequence[_Work]
     rule: CompiledRule | UndoRule | None
     boot: str
     passed: anyio.Event = field(default_factory=anyio.Event)
+    plugin: str | None = None
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    too_long: str = ""
 
     @property
     def position(self) -> int:
@@ -184,12 +195,15 @@ class Lane:
         made: MadeFiles | None = None,
         only_undos: bool = False,
         look: Callable[[], Awaitable[None]] | None = None,
+        accounts: Accounts | None = None,
+        notify: Notify | None = None,
     ) -> None:
         """Make a lane. ``look`` is called each time when the client is there again.
 
-        ``observe`` is told of each finished job. ``on_connected`` may give reasons, by rule,
-        why a rule cannot run on the client as it is now: these are parked. ``only_undos``
-        leaves all jobs alone but those that take something back.
+        ``observe`` is told of each finished job, ``notify`` of each change of a condition.
+        ``on_connected`` may give reasons, by rule, why a rule cannot run on the client as it is
+        now: these are parked. ``only_undos`` leaves all jobs alone but those that take something
+        back.
         """
         self.name = name
         self._client = client
@@ -200,6 +214,9 @@ class Lane:
         self._on_connected = on_connected
         self._look = look
         self._made = made if made is not None else MadeFiles()
+        self._accounts = accounts if accounts is not None else Accounts()
+        self._notify = notify
+        self._stuck: dict[str, _Set] = {}
         self._chance = chance or random.Random()  # noqa: S311 - jitter, not a secret
         self._only_undos = only_undos
         self._owner = uuid.uuid4().hex
@@ -228,6 +245,7 @@ class Lane:
             clock,
             commit_wait_seconds=commit_wait_seconds,
             tell=self._tell,
+            accounts=self._accounts,
         )
 
     def wake(self) -> None:
@@ -314,6 +332,10 @@ class Lane:
         for rule in sorted(mine):
             if not self._rules.knows(rule):
                 await self._orphan(rule)
+        for rule in self._rules.revisions_on(self.name).keys() & self._rules.missing.keys():
+            reason = self._rules.missing[rule]
+            log.warning(f"rule {rule!r} waits: {reason}", rule=rule)
+            await self._condition("rule", rule, "parked", reason)
 
     async def _recall_limits(self) -> None:
         """Hold against the rules what they did in a former life of the daemon.
@@ -348,6 +370,8 @@ class Lane:
 
     def _filter(self) -> ClaimFilter:
         blocked = self._orphans | frozenset(self._parked_rules)
+        if self._stuck or self._rules.missing:
+            blocked = blocked.union(self._stuck, self._rules.missing)
         return ClaimFilter(self.name, self._parked is not None, blocked, self._only_undos)
 
     async def _rest(self) -> None:
@@ -369,7 +393,10 @@ class Lane:
     # --- parking -------------------------------------------------------------------------
 
     async def _condition(self, kind: str, name: str, state: str, reason: str) -> None:
-        await self._ledger(Ledger.set_condition, kind, name, state, reason, self._clock.now())
+        now = self._clock.now()
+        await self._ledger(Ledger.set_condition, kind, name, state, reason, now)
+        if self._notify is not None:
+            self._notify(ConditionChange(kind, name, state, reason, now))
 
     async def _park(self, reason: str) -> None:
         was_connected = self._parked is None
@@ -478,12 +505,17 @@ class Lane:
             raise  # says nothing of the rule
         except HydrusdError as error:
             reason = f"jobs that began under an older form of the rule cannot go on: {error}"
+            if self._rules.left_out:
+                await self._put_back(jobs)
+                await self._park_rule(jobs[0].rule, f"{reason} ({self._rules.left_out})")
+                return True
             for item in work:
                 item.outcome = Outcome.dead(reason)
             await self._store(_Set(work, None, self._boot))
             return True
         current = _Set(work, rule, self._boot)
         step = rule.steps[jobs[0].step]
+        current.plugin = self._accounts.owner_of(_brought(step.action_class))
         made: dict[str, AnyAction] = {}
         for item in work:
             self._prepare(item, current, rule, made)
@@ -497,14 +529,14 @@ class Lane:
                 tasks.start_soon(self._flush, current, name=f"checkpoints of {step.name}")
                 if len(current.work) == SET_SIZE or self._unstored is not None:
                     tasks.start_soon(self._meanwhile, name=f"beside {step.name}")
-                await self._run_step(step, [w.call for w in current.work if w.call is not None])
+                await self._run_set(current, step)
                 tasks.cancel_scope.cancel()
         except BaseException:
             # Also when the daemon stops in the middle: what was done by then is not forgotten.
             with anyio.CancelScope(shield=True):
                 await self._store(current)
             raise
-        lingered = self._lingering is current
+        lingered = self._lingering is current or current in self._stuck.values()
         if self._claimed and current.can_wait and not lingered:
             self._unstored = current
         else:
@@ -512,8 +544,11 @@ class Lane:
                 await self._store(current)
         assert current.rule is not None
         _log_set(current.rule.name, step.name, current.work)
-        if lingered:
+        if self._lingering is current:
             self._lingering = None
+            self.wake()
+        if self._stuck.get(current.rule.name) is current:
+            del self._stuck[current.rule.name]
             self.wake()
         current.passed.set()
 
@@ -603,6 +638,21 @@ class Lane:
             item.outcome = Outcome.dead(str(error))
             self._raised.add(item.job.id)
 
+    async def _run_set(self, current: _Set, step: CompiledStep | UndoStep) -> None:
+        """Have every call of a set finished; what a plugin costs goes on its account."""
+        calls = [work.call for work in current.work if work.call is not None]
+        if current.plugin is None:
+            await self._run_step(step, calls)
+            return
+        began = time.perf_counter()
+        with current.scope:
+            await self._run_step(step, calls)
+        if current.too_long:
+            for call in _open(calls):
+                self._raised.add(call.job_id)
+                call.finish(Outcome.retry(current.too_long))
+        self._accounts.called(current.plugin, len(calls), time.perf_counter() - began)
+
     async def _run_step(
         self, step: CompiledStep | UndoStep, calls: Sequence[Call[AnyAction]]
     ) -> None:
@@ -613,9 +663,11 @@ class Lane:
             if step.action_class.needs_client:
                 self._require_permissions(step)
             if issubclass(step.action_class, SetAction):
-                await step.action_class.run_set(cast("Sequence[Call[SetAction]]", calls))
+                run_set, given = step.action_class.run_set, cast("Sequence[Call[SetAction]]", calls)
+                plugin = self._accounts.owner_of(_brought(step.action_class))
+                await apart(lambda: run_set(given), accounts=self._accounts, plugin=plugin)
             else:
-                await _one_by_one(cast("Sequence[Call[Action]]", calls), self._raised, self._sick)
+                await self._one_by_one(cast("Sequence[Call[Action]]", calls))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the table decides what it means
             await self._settle_failure(step, calls, error)
         else:
@@ -629,10 +681,8 @@ class Lane:
         if not left:
             log.error("an action failed after all its items were finished", error=str(error))
             return
-        if not isinstance(error, HydrusdError):
-            log.debug("action failed", step=step.name, exc_info=error)
         error = await self._sick(error) or error
-        verdict = judge_error(error, attempt=max(call.attempt for call in left))
+        verdict = self._judge(error, attempt=max(call.attempt for call in left))
         if verdict.splits and len(calls) > 1:
             # Also where one is left: what spoilt the set may have been finished before.
             middle = len(left) // 2
@@ -642,6 +692,68 @@ class Lane:
         for call in left:
             self._raised.add(call.job_id)
             call.finish(verdict.outcome)
+
+    def _judge(self, error: BaseException, *, attempt: int) -> Verdict:
+        """Give the fate of what raised, and whose code that was."""
+        verdict = judge_error(error, attempt=attempt)
+        if isinstance(error, HydrusdError):
+            return verdict
+        log.debug("action failed", exc_info=error)
+        found = self._accounts.blame(error)
+        if found is None:
+            return verdict
+        plugin, place = found
+        detail = f"{verdict.outcome.detail} (plugin {plugin}: {place})"
+        self._accounts.failed(plugin, detail)
+        return replace(verdict, outcome=replace(verdict.outcome, detail=detail))
+
+    async def _one_by_one(self, calls: Sequence[Call[Action]]) -> None:
+        """Run an action that knows one item at a time, a few at once.
+
+        What one item raises is that item's fate, and is noted as such; only what concerns the
+        client as a whole, as ``_sick`` may tell of an error, ends the set.
+        """
+        limiter = anyio.CapacityLimiter(ONE_BY_ONE_WIDTH)
+        general: list[HydrusdError] = []
+        plugin = self._accounts.owner_of(_brought(type(calls[0].action)))
+
+        async def run(call: Call[Action], tasks: TaskGroup) -> None:
+            async with limiter:
+                try:
+                    if inspect.iscoroutinefunction(call.action.run):
+                        work = partial(call.action.run, call)
+                        outcome = await apart(work, accounts=self._accounts, plugin=plugin)
+                    else:
+                        blocking = cast("Callable[[Call[Action]], Outcome]", call.action.run)
+                        outcome = await in_thread(
+                            blocking, call, accounts=self._accounts, plugin=plugin
+                        )
+                except (AccessDenied, PermissionMissing, LedgerFull, LedgerDamaged) as error:
+                    general.append(error)
+                    tasks.cancel_scope.cancel()
+                    return
+                except HydrusUnavailable as error:
+                    if not error.outcome_unknown:
+                        general.append(error)
+                        tasks.cancel_scope.cancel()
+                        return
+                    outcome = judge_error(error, attempt=call.attempt).outcome
+                except Exception as error:  # noqa: BLE001 - the table decides what it means
+                    if (whole := await self._sick(error)) is not None:
+                        general.append(whole)
+                        tasks.cancel_scope.cancel()
+                        return
+                    self._raised.add(call.job_id)
+                    outcome = self._judge(error, attempt=call.attempt).outcome
+                # What it said first counts, should it have called ``finish`` by itself.
+                if call.outcome is None:
+                    call.finish(outcome)
+
+        async with anyio.create_task_group() as tasks:
+            for call in calls:
+                tasks.start_soon(run, call, tasks)
+        if general:
+            raise general[0]
 
     async def _sick(self, error: BaseException) -> HydrusUnavailable | None:
         """Say what is wrong with the client as a whole, where a failure may come from that.
@@ -672,9 +784,15 @@ class Lane:
 
     async def _flush(self, current: _Set) -> None:
         """Store outcomes while the rest of the set is still under way."""
-        renewed = self._clock.monotonic()
+        renewed = moved = self._clock.monotonic()
+        left = len(current.work)
         while True:
             await self._sleep(FLUSH_SECONDS)
+            if current.plugin is not None:
+                now, still = self._clock.monotonic(), sum(w.result is None for w in current.work)
+                if still != left:
+                    left, moved = still, now
+                await self._mind(current, now - moved)
             with anyio.CancelScope(shield=True):
                 await self._store(current)
                 if self._clock.monotonic() - renewed >= RENEW_SECONDS:
@@ -683,6 +801,28 @@ class Lane:
             if self._lingering is None and current.only_lingers:
                 self._lingering = current
                 current.passed.set()
+
+    async def _mind(self, current: _Set, seconds: float) -> None:
+        """Have a plugin that finishes nothing for so long keep up nobody but its own rule."""
+        assert current.rule is not None
+        rule, action = current.rule.name, current.rule.steps[current.position].action_class
+        limit = _brought(action).time_limit_seconds
+        name = current.rule.steps[current.position].name
+        if seconds >= STUCK_SECONDS and not current.passed.is_set():
+            said = f"{name} of plugin {current.plugin} has finished nothing for {seconds:.0f} s"
+            log.warning(f"rule {rule!r} waits, and the others go on: {said}", rule=rule)
+            self._stuck[rule] = current
+            current.passed.set()
+            self._said[rule] = said
+            await self._condition("rule", rule, "parked", said)
+        if limit is not None and seconds >= limit and not current.too_long:
+            current.too_long = (
+                f"{name} of plugin {current.plugin} did not come back within {limit:g} s"
+            )
+            assert current.plugin is not None
+            self._accounts.failed(current.plugin, current.too_long)
+            log.error(current.too_long, rule=rule, plugin=current.plugin)
+            current.scope.cancel()
 
     async def _keep(self, current: _Set, receipts: Mapping[JobId, Data]) -> None:
         """Store what steps are about to change; found by the next try, should this one die."""
@@ -887,53 +1027,9 @@ def _open(calls: Iterable[Call[AnyAction]]) -> list[Call[AnyAction]]:
     return [call for call in calls if call.outcome is None]
 
 
-async def _one_by_one(
-    calls: Sequence[Call[Action]],
-    raised: set[JobId],
-    sick: Callable[[BaseException], Awaitable[HydrusUnavailable | None]],
-) -> None:
-    """Run an action that knows one item at a time, a few at once.
-
-    What one item raises is that item's fate, and is noted in ``raised``; only what concerns
-    the client as a whole, as ``sick`` may tell of an error, ends the set.
-    """
-    limiter = anyio.CapacityLimiter(ONE_BY_ONE_WIDTH)
-    general: list[HydrusdError] = []
-
-    async def run(call: Call[Action], tasks: TaskGroup) -> None:
-        async with limiter:
-            try:
-                if inspect.iscoroutinefunction(call.action.run):
-                    outcome = await call.action.run(call)
-                else:
-                    outcome = cast("Outcome", await to_thread.run_sync(call.action.run, call))
-            except (AccessDenied, PermissionMissing, LedgerFull, LedgerDamaged) as error:
-                general.append(error)
-                tasks.cancel_scope.cancel()
-                return
-            except HydrusUnavailable as error:
-                if not error.outcome_unknown:
-                    general.append(error)
-                    tasks.cancel_scope.cancel()
-                    return
-                outcome = judge_error(error, attempt=call.attempt).outcome
-            except (Exception, SystemExit) as error:
-                if (whole := await sick(error)) is not None:
-                    general.append(whole)
-                    tasks.cancel_scope.cancel()
-                    return
-                log.debug("action failed", exc_info=error)
-                raised.add(call.job_id)
-                outcome = judge_error(error, attempt=call.attempt).outcome
-            # What it said first counts, should it have called ``finish`` by itself.
-            if call.outcome is None:
-                call.finish(outcome)
-
-    async with anyio.create_task_group() as tasks:
-        for call in calls:
-            tasks.start_soon(run, call, tasks)
-    if general:
-        raise general[0]
+def _brought(action: type[AnyAction]) -> type[AnyAction]:
+    """Give the class that somebody wrote: an undo is done by what it undoes."""
+    return action.undoes if issubclass(action, Undo) else action
 
 
 def _log_set(rule: str, step: str, work: Sequence[_Work]) -> None:

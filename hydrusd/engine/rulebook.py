@@ -15,6 +15,7 @@ from hydrusd.expressions import Expressions
 from hydrusd.ledger import Ledger, LedgerWriter
 from hydrusd.model import fired_topic
 from hydrusd.plugin import Trigger
+from hydrusd.plugin.stand_ins import FILTER, missing_in
 from hydrusd.rules import RuleSet, RuleSpec, Vocabulary, rule_from_definition
 
 
@@ -62,6 +63,27 @@ def _parameters(rule: CompiledRule) -> str:
     return f"{rule.spec.client} {rule.spec.trigger} {rule.trigger.model_dump_json()}"
 
 
+def missing_parts(
+    rule: RuleSpec, vocabulary: Vocabulary
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Give the places in a rule of what a plugin that was left out would bring, and the reasons."""
+    if reason := missing_in(rule.trigger_config):
+        yield ("on", rule.trigger), reason
+    if reason := _missing_filter(rule.condition or "", vocabulary):
+        yield ("if",), reason
+    for position, step in enumerate(rule.steps):
+        reason = missing_in(step.config) or _missing_filter(json.dumps(step.raw), vocabulary)
+        if reason:
+            yield ("do", position, step.action), reason
+
+
+def _missing_filter(text: str, vocabulary: Vocabulary) -> str:
+    if not vocabulary.missing_filters:
+        return ""
+    names = FILTER.findall(text)
+    return next((r for name, r in vocabulary.missing_filters.items() if name in names), "")
+
+
 class RuleBook:
     """The rules of one daemon."""
 
@@ -74,6 +96,9 @@ class RuleBook:
         self._folder: Path = folder
         self._allow = rules.allow
         self._rules = {s.name: self._compile(s) for s in rules.rules if s.enabled}
+        parts = {s.name: dict(missing_parts(s, vocabulary)) for s in rules.rules if s.enabled}
+        self._missing = {n: next(iter(each.values())) for n, each in parts.items() if each}
+        self._deaf = {n for n, each in parts.items() if any(path[0] != "do" for path in each)}
         self._former: dict[tuple[str, str], CompiledRule] = {}
         self._undos: dict[tuple[str, str], UndoRule] = {}
 
@@ -85,6 +110,16 @@ class RuleBook:
     def revisions(self) -> Mapping[str, str]:
         """Each rule's present revision by its name."""
         return {name: rule.revision for name, rule in self._rules.items()}
+
+    @property
+    def missing(self) -> Mapping[str, str]:
+        """Each rule that has to wait for a plugin that was left out, and why."""
+        return self._missing
+
+    @property
+    def left_out(self) -> str:
+        """Say which plugins were left out, and why; nothing where all are there."""
+        return self._vocabulary.left_out
 
     def revisions_on(self, client: str) -> Mapping[str, str]:
         """Each present revision of the rules that work on a client, by name."""
@@ -112,6 +147,8 @@ class RuleBook:
         """Give each distinct trigger with the rules that listen to it."""
         grouped: dict[tuple[str, str], list[CompiledRule]] = {}
         for rule in self._rules.values():
+            if rule.name in self._deaf:
+                continue  # what it would want cannot be known; it is noticed later
             own = "" if rule.trigger.shared else rule.name
             grouped.setdefault((_parameters(rule), own), []).append(rule)
         return [Source(rules[0].trigger, tuple(rules)) for rules in grouped.values()]

@@ -25,16 +25,16 @@ from typing import Any, TypeVar
 import pluggy
 
 from hydrusd.plugin import hookspecs
-from hydrusd.plugin._accounts import Accounts
 from hydrusd.plugin._action import Action, AnyAction, SetAction
 from hydrusd.plugin._decorating import DECORATED
 from hydrusd.plugin._isolating import isolated
-from hydrusd.plugin._observing import Observer, Observers
-from hydrusd.plugin._prints import capturing_prints
 from hydrusd.plugin._sidecars import SidecarFormat
-from hydrusd.plugin._stand_ins import missing_action, missing_trigger
 from hydrusd.plugin._trigger import Trigger
 from hydrusd.plugin._trusting import reason_to_distrust
+from hydrusd.plugin.accounts import Accounts
+from hydrusd.plugin.observing import Observer, Observers
+from hydrusd.plugin.prints import capturing_prints
+from hydrusd.plugin.stand_ins import missing_action, missing_trigger
 from hydrusd.rules import PluginsSpec
 
 ENTRY_POINT_GROUP = "hydrusd"

@@ -727,6 +727,8 @@ class _Reading:
     ) -> tuple[str, BaseModel, dict[str, Any]] | None:
         """Look up a trigger or action by its name, and check its parameters."""
         model = models.get(name) or self._vocabulary.stand_in(kind, name)
+        if kind == "trigger" and isinstance(config, dict):
+            model = self._without_formats(config) or model
         if model is None:
             self._problems.add(
                 self._document.key(path),
@@ -747,6 +749,19 @@ class _Reading:
             return None
         assert isinstance(data, dict)
         return name, validated, data
+
+    def _without_formats(self, config: dict[str, Any]) -> type[BaseModel] | None:
+        """Give what stands for a trigger that looks for sidecars of a format that is missing.
+
+        Without the format it would take the sidecars for files.
+        """
+        named = config.get("sidecars")
+        for name in named if isinstance(named, list | dict) else _listed(named):
+            if isinstance(name, str) and name not in self._vocabulary.sidecar_formats:
+                stand_in = self._vocabulary.stand_in("sidecar format", name)
+                if stand_in is not None:
+                    return stand_in
+        return None
 
     def _check_templates(self, data: object, path: DataPath) -> None:
         for at, text in _yaml.strings(data, path):

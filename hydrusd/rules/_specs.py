@@ -190,7 +190,8 @@ class Vocabulary:
     ``check_rule`` looks at a whole rule that has no other problems, ``check_client`` at such
     a client. ``sidecar_formats`` is passed on to the validators of parameters. ``stand_in`` is
     asked for what is neither among ``triggers`` nor ``actions``, by ``"trigger"`` or ``"action"``
-    and the name: for what a plugin that was left out may bring.
+    and the name: for what a plugin that was left out may bring. ``missing_filters`` are such
+    filters, with the reasons; ``left_out`` names all such plugins.
     """
 
     triggers: Mapping[str, type[BaseModel]]
@@ -201,3 +202,5 @@ class Vocabulary:
     check_client: Callable[[ClientSpec], Sequence[RuleFault]] = _no_faults
     sidecar_formats: Mapping[str, object] = field(default_factory=dict)
     stand_in: Callable[[str, str], type[BaseModel] | None] = _no_stand_in
+    missing_filters: Mapping[str, str] = field(default_factory=dict)
+    left_out: str = ""

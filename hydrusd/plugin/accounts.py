@@ -52,6 +52,7 @@ class Accounts:
         self._files: dict[str, str] = {}
         self._folders: dict[str, str] = {}
         self._owners: dict[str, str | None] = {}
+        self._kinds: dict[type, str | None] = {}
 
     # --- who -----------------------------------------------------------------------------
 
@@ -63,6 +64,7 @@ class Accounts:
             if folder is not None:
                 self._folders[str(folder)] = plugin
             self._owners.clear()
+            self._kinds.clear()
         self.of(plugin)
 
     def owner_of_file(self, name: str) -> str | None:
@@ -82,7 +84,10 @@ class Accounts:
         """Give the plugin that brought a class; None for hydrusd's own."""
         if not self._files and not self._folders:
             return None
-        return self.owner_of_file(getattr(kind, "__plugin_file__", "") or _file_of(kind))
+        if kind not in self._kinds:
+            file = getattr(kind, "__plugin_file__", "") or _file_of(kind)
+            self._kinds[kind] = self.owner_of_file(file)
+        return self._kinds[kind]
 
     def owner_on(self, frame: FrameType | None) -> tuple[str, str] | None:
         """Give the plugin that is at work on a stack, and its line: as ``tagger.py, line 3``."""

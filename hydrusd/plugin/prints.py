@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 import structlog
 
-from hydrusd.plugin._accounts import Accounts
+from hydrusd.plugin.accounts import Accounts
 
 MOST_CHARACTERS = 2_000
 """How much of one line is kept."""

@@ -16,7 +16,7 @@ import time
 import anyio
 import structlog
 
-from hydrusd.plugin._accounts import Accounts
+from hydrusd.plugin.accounts import Accounts
 
 BEAT_SECONDS = 0.5
 BLOCKED_SECONDS = 2.0

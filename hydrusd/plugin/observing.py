@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from hydrusd.plugin._accounts import Accounts
+from hydrusd.plugin.accounts import Accounts
 
 MOST_WAITING = 10_000
 """How many notices may wait for one plugin."""

@@ -7,9 +7,11 @@ it has begun, because half a copied file helps nobody.
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 import anyio
 import anyio.lowlevel
@@ -17,7 +19,8 @@ from anyio import to_thread
 from anyio.abc import TaskStatus
 
 from hydrusd.errors import PluginError
-from hydrusd.plugin._accounts import MOST_HANGING, Accounts
+from hydrusd.plugin.accounts import MOST_HANGING, Accounts
+from hydrusd.plugin.blocking import LoopBlocked
 
 GRACE_SECONDS = 5.0
 """How long a thread may take to come to an end when it is to be cancelled."""
@@ -30,7 +33,7 @@ class Misbehaviour(Exception):
 
 
 async def contained(work: Callable[[], Awaitable[T]]) -> T:
-    """Await what a plugin does. What would reach through all boundaries becomes an error.
+    """Await what an action or a trigger does. What would reach through all boundaries is an error.
 
     Nothing may look like a cancellation that is none: whoever waits would wait for ever.
     """
@@ -39,12 +42,65 @@ async def contained(work: Callable[[], Awaitable[T]]) -> T:
     except anyio.get_cancelled_exc_class():
         await anyio.lowlevel.checkpoint_if_cancelled()
         raise Misbehaviour("it was cancelled, and not by hydrusd") from None
-    except (Exception, SystemExit, GeneratorExit):
+    except (Exception, GeneratorExit):
         raise
     except BaseException as error:
-        raise Misbehaviour(f"it raised {type(error).__name__}").with_traceback(
-            error.__traceback__
-        ) from error
+        raise _misbehaviour(error) from error
+
+
+def _misbehaviour(error: BaseException) -> Misbehaviour:
+    if isinstance(error, SystemExit):
+        return Misbehaviour(f"it called sys.exit({error.code!r})")
+    if isinstance(error, LoopBlocked):
+        return Misbehaviour("it was broken off, because it blocked the event loop")
+    text = f": {error}" if str(error) else ""
+    return Misbehaviour(f"it raised {type(error).__name__}{text}")
+
+
+async def apart(
+    work: Callable[[], Coroutine[Any, Any, T]],
+    *,
+    accounts: Accounts,
+    plugin: str | None,
+    grace_seconds: float = GRACE_SECONDS,
+) -> T:
+    """Await what a plugin does, in a task that is left behind if it does not let itself be ended.
+
+    What hydrusd brings itself (``plugin`` is None) needs no task of its own.
+    """
+    if plugin is None:
+        return await contained(work)
+
+    async def inside() -> T:
+        # Caught in here: of these two the loop would take notice by itself, and end.
+        try:
+            return await work()
+        except (Exception, asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException as error:
+            raise _misbehaviour(error) from error
+
+    task = asyncio.get_running_loop().create_task(inside(), name=f"plugin {plugin}")
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if not task.done():
+            task.cancel()
+            with anyio.move_on_after(grace_seconds, shield=True):
+                await asyncio.wait([task])
+        if not task.done():
+            accounts.hangs(plugin, +1)
+            task.add_done_callback(partial(_came_back, accounts, plugin))
+        elif not task.cancelled():
+            task.exception()  # looked at, or asyncio complains that nobody did
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        raise Misbehaviour("it was cancelled, and not by hydrusd") from None
+
+
+def _came_back(accounts: Accounts, plugin: str, task: asyncio.Task[Any]) -> None:
+    accounts.hangs(plugin, -1)
+    if not task.cancelled():
+        task.exception()
 
 
 async def in_thread(
@@ -84,7 +140,7 @@ async def in_thread(
                 call.leave()
                 raise
             except BaseException as error:  # noqa: BLE001 - raised again below
-                failure = error
+                failure = error if isinstance(error, Exception) else _misbehaviour(error)
         if result or failure is not None:
             tasks.cancel_scope.cancel()
     if failure is not None:
