@@ -7,7 +7,7 @@ from pathlib import Path
 import anyio
 
 from hydrusd.cli._paths import rules_path, state_path
-from hydrusd.cli._stopping import stopping_on_signals
+from hydrusd.cli._stopping import leave_threads_behind, stopping_on_signals
 from hydrusd.cli._terminal import configure_logs
 from hydrusd.daemon import Daemon, read_configuration, spare_collector
 
@@ -26,3 +26,4 @@ def run_daemon(
             await daemon.run()
 
     anyio.run(run)
+    leave_threads_behind()

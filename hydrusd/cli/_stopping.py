@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+import structlog
+
+STOPPING_SECONDS = 30.0
+"""How long stopping may take; then the process ends as it is, which loses nothing."""
 PATIENCE_SECONDS = 1.0
 """A second signal within this time is the first one told twice: a terminal tells a whole
 process group, and programs that start others (timeout, uv, npm, a service manager) pass
 on what they were told as well."""
 
+log = structlog.get_logger("hydrusd.daemon")
+
 _NAMES = ("SIGINT", "SIGTERM", "SIGBREAK")
 
 
 @contextmanager
-def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
+def stopping_on_signals(
+    stop: Callable[[], None], *, stopping_seconds: float = STOPPING_SECONDS
+) -> Iterator[None]:
     """Call ``stop`` on the event loop at SIGINT, SIGTERM or (Windows) SIGBREAK.
 
+    What is not over ``stopping_seconds`` later ends then: a plugin may hang or block the loop.
     Another one later than ``PATIENCE_SECONDS`` ends the process at once. Plain ``signal``
     handlers, because event loops offer none on Windows.
     """
     loop = asyncio.get_running_loop()
+    timers: list[threading.Timer] = []
     asked_at: float | None = None
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -33,6 +46,10 @@ def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
         if asked_at is None:
             asked_at = time.monotonic()
             loop.call_soon_threadsafe(stop)
+            last = threading.Timer(stopping_seconds, _end, [stopping_seconds])
+            last.daemon = True
+            last.start()
+            timers.append(last)
         elif time.monotonic() - asked_at > PATIENCE_SECONDS:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
@@ -44,3 +61,26 @@ def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+        for timer in timers:
+            timer.cancel()
+
+
+def _end(seconds: float) -> None:
+    """End the process. The ledger is as it would be after a power cut: whole."""
+    log.warning(f"stopping has taken {seconds:g} s; ending now, the ledger is whole")
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def leave_threads_behind(seconds: float = 1.0) -> None:
+    """End the process if there are threads that do not end, as those that hang in a plugin."""
+    until = time.monotonic() + seconds
+    for thread in threading.enumerate():
+        if thread is threading.main_thread() or thread.daemon:
+            continue
+        thread.join(max(until - time.monotonic(), 0.0))
+        if thread.is_alive():
+            log.warning("a thread of a plugin does not come to an end; it is left behind")
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(0)

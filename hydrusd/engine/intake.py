@@ -45,7 +45,7 @@ from hydrusd.ledger import (
 from hydrusd.model import ConditionChange, Event, JobsMade, chain_of
 from hydrusd.plugin import Aside, Doubt, FileGroup, FileSource, HadFile, Signal
 from hydrusd.plugin.accounts import Accounts
-from hydrusd.plugin.calling import apart
+from hydrusd.plugin.calling import Misbehaviour, apart
 
 FIRST_RESTART_SECONDS = 5.0
 LONGEST_RESTART_SECONDS = 300.0
@@ -441,7 +441,7 @@ class Intake:
                 failure, longest = str(error), LONGEST_RESTART_FOR_CLIENT_SECONDS
             except LedgerDamaged:
                 raise  # no trigger's fault, and nothing that a second try would mend
-            except HydrusdError as error:
+            except (HydrusdError, Misbehaviour) as error:
                 failure = str(error)
             except Exception as error:
                 failure = f"{type(error).__name__}: {error}"
