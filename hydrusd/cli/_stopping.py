@@ -14,6 +14,8 @@ from types import FrameType
 
 import structlog
 
+from hydrusd.plugin.calling import PLUGIN_TASK
+
 STOPPING_SECONDS = 30.0
 """How long stopping may take; then the process ends as it is, which loses nothing."""
 PATIENCE_SECONDS = 1.0
@@ -27,12 +29,10 @@ _NAMES = ("SIGINT", "SIGTERM", "SIGBREAK")
 
 
 @contextmanager
-def stopping_on_signals(
-    stop: Callable[[], None], *, stopping_seconds: float = STOPPING_SECONDS
-) -> Iterator[None]:
+def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
     """Call ``stop`` on the event loop at SIGINT, SIGTERM or (Windows) SIGBREAK.
 
-    What is not over ``stopping_seconds`` later ends then: a plugin may hang or block the loop.
+    What is not over ``STOPPING_SECONDS`` later ends then: a plugin may hang or block the loop.
     Another one later than ``PATIENCE_SECONDS`` ends the process at once. Plain ``signal``
     handlers, because event loops offer none on Windows.
     """
@@ -46,7 +46,7 @@ def stopping_on_signals(
         if asked_at is None:
             asked_at = time.monotonic()
             loop.call_soon_threadsafe(stop)
-            last = threading.Timer(stopping_seconds, _end, [stopping_seconds])
+            last = threading.Timer(STOPPING_SECONDS, _end)
             last.daemon = True
             last.start()
             timers.append(last)
@@ -65,11 +65,24 @@ def stopping_on_signals(
             timer.cancel()
 
 
-def _end(seconds: float) -> None:
+def _end() -> None:
     """End the process. The ledger is as it would be after a power cut: whole."""
-    log.warning(f"stopping has taken {seconds:g} s; ending now, the ledger is whole")
+    log.warning(f"stopping has taken {STOPPING_SECONDS:g} s; ending now, the ledger is whole")
     sys.stderr.flush()
     os._exit(0)
+
+
+def leave_tasks_behind() -> None:
+    """End the process if there are tasks of plugins that did not let themselves be ended.
+
+    The event loop would wait for them. Call it on the loop when all else is over.
+    """
+    left = sorted(t.get_name() for t in asyncio.all_tasks() if t.get_name().startswith(PLUGIN_TASK))
+    if left:
+        log.warning(f"{', '.join(left)}: does not come to an end; left behind")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def leave_threads_behind(seconds: float = 1.0) -> None:

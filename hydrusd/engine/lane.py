@@ -105,6 +105,8 @@ LIMITS = "limits"
 """Under what the ledger remembers how rules were failing."""
 STUCK_SECONDS = 30.0
 """How long a plugin may finish no call of a set before the other rules go on without it."""
+HUNG_RESTS_SECONDS = 600.0
+"""When what did not come back is tried again: it costs the others a while each time."""
 PROBE_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 
 log = structlog.get_logger("hydrusd.lane")
@@ -650,7 +652,7 @@ class Lane:
         if current.too_long:
             for call in _open(calls):
                 self._raised.add(call.job_id)
-                call.finish(Outcome.retry(current.too_long))
+                call.finish(Outcome.retry(current.too_long, delay_seconds=HUNG_RESTS_SECONDS))
         self._accounts.called(current.plugin, len(calls), time.perf_counter() - began)
 
     async def _run_step(
@@ -682,7 +684,8 @@ class Lane:
             log.error("an action failed after all its items were finished", error=str(error))
             return
         error = await self._sick(error) or error
-        verdict = self._judge(error, attempt=max(call.attempt for call in left))
+        attempt = max(call.attempt for call in left)
+        verdict = self._judge(error, step.action_class, attempt=attempt)
         if verdict.splits and len(calls) > 1:
             # Also where one is left: what spoilt the set may have been finished before.
             middle = len(left) // 2
@@ -693,18 +696,19 @@ class Lane:
             self._raised.add(call.job_id)
             call.finish(verdict.outcome)
 
-    def _judge(self, error: BaseException, *, attempt: int) -> Verdict:
+    def _judge(self, error: BaseException, action: type[AnyAction], *, attempt: int) -> Verdict:
         """Give the fate of what raised, and whose code that was."""
         verdict = judge_error(error, attempt=attempt)
         if isinstance(error, HydrusdError):
             return verdict
         log.debug("action failed", exc_info=error)
-        found = self._accounts.blame(error)
-        if found is None:
-            return verdict
-        plugin, place = found
-        detail = f"{verdict.outcome.detail} (plugin {plugin}: {place})"
-        self._accounts.failed(plugin, detail)
+        detail, found = verdict.outcome.detail, self._accounts.blame(error)
+        plugin = self._accounts.owner_of(_brought(action))
+        if found is not None:
+            plugin, place = found
+            detail = f"{detail} (plugin {plugin}: {place})"
+        if plugin is not None:
+            self._accounts.failed(plugin, detail)
         return replace(verdict, outcome=replace(verdict.outcome, detail=detail))
 
     async def _one_by_one(self, calls: Sequence[Call[Action]]) -> None:
@@ -744,7 +748,8 @@ class Lane:
                         tasks.cancel_scope.cancel()
                         return
                     self._raised.add(call.job_id)
-                    outcome = self._judge(error, attempt=call.attempt).outcome
+                    judged = self._judge(error, type(call.action), attempt=call.attempt)
+                    outcome = judged.outcome
                 # What it said first counts, should it have called ``finish`` by itself.
                 if call.outcome is None:
                     call.finish(outcome)

@@ -101,10 +101,11 @@ class Accounts:
     def blame(self, error: BaseException) -> tuple[str, str] | None:
         """Give the plugin whose code raised this, and its last line on the way there."""
         found = None
-        for frame, line in traceback.walk_tb(error.__traceback__):
-            owner = self.owner_of_file(frame.f_code.co_filename)
-            if owner is not None:
-                found = owner, f"{Path(frame.f_code.co_filename).name}, line {line}"
+        for each in (error, error.__cause__):
+            for frame, line in traceback.walk_tb(each.__traceback__ if each else None):
+                owner = self.owner_of_file(frame.f_code.co_filename)
+                if owner is not None:
+                    found = owner, f"{Path(frame.f_code.co_filename).name}, line {line}"
         return found
 
     # --- what ----------------------------------------------------------------------------

@@ -37,17 +37,8 @@ class LoopBlocked(BaseException):
 class LoopWatch:
     """Watches the loop on which ``run`` is called, until that is cancelled."""
 
-    def __init__(
-        self,
-        accounts: Accounts,
-        *,
-        blocked_seconds: float = BLOCKED_SECONDS,
-        break_off_seconds: float = BREAK_OFF_SECONDS,
-    ) -> None:
+    def __init__(self, accounts: Accounts) -> None:
         self._accounts = accounts
-        self._blocked_seconds = blocked_seconds
-        self._break_off_seconds = break_off_seconds
-        self._beat_seconds = min(BEAT_SECONDS, blocked_seconds / 4)
         self._beat = time.monotonic()
         self._loop_thread = 0
         self._over = threading.Event()
@@ -60,7 +51,7 @@ class LoopWatch:
         thread.start()
         try:
             while True:
-                await anyio.sleep(self._beat_seconds)
+                await anyio.sleep(BEAT_SECONDS)
                 self._beat = time.monotonic()
         finally:
             self._over.set()
@@ -68,15 +59,15 @@ class LoopWatch:
     def _listen(self) -> None:
         named = ""
         began = looked = time.monotonic()
-        while not self._over.wait(self._beat_seconds):
-            now, late = time.monotonic(), time.monotonic() - looked - self._beat_seconds
+        while not self._over.wait(BEAT_SECONDS):
+            now, late = time.monotonic(), time.monotonic() - looked - BEAT_SECONDS
             looked = now
-            if late > self._beat_seconds:
+            if late > BEAT_SECONDS:
                 # This thread stood still as well: the process was stopped, or the machine busy.
-                self._beat = max(self._beat, now - self._blocked_seconds / 2)
+                self._beat = max(self._beat, now - BLOCKED_SECONDS / 2)
                 continue
             still = now - self._beat
-            if still < self._blocked_seconds:
+            if still < BLOCKED_SECONDS:
                 if named:
                     log.warning(
                         f"plugin {named} has let go of the event loop after {now - began:.0f} s",
@@ -87,7 +78,7 @@ class LoopWatch:
             if not named:
                 began = self._beat
                 named = self._name(still)
-            elif still > self._break_off_seconds:
+            elif still > BREAK_OFF_SECONDS:
                 self._break_off()
 
     def _name(self, seconds: float) -> str:

@@ -25,11 +25,23 @@ from hydrusd.plugin.blocking import LoopBlocked
 GRACE_SECONDS = 5.0
 """How long a thread may take to come to an end when it is to be cancelled."""
 
+BLOCKER_RESTS_SECONDS = 600.0
+"""When what blocked everything is tried again."""
+PLUGIN_TASK = "plugin "
+"""How the names of tasks begin in which a plugin is at work."""
+
 T = TypeVar("T")
 
 
 class Misbehaviour(Exception):
-    """A plugin did what no code should: it raised what is not meant for it."""
+    """A plugin did what no code should: it raised what is not meant for it.
+
+    ``delay_seconds`` is when to try again, where that costs all others a while.
+    """
+
+    def __init__(self, message: str, *, delay_seconds: float | None = None) -> None:
+        self.delay_seconds = delay_seconds
+        super().__init__(message)
 
 
 async def contained(work: Callable[[], Awaitable[T]]) -> T:
@@ -39,9 +51,9 @@ async def contained(work: Callable[[], Awaitable[T]]) -> T:
     """
     try:
         return await work()
-    except anyio.get_cancelled_exc_class():
+    except anyio.get_cancelled_exc_class() as error:
         await anyio.lowlevel.checkpoint_if_cancelled()
-        raise Misbehaviour("it was cancelled, and not by hydrusd") from None
+        raise Misbehaviour("it was cancelled, and not by hydrusd") from error
     except (Exception, GeneratorExit):
         raise
     except BaseException as error:
@@ -52,7 +64,8 @@ def _misbehaviour(error: BaseException) -> Misbehaviour:
     if isinstance(error, SystemExit):
         return Misbehaviour(f"it called sys.exit({error.code!r})")
     if isinstance(error, LoopBlocked):
-        return Misbehaviour("it was broken off, because it blocked the event loop")
+        blocked = "it was broken off, because it blocked the event loop"
+        return Misbehaviour(blocked, delay_seconds=BLOCKER_RESTS_SECONDS)
     text = f": {error}" if str(error) else ""
     return Misbehaviour(f"it raised {type(error).__name__}{text}")
 
@@ -62,7 +75,6 @@ async def apart(
     *,
     accounts: Accounts,
     plugin: str | None,
-    grace_seconds: float = GRACE_SECONDS,
 ) -> T:
     """Await what a plugin does, in a task that is left behind if it does not let itself be ended.
 
@@ -80,13 +92,13 @@ async def apart(
         except BaseException as error:
             raise _misbehaviour(error) from error
 
-    task = asyncio.get_running_loop().create_task(inside(), name=f"plugin {plugin}")
+    task = asyncio.get_running_loop().create_task(inside(), name=f"{PLUGIN_TASK}{plugin}")
     try:
         return await asyncio.shield(task)
-    except asyncio.CancelledError:
+    except asyncio.CancelledError as error:
         if not task.done():
             task.cancel()
-            with anyio.move_on_after(grace_seconds, shield=True):
+            with anyio.move_on_after(GRACE_SECONDS, shield=True):
                 await asyncio.wait([task])
         if not task.done():
             accounts.hangs(plugin, +1)
@@ -94,7 +106,7 @@ async def apart(
         elif not task.cancelled():
             task.exception()  # looked at, or asyncio complains that nobody did
         await anyio.lowlevel.checkpoint_if_cancelled()
-        raise Misbehaviour("it was cancelled, and not by hydrusd") from None
+        raise Misbehaviour("it was cancelled, and not by hydrusd") from error
 
 
 def _came_back(accounts: Accounts, plugin: str, task: asyncio.Task[Any]) -> None:
@@ -108,7 +120,6 @@ async def in_thread(
     *given: object,
     accounts: Accounts,
     plugin: str | None,
-    grace_seconds: float = GRACE_SECONDS,
 ) -> T:
     """Call a function in a thread. A cancellation waits for it a little, and then goes on.
 
@@ -128,7 +139,7 @@ async def in_thread(
         try:
             await anyio.sleep_forever()
         finally:
-            scope.deadline = anyio.current_time() + grace_seconds
+            scope.deadline = anyio.current_time() + GRACE_SECONDS
 
     # What it raises must not come out of the group, which would wrap it.
     async with anyio.create_task_group() as tasks:
@@ -140,12 +151,16 @@ async def in_thread(
                 call.leave()
                 raise
             except BaseException as error:  # noqa: BLE001 - raised again below
-                failure = error if isinstance(error, Exception) else _misbehaviour(error)
+                failure = error
+                if not isinstance(error, Exception):
+                    failure = _misbehaviour(error)
+                    failure.__cause__ = error
         if result or failure is not None:
             tasks.cancel_scope.cancel()
     if failure is not None:
         raise failure
     if not result:
+        await anyio.lowlevel.checkpoint_if_cancelled()
         raise Misbehaviour("its thread was cancelled, and not by hydrusd")
     return result[0]
 

@@ -110,13 +110,13 @@ class PluginHost:
     """All plugins of one daemon."""
 
     def __init__(
-        self, settings: PluginsSpec | None = None, *, import_seconds: float = IMPORT_SECONDS
+        self, settings: PluginsSpec | None = None, *, import_seconds: float | None = None
     ) -> None:
         """Make an empty one. ``settings`` say which plugins are to be left out."""
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
         self._settings = settings or PluginsSpec()
-        self._import_seconds = import_seconds
+        self._import_seconds = IMPORT_SECONDS if import_seconds is None else import_seconds
         self._has = _Brought()
         self.accounts = Accounts()
         self.plugins: list[LoadedPlugin] = []
@@ -165,6 +165,7 @@ class PluginHost:
         The latter are what macOS and editors leave beside the files that they are about.
         ``left_out`` is a reason to load none of them.
         """
+        folder = folder.absolute()  # as code knows its files
         try:
             files = sorted(
                 p for p in folder.iterdir() if p.suffix == ".py" and p.name[0] not in "_."

@@ -91,6 +91,7 @@ class Observers:
     def _work(
         self, plugin: str, notices: queue.Queue[tuple[Observer, Mapping[str, object]] | None]
     ) -> None:
+        said = ""
         while (notice := notices.get()) is not None:
             observer, named = notice
             began = time.perf_counter()
@@ -98,7 +99,10 @@ class Observers:
             self._accounts.called(plugin, 1, time.perf_counter() - began)
             if failure:
                 self._accounts.failed(plugin, failure)
-                log.error(f"an observer failed: plugin {plugin}: {failure}", plugin=plugin)
+                # Over and over the same would bury everything else.
+                tell = log.debug if failure == said else log.error
+                tell(f"an observer failed: plugin {plugin}: {failure}", plugin=plugin)
+                said = failure
 
     def _miss(self, plugin: str, listening: _Listening) -> None:
         if not listening.missed:
