@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any, TextIO
 
 import structlog
@@ -34,9 +35,10 @@ class _Output:
 
     def write(self, text: str) -> int:
         """Write, or log."""
-        if getattr(self._logging, "now", False):
-            return self._stream.write(text)  # a log that goes to standard output
-        found = self._accounts.owner_on(sys._getframe(1))  # noqa: SLF001 - who calls is the question
+        caller = sys._getframe(1)  # noqa: SLF001 - who calls is the question
+        # A log that goes to standard output, with a lock that is held meanwhile, is no print.
+        logging = getattr(self._logging, "now", False) or _is_ours(caller)
+        found = None if logging else self._accounts.owner_on(caller)
         if found is None:
             return self._stream.write(text)
         plugin, place = found
@@ -66,6 +68,12 @@ class _Output:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+def _is_ours(frame: FrameType) -> bool:
+    """Say whether it is hydrusd, or a log, that writes, whoever has called that."""
+    name = str(frame.f_globals.get("__name__", ""))
+    return name.partition(".")[0] in {"hydrusd", "structlog", "logging"}
 
 
 @contextmanager
