@@ -18,6 +18,7 @@ from pathlib import Path
 import anyio
 import structlog
 from anyio import to_thread
+from anyio.abc import TaskGroup
 
 from hydrusd import builtin
 from hydrusd.clock import Clock, SystemClock
@@ -36,35 +37,51 @@ from hydrusd.engine import (
     doubts_about,
     doubts_between,
     fault_of_idling,
+    missing_parts,
     out_of_hours,
 )
-from hydrusd.errors import ConfigError, HydrusdError, HydrusError, Problem
-from hydrusd.expressions import Expressions
+from hydrusd.errors import (
+    ConfigError,
+    HydrusdError,
+    HydrusError,
+    LedgerError,
+    Problem,
+    Severity,
+)
+from hydrusd.expressions import Expressions, filters_told
 from hydrusd.hydrus import ClientInfo, HydrusClient
 from hydrusd.ledger import (
     History,
     Ledger,
     LedgerWriter,
+    Memory,
     forget_noticing,
     open_to_look,
 )
-from hydrusd.model import FinishedJob
+from hydrusd.model import ConditionChange, FinishedJob, JobsMade
 from hydrusd.parts import Parts
 from hydrusd.plugin import AnyAction, Fault, Trigger
-from hydrusd.plugin.host import PluginHost
+from hydrusd.plugin.blocking import LoopWatch
+from hydrusd.plugin.host import BUILT_IN, SHIPPED, SLOW_IMPORT_SECONDS, PluginHost
+from hydrusd.plugin.observing import Observers
+from hydrusd.plugin.prints import capturing_prints
+from hydrusd.plugin.stand_ins import FILTER, missing_in
 from hydrusd.reloading import Look, Reloading, Report, look_at
 from hydrusd.rules import (
     ClientSpec,
     InvalidRule,
+    PluginsSpec,
     Position,
     RuleFault,
     RuleSet,
     RuleSpec,
     Vocabulary,
     load,
+    nearest,
     problem_at,
     read_clients,
-    read_plugin_folders,
+    read_plugins,
+    read_sources,
     schema,
 )
 
@@ -73,6 +90,10 @@ FIRST_LOOK_SECONDS = 10.0
 """How long a client may take to answer before the daemon starts without having asked it."""
 LOOK_SECONDS = 0.1
 """How often to look whether what is to be undone is."""
+PLUGINS_MEMORY = "engine:plugins"
+"""Under what the ledger remembers what plugins have cost."""
+ACCOUNTS_SECONDS = 10.0
+"""How often that is stored, where it changes."""
 SOON = timedelta(seconds=30)
 """What is due later than that is not waited for by a command."""
 
@@ -109,20 +130,25 @@ def _is_source(folder: Path) -> bool:
 
 
 def load_plugins(
-    folders: Sequence[Path], *, safe_mode: bool = False, former: PluginHost | None = None
+    folders: Sequence[Path],
+    *,
+    safe_mode: bool = False,
+    settings: PluginsSpec | None = None,
+    former: PluginHost | None = None,
 ) -> PluginHost:
     """Load the built-ins, then (unless in safe mode) what ships, is installed, and is yours.
 
     Given a ``former`` host, plugins whose files are the same are used on. Raises ConfigError
     where one that it has can no longer be loaded.
     """
-    host = PluginHost(former)
+    host = PluginHost(settings, former)
     host.load_modules(importlib.import_module(name) for name in builtin.PLUGINS)
-    if not safe_mode:
-        shipped = shipped_plugins()
-        for folder in ([shipped] if shipped else []) + list(folders):
-            host.load_folder(folder)
-        host.load_entry_points()
+    left_out = "hydrusd runs in safe mode" if safe_mode else ""
+    if shipped := shipped_plugins():
+        host.load_folder(shipped, kind=SHIPPED, left_out=left_out)
+    for folder in folders:
+        host.load_folder(folder, left_out=left_out)
+    host.load_entry_points(left_out=left_out)
     if former is not None and (broken := host.broken_since(former)):
         hint = "until it can, everything goes on as it was"
         raise ConfigError(
@@ -131,9 +157,17 @@ def load_plugins(
                 for fault in broken
             ]
         )
+    known = {(f.plugin, f.message) for f in former.faults} if former is not None else set()
     for fault in host.faults:
-        if former is None or fault not in former.faults:
+        if not fault.deliberate and (fault.plugin, fault.message) not in known:
             log.error(f"plugin left out: {fault.message}", plugin=fault.plugin, origin=fault.origin)
+    for plugin in host.plugins:
+        if plugin.import_seconds > SLOW_IMPORT_SECONDS and plugin.kind != BUILT_IN:
+            log.warning(
+                f"plugin {plugin.name} took {plugin.import_seconds:.1f} s to import; what is heavy "
+                f"should be imported where it is used",
+                plugin=plugin.name,
+            )
     return host
 
 
@@ -141,13 +175,13 @@ def plugin_folders_of(path: Path) -> list[Path]:
     """Give the folders with plugins that a rules file has: beside it, and those that it names."""
     beside = path.parent / "plugins"
     shipped = shipped_plugins()
-    folders = [f for f in (beside, *read_plugin_folders(path)) if f.is_dir() or f != beside]
+    folders = [f for f in (beside, *read_plugins(path).folders) if f.is_dir() or f != beside]
     return [f for f in dict.fromkeys(folders) if shipped is None or f.resolve() != shipped]
 
 
 def load_plugins_of(path: Path, *, safe_mode: bool = False) -> PluginHost:
     """Load the plugins that a rules file has."""
-    return load_plugins(plugin_folders_of(path), safe_mode=safe_mode)
+    return load_plugins(plugin_folders_of(path), safe_mode=safe_mode, settings=read_plugins(path))
 
 
 def schema_of(host: PluginHost) -> dict[str, object]:
@@ -176,10 +210,19 @@ def read_configuration(
     look = look_at([path, path.parent / "plugins"])
     folders = plugin_folders_of(path)
     look |= look_at(folders)
-    host = load_plugins(folders, safe_mode=safe_mode, former=former.host if former else None)
-    expressions = Expressions(filters=host.filters)
+    host = load_plugins(
+        folders,
+        safe_mode=safe_mode,
+        settings=read_plugins(path),
+        former=former.host if former else None,
+    )
+    missing_filters = _missing_filters(path, host)
+    expressions = Expressions(filters={**host.filters, **dict.fromkeys(missing_filters, _nothing)})
 
     def check_whole_rule(rule: RuleSpec) -> list[RuleFault]:
+        # What a step would do that is not there is not known; the rule is parked as a whole.
+        if any(missing_in(part.config) for part in rule.steps) or missing_in(rule.trigger_config):
+            return []
         return check_rule(rule) + (doubts_about(rule, expressions) if doubting else [])
 
     vocabulary = Vocabulary(
@@ -191,6 +234,9 @@ def read_configuration(
         check_rule=check_whole_rule,
         check_client=check_client,
         sidecar_formats=host.sidecar_formats,
+        stand_in=host.stand_in,
+        missing_filters=missing_filters,
+        left_out=host.left_out,
     )
     vocabulary = adapt(vocabulary)
     rules = load(
@@ -202,7 +248,11 @@ def read_configuration(
     )
     more = (*rules.sources.files, *rules.sources.folders, *rules.secret_files)
     look |= look_at(path for path in more if path not in look)
-    found = list(rules.warnings)
+    found = [
+        *rules.warnings,
+        *_missing_parts(rules, vocabulary, severity="error" if doubting else "warning"),
+        *_unknown_plugins(rules, host),
+    ]
     wrong: dict[str, list[Problem]] = {}
     for rule, problem in _check_together(rules, doubting=doubting):
         if tolerant and problem.severity == "error":
@@ -214,10 +264,59 @@ def read_configuration(
         key=lambda problem: (problem.file != str(path), problem.file, problem.line, problem.column)
     )
     if any(problem.severity == "error" for problem in found):
-        raise ConfigError(found)
+        raise ConfigError([*(p for rule in rules.invalid for p in rule.problems), *found])
     if rules.invalid and not any(rule.enabled for rule in rules.rules):
         raise ConfigError([*(p for rule in rules.invalid for p in rule.problems), *found])
     return Configuration(rules, host, expressions, vocabulary, tuple(found), safe_mode, look)
+
+
+def _missing_filters(path: Path, host: PluginHost) -> dict[str, str]:
+    """Give the filters in a rules file that a plugin which was left out may bring, and why not."""
+    if not host.faults:
+        return {}
+    try:
+        files = read_sources(path).files
+        text = "\n".join(f.read_text(encoding="utf-8", errors="replace") for f in files)
+    except OSError:
+        return {}  # which is told where it is read
+    names = set(FILTER.findall(text)) - host.filters.keys() - filters_told().keys()
+    reasons = {name: host.missing("filter", name) for name in names}
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def _nothing(_: object) -> None:
+    """Stand for a filter that is missing; no rule that has it is run."""
+
+
+def _missing_parts(
+    rules: RuleSet, vocabulary: Vocabulary, *, severity: Severity
+) -> Iterator[Problem]:
+    """Tell of the rules that wait because a plugin was left out."""
+    for rule in rules.rules:
+        for path, reason in missing_parts(rule, vocabulary):
+            hint = "hydrusd plugins shows all that was left out; until then the rule waits"
+            yield problem_at(rule.place(path), reason, hint, severity)
+
+
+def _unknown_plugins(rules: RuleSet, host: PluginHost) -> Iterator[Problem]:
+    """Tell of names of plugins in the rules file that no plugin has."""
+    known = {each.name for each in host.plugins} | {each.plugin for each in host.faults}
+    spec = rules.plugins
+    for key, names in (
+        ("disable", spec.disable),
+        ("only", spec.only or ()),
+        ("isolate", spec.isolate),
+    ):
+        for name in sorted(set(names) - known):
+            hint = nearest(name, known)
+            yield Problem(
+                str(rules.file),
+                0,
+                0,
+                f"`plugins: {key}:` names {name!r}, and there is no such plugin",
+                f"did you mean {hint!r}?" if hint else "hydrusd plugins lists them",
+                severity="warning",
+            )
 
 
 def _leave_out(rules: RuleSet, wrong: Mapping[str, Sequence[Problem]]) -> RuleSet:
@@ -246,7 +345,12 @@ def _check_together(rules: RuleSet, *, doubting: bool) -> Iterator[tuple[RuleSpe
             assert isinstance(step.config, AnyAction)
             looks.append((step.config.check, rule, (*step.path, step.action)))
     for look, rule, path in looks:
-        for fault in look(triggers):
+        try:
+            faults = list(look(triggers))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the plugin boundary
+            log.warning(f"{path[-1]} failed to check its parameters: {error!r}", rule=rule.name)
+            continue
+        for fault in faults:
             if doubting or fault.severity == "error":
                 yield rule, _problem(rule.place((*path, *fault.path)), fault)
     if doubting:
@@ -389,6 +493,8 @@ class Daemon:
         it they may change as they like.
         """
         self._connect = connect
+        self._observers = Observers({}, configuration.host.accounts)
+        self._loop_is_watched = False
         self._configuration = configuration
         self._state_dir = state_dir
         self._clock = clock or SystemClock()
@@ -486,6 +592,17 @@ class Daemon:
         return _book_of(self._configuration)
 
     async def _run(self, writer: LedgerWriter) -> None:
+        host = self._configuration.host
+        self._observers = host.start_observers()
+        try:
+            with capturing_prints(host.accounts):
+                await self._work(writer)
+        finally:
+            self._observers.tell("hydrusd_stopping")
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(self._observers.close)
+
+    async def _work(self, writer: LedgerWriter) -> None:
         built = _Built(self._configuration, self._book())
         path = self._state_dir / LEDGER_FILE
         async with anyio.create_task_group() as tasks:
@@ -496,6 +613,8 @@ class Daemon:
                 path,
                 make_client=lambda spec: self._connect(spec, self._clock),
                 refusals=reasons_to_park,
+                accounts=self._configuration.host.accounts,
+                notify=self._notify,
             )
 
             async def stop() -> None:
@@ -517,11 +636,13 @@ class Daemon:
                 await writer(Ledger.clear_conditions)
                 await writer(forget_noticing)
                 await self._release(writer)
-                await parts.follow(self._configuration.rules, built.book, self._observer)
+                await parts.follow(self._configuration.rules, built.book, self._telling_of_ends())
             finally:
                 await parts.discard()
+            self._watch_loop(tasks)
+            tasks.start_soon(self._keep_accounts, writer, name="accounts of plugins")
             if self._read_again is not None:
-                self._follow_files(built, parts, writer, problems)
+                self._follow_files(built, parts, writer, problems, tasks)
                 assert self._reloading is not None
                 tasks.start_soon(self._reloading.run, name="reading the rules again")
             count, left_out = len(list(built.book)), len(self._configuration.rules.invalid)
@@ -529,10 +650,45 @@ class Daemon:
             if left_out:
                 rules += f", {left_out} left out"
             log.info(f"started with {rules}; ledger {path}", rules=count, ledger=str(path))
+            self._observers.tell(
+                "hydrusd_started", rules=[r.name for r in built.book], clients=[*parts.clients]
+            )
         log.info("stopped")
 
+    async def _keep_accounts(self, writer: LedgerWriter) -> None:
+        """Have the ledger know what plugins have cost so far, for `hydrusd plugins`."""
+        accounts, kept = self._configuration.host.accounts, None
+
+        async def keep() -> None:
+            nonlocal kept
+            if (told := dict(accounts.told())) != kept:
+                kept = told
+                since = self._clock.now().isoformat() if not told else None
+                values = {"accounts": told} | ({"since": since} if since else {})
+                await writer(Ledger.remember, PLUGINS_MEMORY, Memory(PLUGINS_MEMORY, values))
+
+        try:
+            while True:
+                await keep()
+                await self._clock.sleep(ACCOUNTS_SECONDS)
+        finally:
+            with anyio.CancelScope(shield=True), suppress(LedgerError):
+                await keep()
+
+    def _watch_loop(self, tasks: TaskGroup) -> None:
+        """Watch over the event loop from the first plugin on that does not come with hydrusd."""
+        host = self._configuration.host
+        if host.has_strangers and not self._loop_is_watched:
+            self._loop_is_watched = True
+            tasks.start_soon(LoopWatch(host.accounts).run, name="watch over the event loop")
+
     def _follow_files(
-        self, built: _Built, parts: Parts, writer: LedgerWriter, problems: Sequence[Problem]
+        self,
+        built: _Built,
+        parts: Parts,
+        writer: LedgerWriter,
+        problems: Sequence[Problem],
+        tasks: TaskGroup,
     ) -> None:
         read_again = self._read_again
         assert read_again is not None
@@ -542,7 +698,7 @@ class Daemon:
             return _Built(configuration, _book_of(configuration))
 
         async def apply(fresh: _Built) -> Report:
-            return await self._take(fresh, parts)
+            return await self._take(fresh, parts, tasks)
 
         self._reloading = Reloading(
             built,
@@ -554,13 +710,15 @@ class Daemon:
             problems=[*problems_of(built.configuration.rules), *problems],
         )
 
-    async def _take(self, fresh: _Built, parts: Parts) -> Report:
+    async def _take(self, fresh: _Built, parts: Parts, tasks: TaskGroup) -> Report:
         """Go on by rules that were read again. Raises ConfigError where nothing has changed."""
         former, rules = self._configuration.rules, fresh.configuration.rules
         try:
             await parts.prepare(rules)
             self._configuration = fresh.configuration
-            changes = await parts.follow(rules, fresh.book, self._observer)
+            self._observers.follow(fresh.configuration.host.observers)
+            changes = await parts.follow(rules, fresh.book, self._telling_of_ends())
+            self._watch_loop(tasks)
         finally:
             await parts.discard()
         spare_collector_again()
@@ -591,11 +749,12 @@ class Daemon:
             writer,
             self._clock,
             commit_wait_seconds=spec.commit_wait_seconds,
-            observe=self._observer,
+            observe=self._telling_of_ends(),
             on_connected=lambda info: reasons_to_park(book, name, client, info),
             made=made,
             only_undos=True,
             look=lambda: stores.look(name, client, spec.path_map),
+            accounts=self._configuration.host.accounts,
         )
 
     async def _release(self, writer: LedgerWriter) -> None:
@@ -635,18 +794,22 @@ class Daemon:
             raise ConfigError(problems)
         return problems
 
-    @property
-    def _observer(self) -> Callable[[FinishedJob], None] | None:
+    def _telling_of_ends(self) -> Callable[[FinishedJob], None] | None:
         # Describing finished jobs for nobody would cost a tenth of the time.
-        observed = self._observe_also is not None or self._configuration.host.has_observers
-        return self._observe if observed else None
+        if self._observe_also is None and not self._observers.want("hydrusd_job_finished"):
+            return None
 
-    def _observe(self, entry: FinishedJob) -> None:
-        if self._observe_also is not None:
-            self._observe_also(entry)
-        if self._configuration.host.has_observers:
-            for failure in self._configuration.host.job_finished(entry):
-                log.error(f"an observer failed: {failure}")
+        def tell(entry: FinishedJob) -> None:
+            if self._observe_also is not None:
+                self._observe_also(entry)
+            self._observers.tell("hydrusd_job_finished", entry=entry)
+
+        return tell
+
+    def _notify(self, entry: ConditionChange | JobsMade) -> None:
+        """Tell observers of what happens while nothing ends."""
+        hook = "hydrusd_jobs_made" if isinstance(entry, JobsMade) else "hydrusd_condition_changed"
+        self._observers.tell(hook, entry=entry)
 
 
 def errors_among(problems: Iterable[Problem]) -> list[Problem]:
@@ -677,7 +840,8 @@ async def make_plan(
     ledger = open_to_look(state_dir / LEDGER_FILE)
     try:
         async with AsyncExitStack() as open_clients:
-            writer, waits = LedgerWriter(ledger), reasons_to_hold(book, clock)
+            writer = LedgerWriter(ledger)
+            waits = {**reasons_to_hold(book, clock), **book.missing}
             stores = Stores(OffLimits(state_dir), writer)
             clients: dict[str, HydrusClient] = {}
             for name, spec in configuration.rules.clients.items():
@@ -690,7 +854,8 @@ async def make_plan(
                 except HydrusError as error:
                     waits |= dict.fromkeys(book.revisions_on(name), str(error))
             planner = Planner(book, clients, writer, clock, stores.off_limits, waits)
-            return await planner.plan(rules, subjects)
+            with capturing_prints(configuration.host.accounts):
+                return await planner.plan(rules, subjects)
     finally:
         ledger.close()
 

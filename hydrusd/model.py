@@ -250,3 +250,30 @@ class FinishedJob:
     data: Data
     file_hash: str | None
     finished_at: datetime
+    run_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobsMade:
+    """What observers are told when a rule has new jobs: how many, and in which run."""
+
+    rule: str
+    trigger: str
+    run_id: int | None
+    jobs: int
+    made_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionChange:
+    """What observers are told when a ``client``, a ``rule`` or a ``trigger`` is in another state.
+
+    A client is ``connected`` or ``waiting``, a rule ``working`` or ``parked``, a trigger
+    ``working`` or ``waiting``; ``reason`` says more for people.
+    """
+
+    kind: str
+    name: str
+    state: str
+    reason: str
+    changed_at: datetime

@@ -43,8 +43,9 @@ from hydrusd.ledger import (
     forget_conditions,
     forget_noticing,
 )
-from hydrusd.model import FinishedJob
+from hydrusd.model import ConditionChange, FinishedJob, JobsMade
 from hydrusd.plugin import Start
+from hydrusd.plugin.accounts import Accounts
 from hydrusd.rules import BackupsSpec, ClientSpec, RuleSet
 
 GRACE_SECONDS = 30.0
@@ -117,8 +118,15 @@ class Parts:
         *,
         make_client: Callable[[ClientSpec], HydrusClient],
         refusals: Refusals,
+        accounts: Accounts,
+        notify: Callable[[ConditionChange | JobsMade], None],
     ) -> None:
-        """Take what does not change. ``refusals`` says which rules a client refuses, and why."""
+        """Take what does not change. ``refusals`` says which rules a client refuses, and why.
+
+        ``notify`` is told of new jobs, and of what parts wait for.
+        """
+        self._accounts = accounts
+        self._notify = notify
         self._tasks = tasks
         self._writer = writer
         self._clock = clock
@@ -241,6 +249,8 @@ class Parts:
             on_connected=refusals,
             made=self._made,
             look=lambda: self._stores.look(name, client, spec.path_map),
+            accounts=self._accounts,
+            notify=self._notify,
         )
         part = self._clients[name] = _ClientPart(client, lane)
 
@@ -321,6 +331,8 @@ class Parts:
             self._stores.off_limits,
             self._made,
             self._start,
+            self._accounts,
+            self._notify,
         )
         part = self._sources[source_key(source)] = _SourcePart(intake)
         part.start(self._tasks, intake.run, f"trigger {intake.name}")

@@ -89,6 +89,7 @@ class BackUpDatabase(Action):
     """
 
     action: ClassVar[str] = "back_up_database"
+    time_limit_seconds: ClassVar[float | None] = None  # as long as there is to write
     no_undo: ClassVar[str] = "a backup changes nothing: delete its folder yourself"
     permissions: ClassVar[frozenset[Permission]] = frozenset({Permission.MANAGE_DATABASE})
     # A client that is still locked lets nobody connect: it has to be unlocked without.

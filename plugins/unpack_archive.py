@@ -81,6 +81,7 @@ class UnpackArchive(ReadingAction):
     """
 
     action: ClassVar[str] = "unpack_archive"
+    time_limit_seconds: ClassVar[float | None] = None  # as long as there is to write
     no_undo: ClassVar[str] = (
         "what was unpacked may have been moved on or be the only copy by now: "
         "delete the folder yourself"

@@ -6,6 +6,7 @@ Only click is imported here. Each command imports what it needs when it runs, so
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
@@ -33,6 +34,7 @@ RULES_FILE = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     help="The rules file. Default: as for `hydrusd run`.",
 )
+_COMMAND_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 NUMBER = click.IntRange(1, 2**63 - 1)
 JOBS = click.argument("jobs", nargs=-1, type=NUMBER, metavar="[JOB]...")
 LIMIT = click.option(
@@ -44,13 +46,29 @@ LIMIT = click.option(
 )
 
 
-@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+class _Main(click.Group):
+    """All commands; those that plugins add are looked for only when one is asked for.
+
+    To list them, every plugin would have to be imported each time somebody asks for help.
+    """
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Give a command, ours or that of a plugin."""
+        found = super().get_command(ctx, cmd_name)
+        if found is None and _COMMAND_NAME.fullmatch(cmd_name):
+            from hydrusd.cli._plugins import plugin_command
+
+            found = plugin_command(cmd_name)
+        return found
+
+
+@click.group(cls=_Main, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="hydrusd")
 def cli() -> None:
     """Automate a Hydrus client by rules: watched folders, tags, settled imports.
 
     RULES is a YAML file; without it, rules.yaml in this folder is taken, then the one in the
-    platform's configuration folder.
+    platform's configuration folder. Plugins may add commands: `hydrusd plugins` names them.
     """
 
 
@@ -151,6 +169,25 @@ def schema(rules: Path | None, safe_mode: bool) -> None:
     from hydrusd.cli._schema import print_schema
 
     print_schema(rules, safe_mode=safe_mode)
+
+
+@cli.command(epilog=EXIT_CODES)
+@RULES
+@STATE_DIR
+@SAFE_MODE
+@click.option("--all", "everything", is_flag=True, help="Show the built-in ones, too.")
+@JSON
+def plugins(
+    rules: Path | None, state_dir: Path | None, safe_mode: bool, everything: bool, as_json: bool
+) -> None:
+    """Show which plugins are loaded from where, what they bring and cost, and what was left out.
+
+    With the plugins that RULES has. What they cost was counted by the daemon that runs, or by
+    the last that did.
+    """
+    from hydrusd.cli._plugins import show_plugins
+
+    show_plugins(rules, state_dir, safe_mode=safe_mode, everything=everything, as_json=as_json)
 
 
 @cli.command(epilog=EXIT_CODES)

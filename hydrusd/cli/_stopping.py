@@ -6,15 +6,24 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+import structlog
+
+from hydrusd.plugin.calling import PLUGIN_TASK
+
+STOPPING_SECONDS = 30.0
+"""How long stopping may take; then the process ends as it is, which loses nothing."""
 PATIENCE_SECONDS = 1.0
 """A second signal within this time is the first one told twice: a terminal tells a whole
 process group, and programs that start others (timeout, uv, npm, a service manager) pass
 on what they were told as well."""
+
+log = structlog.get_logger("hydrusd.daemon")
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGBREAK")
 
@@ -23,10 +32,12 @@ _NAMES = ("SIGINT", "SIGTERM", "SIGBREAK")
 def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
     """Call ``stop`` on the event loop at SIGINT, SIGTERM or (Windows) SIGBREAK.
 
+    What is not over ``STOPPING_SECONDS`` later ends then: a plugin may hang or block the loop.
     Another one later than ``PATIENCE_SECONDS`` ends the process at once. Plain ``signal``
     handlers, because event loops offer none on Windows.
     """
     loop = asyncio.get_running_loop()
+    timers: list[threading.Timer] = []
     asked_at: float | None = None
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -35,6 +46,10 @@ def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
         if asked_at is None:
             asked_at = time.monotonic()
             loop.call_soon_threadsafe(stop)
+            last = threading.Timer(STOPPING_SECONDS, _end)
+            last.daemon = True
+            last.start()
+            timers.append(last)
         elif time.monotonic() - asked_at > PATIENCE_SECONDS:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
@@ -46,6 +61,8 @@ def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+        for timer in timers:
+            timer.cancel()
 
 
 @contextmanager
@@ -78,3 +95,37 @@ def _is_terminal() -> bool:
         return os.isatty(sys.stderr.fileno())
     except (OSError, ValueError, AttributeError):
         return False
+
+
+def _end() -> None:
+    """End the process. The ledger is as it would be after a power cut: whole."""
+    log.warning(f"stopping has taken {STOPPING_SECONDS:g} s; ending now, the ledger is whole")
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def leave_tasks_behind() -> None:
+    """End the process if there are tasks of plugins that did not let themselves be ended.
+
+    The event loop would wait for them. Call it on the loop when all else is over.
+    """
+    left = sorted(t.get_name() for t in asyncio.all_tasks() if t.get_name().startswith(PLUGIN_TASK))
+    if left:
+        log.warning(f"{', '.join(left)}: does not come to an end; left behind")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+
+def leave_threads_behind(seconds: float = 1.0) -> None:
+    """End the process if there are threads that do not end, as those that hang in a plugin."""
+    until = time.monotonic() + seconds
+    for thread in threading.enumerate():
+        if thread is threading.main_thread() or thread.daemon:
+            continue
+        thread.join(max(until - time.monotonic(), 0.0))
+        if thread.is_alive():
+            log.warning("a thread of a plugin does not come to an end; it is left behind")
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(0)

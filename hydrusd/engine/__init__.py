@@ -14,7 +14,7 @@ from hydrusd.engine.program import Flow
 from hydrusd.engine.progress import Progress
 from hydrusd.engine.pruning import Pruner, retention
 from hydrusd.engine.reconciling import Changes, Desired, reconcile, source_key
-from hydrusd.engine.rulebook import RuleBook, Source
+from hydrusd.engine.rulebook import RuleBook, Source, missing_parts
 from hydrusd.engine.signals import Signals
 from hydrusd.engine.stores import Stores
 from hydrusd.engine.undoing import PlannedStep, PlannedUndo, foresee_undo, plan_undo
@@ -51,6 +51,7 @@ __all__ = [
     "doubts_between",
     "fault_of_idling",
     "foresee_undo",
+    "missing_parts",
     "out_of_hours",
     "plan_undo",
     "reconcile",

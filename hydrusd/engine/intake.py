@@ -11,6 +11,8 @@ import secrets
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TypeGuard
 
@@ -41,8 +43,10 @@ from hydrusd.ledger import (
     note_noticing,
     put_back,
 )
-from hydrusd.model import Event, chain_of
+from hydrusd.model import ConditionChange, Event, JobsMade, chain_of
 from hydrusd.plugin import Aside, Doubt, FileGroup, FileSource, HadFile, Signal, Start
+from hydrusd.plugin.accounts import Accounts
+from hydrusd.plugin.calling import Misbehaviour, apart
 from hydrusd.rules import Mode
 
 FIRST_RESTART_SECONDS = 5.0
@@ -76,8 +80,15 @@ class Intake:
         off_limits: OffLimits,
         made: MadeFiles,
         start: Start | None = None,
+        accounts: Accounts | None = None,
+        notify: Callable[[ConditionChange | JobsMade], None] | None = None,
     ) -> None:
-        """Make an intake. ``start`` is that of hydrusd; without one it starts with this trigger."""
+        """Make an intake. ``start`` is that of hydrusd; without one it starts with this trigger.
+
+        ``notify`` is told of new jobs, and of what the trigger waits for.
+        """
+        self._accounts = accounts if accounts is not None else Accounts()
+        self._notify = notify
         self._off_limits = off_limits
         self._made = made
         self._client = client
@@ -281,16 +292,19 @@ class Intake:
     ) -> None:
         await self._store_reports()
         memory = None if remember is None else Memory(self._source.identity, remember)
+        now = self._clock.now()
         taken = await self._ledger(
             Ledger.take_in,
             self._source.name,
             pending,
-            self._clock.now(),
+            now,
             memory,
             runs=self._present_runs(),
             single=self._single,
             restart=self._restart,
         )
+        if self._notify is not None:
+            self._tell_of_jobs(taken.runs, now)
         self._runs.update(taken.runs)
         for rule, present in taken.runs.items():
             if present.surplus:
@@ -324,6 +338,15 @@ class Intake:
             for rule, failure in failed.items():
                 log.warning(f"rule {rule!r} gave up at once: {failure}", rule=rule)
             self._wake()
+
+    def _tell_of_jobs(self, runs: Mapping[str, RunSoFar], now: datetime) -> None:
+        assert self._notify is not None
+        for rule, present in runs.items():
+            former = self._runs.get(rule)
+            goes_on = former is not None and former.run_id == present.run_id
+            jobs = present.jobs - (former.jobs if former is not None and goes_on else 0)
+            if jobs:
+                self._notify(JobsMade(rule, self._source.name, present.run_id, jobs, now))
 
     def _present_runs(self) -> Mapping[str, RunSoFar]:
         """Give the runs that new jobs belong to: those of the portion before, where it is near."""
@@ -410,9 +433,10 @@ class Intake:
             state, reason = self._reports[-1]
             self._reports.clear()
             self._reported = anyio.Event()
-            await self._ledger(
-                Ledger.set_condition, "trigger", self.name, state, reason, self._clock.now()
-            )
+            now = self._clock.now()
+            await self._ledger(Ledger.set_condition, "trigger", self.name, state, reason, now)
+            if self._notify is not None:
+                self._notify(ConditionChange("trigger", self.name, state, reason, now))
 
     async def run(self) -> None:
         """Run the trigger for ever: one that fails is started again, after a while."""
@@ -441,21 +465,27 @@ class Intake:
 
     async def _run(self) -> None:
         delay = FIRST_RESTART_SECONDS
+        trigger = self._source.trigger
+        plugin = self._accounts.owner_of(type(trigger))
         while True:
             longest = LONGEST_RESTART_SECONDS
             began = self._clock.monotonic()
             try:
-                await self._source.trigger.run(self)
+                await apart(partial(trigger.run, self), accounts=self._accounts, plugin=plugin)
                 failure = "it ended by itself"
             except HydrusError as error:
                 failure, longest = str(error), LONGEST_RESTART_FOR_CLIENT_SECONDS
             except LedgerDamaged:
                 raise  # no trigger's fault, and nothing that a second try would mend
-            except HydrusdError as error:
+            except (HydrusdError, Misbehaviour) as error:
                 failure = str(error)
-            except (Exception, SystemExit) as error:  # the plugin boundary
+            except Exception as error:
                 failure = f"{type(error).__name__}: {error}"
+                if found := self._accounts.blame(error):
+                    failure += f" (plugin {found[0]}: {found[1]})"
                 log.debug("trigger failed", trigger=self.name, exc_info=error)
+            if plugin is not None:
+                self._accounts.failed(plugin, f"trigger {trigger.trigger}: {failure}")
             if self._clock.monotonic() - began > LONGEST_RESTART_SECONDS:
                 delay = FIRST_RESTART_SECONDS
             delay = min(delay, longest)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import inspect
 import random
+import time
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -23,7 +24,6 @@ from typing import cast
 
 import anyio
 import structlog
-from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from hydrusd.clock import Clock, first_of
@@ -37,6 +37,7 @@ from hydrusd.engine.program import Arrival
 from hydrusd.engine.retrying import (
     LONGEST_ASKED_SECONDS,
     MAX_ATTEMPTS,
+    Verdict,
     backoff_seconds,
     judge_error,
     sound,
@@ -72,6 +73,7 @@ from hydrusd.ledger import (
     take_up_undo,
 )
 from hydrusd.model import (
+    ConditionChange,
     Data,
     FinishedJob,
     Job,
@@ -84,7 +86,9 @@ from hydrusd.model import (
     fired_topic,
     tells,
 )
-from hydrusd.plugin import Action, AnyAction, Call, SetAction
+from hydrusd.plugin import Action, AnyAction, Call, SetAction, Undo
+from hydrusd.plugin.accounts import Accounts
+from hydrusd.plugin.calling import apart, in_thread
 from hydrusd.rules import Mode
 
 SET_SIZE = 256
@@ -109,11 +113,16 @@ NOT_IMPORTED = (
 )
 LIMITS = "limits"
 """Under what the ledger remembers how rules were failing."""
+STUCK_SECONDS = 30.0
+"""How long a plugin may finish no call of a set before the other rules go on without it."""
+HUNG_RESTS_SECONDS = 600.0
+"""When what did not come back is tried again: it costs the others a while each time."""
 PROBE_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 
 log = structlog.get_logger("hydrusd.lane")
 
 Observe = Callable[[FinishedJob], None]
+Notify = Callable[[ConditionChange], None]
 
 
 @dataclass(slots=True)
@@ -147,13 +156,17 @@ class _Work:
 class _Set:
     """Claimed jobs of one rule at one step. ``boot`` was read before their work began.
 
-    ``passed`` is set when the lane need not wait for it any more.
+    ``passed`` is set when the lane need not wait for it any more. ``plugin`` is the one that
+    brought the action, and ``too_long`` says so when its work was broken off by ``scope``.
     """
 
     work: Sequence[_Work]
     rule: CompiledRule | UndoRule | None
     boot: str
     passed: anyio.Event = field(default_factory=anyio.Event)
+    plugin: str | None = None
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    too_long: str = ""
 
     @property
     def position(self) -> int:
@@ -195,12 +208,15 @@ class Lane:
         made: MadeFiles | None = None,
         only_undos: bool = False,
         look: Callable[[], Awaitable[None]] | None = None,
+        accounts: Accounts | None = None,
+        notify: Notify | None = None,
     ) -> None:
         """Make a lane. ``look`` is called each time when the client is there again.
 
-        ``observe`` is told of each finished job. ``on_connected`` may give reasons, by rule,
-        why a rule cannot run on the client as it is now: these are parked. ``only_undos``
-        leaves all jobs alone but those that take something back.
+        ``observe`` is told of each finished job, ``notify`` of each change of a condition.
+        ``on_connected`` may give reasons, by rule, why a rule cannot run on the client as it is
+        now: these are parked. ``only_undos`` leaves all jobs alone but those that take something
+        back.
         """
         self.name = name
         self._client = client
@@ -211,6 +227,9 @@ class Lane:
         self._on_connected = on_connected
         self._look = look
         self._made = made if made is not None else MadeFiles()
+        self._accounts = accounts if accounts is not None else Accounts()
+        self._notify = notify
+        self._stuck: dict[str, _Set] = {}
         self._chance = chance or random.Random()  # noqa: S311 - jitter, not a secret
         self._only_undos = only_undos
         self._owner = uuid.uuid4().hex
@@ -243,6 +262,7 @@ class Lane:
             clock,
             commit_wait_seconds=commit_wait_seconds,
             tell=self._tell,
+            accounts=self._accounts,
         )
 
     def wake(self) -> None:
@@ -343,6 +363,14 @@ class Lane:
             await self._recall_limits()
             await self._adopt(self._rules.revisions_on(self.name))
         await self._find_orphans()
+        await self._park_missing()
+
+    async def _park_missing(self) -> None:
+        """Say which rules wait for a plugin that was left out."""
+        for rule in self._rules.revisions_on(self.name).keys() & self._rules.missing.keys():
+            reason = self._rules.missing[rule]
+            log.warning(f"rule {rule!r} waits: {reason}", rule=rule)
+            await self._condition("rule", rule, "parked", reason)
 
     async def _recall_limits(self) -> None:
         """Hold against the rules what they did in a former life of the daemon.
@@ -386,6 +414,7 @@ class Lane:
         if told:
             await self._ledger(forget_conditions, "rule", sorted(told))
         await self._find_orphans()
+        await self._park_missing()
         if self._parked is None:
             await self._refuse(self._client.info)
 
@@ -416,6 +445,8 @@ class Lane:
 
     def _filter(self) -> ClaimFilter:
         blocked = self._orphans | frozenset(self._parked_rules)
+        if self._stuck or self._rules.missing:
+            blocked = blocked.union(self._stuck, self._rules.missing)
         return ClaimFilter(
             self.name,
             self._parked is not None,
@@ -447,7 +478,10 @@ class Lane:
     # --- parking -------------------------------------------------------------------------
 
     async def _condition(self, kind: str, name: str, state: str, reason: str) -> None:
-        await self._ledger(Ledger.set_condition, kind, name, state, reason, self._clock.now())
+        now = self._clock.now()
+        await self._ledger(Ledger.set_condition, kind, name, state, reason, now)
+        if self._notify is not None:
+            self._notify(ConditionChange(kind, name, state, reason, now))
 
     async def _park(self, reason: str) -> None:
         was_connected = self._parked is None
@@ -563,6 +597,10 @@ class Lane:
             raise  # says nothing of the rule
         except HydrusdError as error:
             reason = f"jobs that began under an older form of the rule cannot go on: {error}"
+            if self._rules.left_out:
+                await self._put_back(jobs)
+                await self._park_rule(jobs[0].rule, f"{reason} ({self._rules.left_out})")
+                return True
             for item in work:
                 item.outcome = Outcome.dead(reason)
             await self._store(_Set(work, None, self._boot))
@@ -570,6 +608,7 @@ class Lane:
         current = _Set(work, rule, self._boot)
         step = rule.steps[jobs[0].step]
         await self._give_way(current)
+        current.plugin = self._accounts.owner_of(_brought(step.action_class))
         made: dict[str, AnyAction] = {}
         for item in work:
             self._prepare(item, current, rule, made)
@@ -583,14 +622,14 @@ class Lane:
                 tasks.start_soon(self._flush, current, name=f"checkpoints of {step.name}")
                 if len(current.work) == SET_SIZE or self._unstored is not None:
                     tasks.start_soon(self._meanwhile, name=f"beside {step.name}")
-                await self._run_step(step, [w.call for w in current.work if w.call is not None])
+                await self._run_set(current, step)
                 tasks.cancel_scope.cancel()
         except BaseException:
             # Also when the daemon stops in the middle: what was done by then is not forgotten.
             with anyio.CancelScope(shield=True):
                 await self._store(current)
             raise
-        lingered = self._lingering is current
+        lingered = self._lingering is current or current in self._stuck.values()
         if self._claimed and current.can_wait and not lingered:
             self._unstored = current
         else:
@@ -598,8 +637,11 @@ class Lane:
                 await self._store(current)
         assert current.rule is not None
         _log_set(current.rule.name, step.name, current.work)
-        if lingered:
+        if self._lingering is current:
             self._lingering = None
+            self.wake()
+        if self._stuck.get(current.rule.name) is current:
+            del self._stuck[current.rule.name]
             self.wake()
         current.passed.set()
 
@@ -743,6 +785,21 @@ class Lane:
         before = [record for record in job.steps if record.position != job.step]
         return rule.arrive(there, job.data, [*before, done])
 
+    async def _run_set(self, current: _Set, step: CompiledStep | UndoStep) -> None:
+        """Have every call of a set finished; what a plugin costs goes on its account."""
+        calls = [work.call for work in current.work if work.call is not None]
+        if current.plugin is None:
+            await self._run_step(step, calls)
+            return
+        began = time.perf_counter()
+        with current.scope:
+            await self._run_step(step, calls)
+        if current.too_long:
+            for call in _open(calls):
+                self._raised.add(call.job_id)
+                call.finish(Outcome.retry(current.too_long, delay_seconds=HUNG_RESTS_SECONDS))
+        self._accounts.called(current.plugin, len(calls), time.perf_counter() - began)
+
     async def _run_step(
         self, step: CompiledStep | UndoStep, calls: Sequence[Call[AnyAction]]
     ) -> None:
@@ -753,9 +810,11 @@ class Lane:
             if step.action_class.needs_client:
                 self._require_permissions(step)
             if issubclass(step.action_class, SetAction):
-                await step.action_class.run_set(cast("Sequence[Call[SetAction]]", calls))
+                run_set, given = step.action_class.run_set, cast("Sequence[Call[SetAction]]", calls)
+                plugin = self._accounts.owner_of(_brought(step.action_class))
+                await apart(lambda: run_set(given), accounts=self._accounts, plugin=plugin)
             else:
-                await _one_by_one(cast("Sequence[Call[Action]]", calls), self._raised, self._sick)
+                await self._one_by_one(cast("Sequence[Call[Action]]", calls))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the table decides what it means
             await self._settle_failure(step, calls, error)
         else:
@@ -769,10 +828,9 @@ class Lane:
         if not left:
             log.error("an action failed after all its items were finished", error=str(error))
             return
-        if not isinstance(error, HydrusdError):
-            log.debug("action failed", step=step.name, exc_info=error)
         error = await self._sick(error) or error
-        verdict = judge_error(error, attempt=max(call.attempt for call in left))
+        attempt = max(call.attempt for call in left)
+        verdict = self._judge(error, step.action_class, attempt=attempt)
         if verdict.splits and len(calls) > 1:
             # Also where one is left: what spoilt the set may have been finished before.
             middle = len(left) // 2
@@ -782,6 +840,70 @@ class Lane:
         for call in left:
             self._raised.add(call.job_id)
             call.finish(verdict.outcome)
+
+    def _judge(self, error: BaseException, action: type[AnyAction], *, attempt: int) -> Verdict:
+        """Give the fate of what raised, and whose code that was."""
+        verdict = judge_error(error, attempt=attempt)
+        if isinstance(error, HydrusdError):
+            return verdict
+        log.debug("action failed", exc_info=error)
+        detail, found = verdict.outcome.detail, self._accounts.blame(error)
+        plugin = self._accounts.owner_of(_brought(action))
+        if found is not None:
+            plugin, place = found
+            detail = f"{detail} (plugin {plugin}: {place})"
+        if plugin is not None:
+            self._accounts.failed(plugin, detail)
+        return replace(verdict, outcome=replace(verdict.outcome, detail=detail))
+
+    async def _one_by_one(self, calls: Sequence[Call[Action]]) -> None:
+        """Run an action that knows one item at a time, a few at once.
+
+        What one item raises is that item's fate, and is noted as such; only what concerns the
+        client as a whole, as ``_sick`` may tell of an error, ends the set.
+        """
+        limiter = anyio.CapacityLimiter(ONE_BY_ONE_WIDTH)
+        general: list[HydrusdError] = []
+        plugin = self._accounts.owner_of(_brought(type(calls[0].action)))
+
+        async def run(call: Call[Action], tasks: TaskGroup) -> None:
+            async with limiter:
+                try:
+                    if inspect.iscoroutinefunction(call.action.run):
+                        work = partial(call.action.run, call)
+                        outcome = await apart(work, accounts=self._accounts, plugin=plugin)
+                    else:
+                        blocking = cast("Callable[[Call[Action]], Outcome]", call.action.run)
+                        outcome = await in_thread(
+                            blocking, call, accounts=self._accounts, plugin=plugin
+                        )
+                except (AccessDenied, PermissionMissing, LedgerFull, LedgerDamaged) as error:
+                    general.append(error)
+                    tasks.cancel_scope.cancel()
+                    return
+                except HydrusUnavailable as error:
+                    if not error.outcome_unknown:
+                        general.append(error)
+                        tasks.cancel_scope.cancel()
+                        return
+                    outcome = judge_error(error, attempt=call.attempt).outcome
+                except Exception as error:  # noqa: BLE001 - the table decides what it means
+                    if (whole := await self._sick(error)) is not None:
+                        general.append(whole)
+                        tasks.cancel_scope.cancel()
+                        return
+                    self._raised.add(call.job_id)
+                    judged = self._judge(error, type(call.action), attempt=call.attempt)
+                    outcome = judged.outcome
+                # What it said first counts, should it have called ``finish`` by itself.
+                if call.outcome is None:
+                    call.finish(outcome)
+
+        async with anyio.create_task_group() as tasks:
+            for call in calls:
+                tasks.start_soon(run, call, tasks)
+        if general:
+            raise general[0]
 
     async def _sick(self, error: BaseException) -> HydrusUnavailable | None:
         """Say what is wrong with the client as a whole, where a failure may come from that.
@@ -812,9 +934,15 @@ class Lane:
 
     async def _flush(self, current: _Set) -> None:
         """Store outcomes while the rest of the set is still under way."""
-        renewed = self._clock.monotonic()
+        renewed = moved = self._clock.monotonic()
+        left = len(current.work)
         while True:
             await self._sleep(FLUSH_SECONDS)
+            if current.plugin is not None:
+                now, still = self._clock.monotonic(), sum(w.result is None for w in current.work)
+                if still != left:
+                    left, moved = still, now
+                await self._mind(current, now - moved)
             with anyio.CancelScope(shield=True):
                 await self._store(current)
                 if self._clock.monotonic() - renewed >= RENEW_SECONDS:
@@ -823,6 +951,28 @@ class Lane:
             if self._lingering is None and current.only_lingers:
                 self._lingering = current
                 current.passed.set()
+
+    async def _mind(self, current: _Set, seconds: float) -> None:
+        """Have a plugin that finishes nothing for so long keep up nobody but its own rule."""
+        assert current.rule is not None
+        rule, action = current.rule.name, current.rule.steps[current.position].action_class
+        limit = _brought(action).time_limit_seconds
+        name = current.rule.steps[current.position].name
+        if seconds >= STUCK_SECONDS and not current.passed.is_set():
+            said = f"{name} of plugin {current.plugin} has finished nothing for {seconds:.0f} s"
+            log.warning(f"rule {rule!r} waits, and the others go on: {said}", rule=rule)
+            self._stuck[rule] = current
+            current.passed.set()
+            self._said[rule] = said
+            await self._condition("rule", rule, "parked", said)
+        if limit is not None and seconds >= limit and not current.too_long:
+            current.too_long = (
+                f"{name} of plugin {current.plugin} did not come back within {limit:g} s"
+            )
+            assert current.plugin is not None
+            self._accounts.failed(current.plugin, current.too_long)
+            log.error(current.too_long, rule=rule, plugin=current.plugin)
+            current.scope.cancel()
 
     async def _keep(self, current: _Set, receipts: Mapping[JobId, Data]) -> None:
         """Store what steps are about to change; found by the next try, should this one die."""
@@ -1090,53 +1240,9 @@ def _open(calls: Iterable[Call[AnyAction]]) -> list[Call[AnyAction]]:
     return [call for call in calls if call.outcome is None]
 
 
-async def _one_by_one(
-    calls: Sequence[Call[Action]],
-    raised: set[JobId],
-    sick: Callable[[BaseException], Awaitable[HydrusUnavailable | None]],
-) -> None:
-    """Run an action that knows one item at a time, a few at once.
-
-    What one item raises is that item's fate, and is noted in ``raised``; only what concerns
-    the client as a whole, as ``sick`` may tell of an error, ends the set.
-    """
-    limiter = anyio.CapacityLimiter(ONE_BY_ONE_WIDTH)
-    general: list[HydrusdError] = []
-
-    async def run(call: Call[Action], tasks: TaskGroup) -> None:
-        async with limiter:
-            try:
-                if inspect.iscoroutinefunction(call.action.run):
-                    outcome = await call.action.run(call)
-                else:
-                    outcome = cast("Outcome", await to_thread.run_sync(call.action.run, call))
-            except (AccessDenied, PermissionMissing, LedgerFull, LedgerDamaged) as error:
-                general.append(error)
-                tasks.cancel_scope.cancel()
-                return
-            except HydrusUnavailable as error:
-                if not error.outcome_unknown:
-                    general.append(error)
-                    tasks.cancel_scope.cancel()
-                    return
-                outcome = judge_error(error, attempt=call.attempt).outcome
-            except (Exception, SystemExit) as error:
-                if (whole := await sick(error)) is not None:
-                    general.append(whole)
-                    tasks.cancel_scope.cancel()
-                    return
-                log.debug("action failed", exc_info=error)
-                raised.add(call.job_id)
-                outcome = judge_error(error, attempt=call.attempt).outcome
-            # What it said first counts, should it have called ``finish`` by itself.
-            if call.outcome is None:
-                call.finish(outcome)
-
-    async with anyio.create_task_group() as tasks:
-        for call in calls:
-            tasks.start_soon(run, call, tasks)
-    if general:
-        raise general[0]
+def _brought(action: type[AnyAction]) -> type[AnyAction]:
+    """Give the class that somebody wrote: an undo is done by what it undoes."""
+    return action.undoes if issubclass(action, Undo) else action
 
 
 def _log_set(rule: str, step: str, work: Sequence[_Work]) -> None:

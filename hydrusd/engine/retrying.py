@@ -26,6 +26,7 @@ from hydrusd.errors import (
     VersionTooOld,
 )
 from hydrusd.model import Outcome, OutcomeKind
+from hydrusd.plugin.calling import Misbehaviour
 from hydrusd.redaction import redact, redact_strings
 
 MAX_ATTEMPTS = 8
@@ -79,6 +80,9 @@ def judge_error(error: BaseException, *, attempt: int) -> Verdict:
             return Verdict(Outcome.retry(text, delay_seconds=delay), splits=attempt > 1)
         case PermanentError() | ExpressionError():
             return Verdict(Outcome.dead(text), splits=True)
+        case Misbehaviour(delay_seconds=delay):
+            outcome = Outcome.retry(f"the action misbehaved: {text}", delay_seconds=delay)
+            return Verdict(outcome, splits=delay is None)
         case OSError():
             return Verdict(Outcome.retry(f"{type(error).__name__}: {text}"), splits=True)
         case _:

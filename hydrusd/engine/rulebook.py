@@ -19,6 +19,7 @@ from hydrusd.expressions import Expressions
 from hydrusd.ledger import Ledger, LedgerWriter, Listener
 from hydrusd.model import fired_topic
 from hydrusd.plugin import Trigger
+from hydrusd.plugin.stand_ins import FILTER, missing_in
 from hydrusd.rules import InvalidRule, RuleSet, RuleSpec, Vocabulary, rule_from_definition
 
 
@@ -76,6 +77,32 @@ def _identity(trigger: Trigger, client: str, rule: str) -> str:
     return parameters if trigger.shared else f"{rule} {parameters}"
 
 
+def missing_parts(
+    rule: RuleSpec, vocabulary: Vocabulary
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Give the places in a rule of what a plugin that was left out would bring, and the reasons."""
+    if reason := missing_in(rule.trigger_config):
+        yield ("on", rule.trigger), reason
+    if reason := _missing_filter(rule.condition or "", vocabulary):
+        yield ("if",), reason
+    found = False
+    for step in rule.steps:
+        reason = missing_in(step.config) or _missing_filter(json.dumps(step.raw), vocabulary)
+        if reason:
+            found = True
+            yield (*step.path, step.action), reason
+    # In a block's condition, a loop's list, a variable.
+    if not found and (reason := _missing_filter(rule.definition, vocabulary)):
+        yield ("do",), reason
+
+
+def _missing_filter(text: str, vocabulary: Vocabulary) -> str:
+    if not vocabulary.missing_filters:
+        return ""
+    names = FILTER.findall(text)
+    return next((r for name, r in vocabulary.missing_filters.items() if name in names), "")
+
+
 class RuleBook:
     """The rules of one daemon."""
 
@@ -91,6 +118,9 @@ class RuleBook:
         self.invalid: Mapping[str, InvalidRule] = {each.name: each for each in rules.invalid}
         self.adopting = anyio.Lock()
         """Held by a lane that puts jobs under these rules: no two must judge the same ones."""
+        parts = {s.name: dict(missing_parts(s, vocabulary)) for s in rules.rules if s.enabled}
+        self._missing = {n: next(iter(each.values())) for n, each in parts.items() if each}
+        self._deaf = {n for n, each in parts.items() if any(path[0] != "do" for path in each)}
         self._former: dict[tuple[str, str], CompiledRule] = {}
         self._undos: dict[tuple[str, str], UndoRule] = {}
 
@@ -102,6 +132,16 @@ class RuleBook:
     def revisions(self) -> Mapping[str, str]:
         """Each rule's present revision by its name."""
         return {name: rule.revision for name, rule in self._rules.items()}
+
+    @property
+    def missing(self) -> Mapping[str, str]:
+        """Each rule that has to wait for a plugin that was left out, and why."""
+        return self._missing
+
+    @property
+    def left_out(self) -> str:
+        """Say which plugins were left out, and why; nothing where all are there."""
+        return self._vocabulary.left_out
 
     def revisions_on(self, client: str) -> Mapping[str, str]:
         """Each present revision of the rules that work on a client, by name."""
@@ -145,6 +185,8 @@ class RuleBook:
         """Give each distinct trigger with the rules that listen to it."""
         grouped: dict[tuple[str, str], list[CompiledRule]] = {}
         for rule in self._rules.values():
+            if rule.name in self._deaf:
+                continue  # what it would want cannot be known; it is noticed later
             own = "" if rule.trigger.shared else rule.name
             parameters = _parameters(rule.trigger, rule.spec.client)
             grouped.setdefault((parameters, own), []).append(rule)

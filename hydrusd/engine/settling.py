@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import anyio
 import structlog
@@ -29,6 +30,8 @@ from hydrusd.errors import AccessDenied, HydrusdError, HydrusUnavailable, Ledger
 from hydrusd.hydrus import HydrusClient
 from hydrusd.ledger import Ledger, LedgerWriter
 from hydrusd.model import Job, JobId, OutcomeKind
+from hydrusd.plugin.accounts import Accounts
+from hydrusd.plugin.calling import apart
 
 COMMIT_AT_LEAST_EVERY_SECONDS = 5.0
 COMMIT_AT_JOBS = 2000
@@ -36,6 +39,8 @@ COMMIT_RESTS = 10
 """A commit is followed by so many times as long without one, five seconds at most: files that
 trickle in one by one do not keep a client with a slow disk at nothing but committing."""
 LOOK_UP_JOBS = 256
+LONGEST_LOOK_SECONDS = 120.0
+"""How long an action of a plugin may look for what is lost; then all of it is done again."""
 MOST_LOSSES = 10
 
 NO_FILE = "0" * 64
@@ -61,7 +66,9 @@ class Settling:
         *,
         commit_wait_seconds: float,
         tell: Callable[[Sequence[JobId]], Awaitable[None]],
+        accounts: Accounts | None = None,
     ) -> None:
+        self._accounts = accounts if accounts is not None else Accounts()
         self._lane = lane
         self._tell = tell
         self._client = client
@@ -180,6 +187,8 @@ class Settling:
                 except LedgerError:
                     raise
                 except HydrusdError:
+                    if self._rules.left_out:
+                        continue  # as above: it may be back when the plugin is
                     # Can neither be proved nor done again: the lane makes dead letters of them.
                     # From the first step on: at a later one all before it would count as proved.
                     back |= {job.id: (0, True) for job in group}
@@ -244,7 +253,10 @@ class Settling:
         everyone = frozenset(job.id for job in jobs)
         try:
             calls = [rule.call(position, job, self._client, self._clock) for job in jobs]
-            lost = await step.action_class.lost(calls)
+            look = partial(step.action_class.lost, calls)
+            plugin = self._accounts.owner_of(step.action_class)
+            with anyio.fail_after(None if plugin is None else LONGEST_LOOK_SECONDS):
+                lost = await apart(look, accounts=self._accounts, plugin=plugin)
             return everyone.intersection(call.job_id for call in lost)
         except (HydrusUnavailable, AccessDenied):
             raise

@@ -1166,6 +1166,7 @@ class Ledger(KnownFiles, Pruning):
                         row.data,
                         row.file_hash,
                         row.finished_at,
+                        row.run_id,
                     )
                     for row in connection.execute(statement)
                 ]

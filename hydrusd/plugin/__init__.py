@@ -62,11 +62,13 @@ from hydrusd.hydrus import (
 from hydrusd.model import (
     CHAIN_HEADER,
     CHAIN_VARIABLE,
+    ConditionChange,
     Data,
     Event,
     FinishedJob,
     Firing,
     JobId,
+    JobsMade,
     Outcome,
     OutcomeKind,
     StepRecord,
@@ -88,6 +90,7 @@ from hydrusd.plugin._action import (
     source_outcome,
 )
 from hydrusd.plugin._cookies import CookieAction, FoundCookies, cookie_expiry
+from hydrusd.plugin._decorating import action
 from hydrusd.plugin._downloading import (
     DownloadAction,
     Texts,
@@ -121,12 +124,13 @@ from hydrusd.plugin._trigger import (
     TriggerContext,
 )
 from hydrusd.plugin._websites import HeaderText, WebDomains, WebSite, covers, header_text
-from hydrusd.plugin.hookspecs import hookimpl
+from hydrusd.plugin.hookspecs import API_VERSION, Command, hookimpl
 from hydrusd.redaction import redact
 from hydrusd.rules import OR_ONE, Duration, FilePath, FolderPath, Secret, Size, ZoneName
 from hydrusd.syncing import sync_folder
 
 __all__ = [
+    "API_VERSION",
     "CHAIN_HEADER",
     "CHAIN_VARIABLE",
     "FILE_NAMES",
@@ -140,6 +144,8 @@ __all__ = [
     "Call",
     "CanvasType",
     "Clock",
+    "Command",
+    "ConditionChange",
     "Cookie",
     "CookieAction",
     "Data",
@@ -175,6 +181,7 @@ __all__ = [
     "ImportItem",
     "ImportStatus",
     "JobId",
+    "JobsMade",
     "MalformedSidecar",
     "Mount",
     "NewPage",
@@ -235,6 +242,7 @@ __all__ = [
     "WriteRefused",
     "WrongFileError",
     "ZoneName",
+    "action",
     "clean_tag",
     "cookie_expiry",
     "covers",

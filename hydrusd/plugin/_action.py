@@ -114,6 +114,9 @@ class AnyAction(BaseModel):
     outside: ClassVar[bool] = False
     """True where the step works on something beside the client and the folders that its parameters
     name: programs, servers, a browser. In tests of rules it is noted and not run."""
+    time_limit_seconds: ClassVar[float | None] = 600.0
+    """How long a set may go on without finishing a call, where the action comes from a plugin:
+    then it is broken off, and the items are tried again later. None is for as long as it takes."""
     no_undo: ClassVar[str] = ""
     """Why nothing that it does can ever be taken back."""
     undo_needs_client: ClassVar[bool | None] = None

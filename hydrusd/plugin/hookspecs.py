@@ -8,12 +8,12 @@ it wants, which is why a hook may gain arguments later without breaking anyone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pluggy
 
-from hydrusd.model import FinishedJob
+from hydrusd.model import ConditionChange, FinishedJob, JobsMade
 
 if TYPE_CHECKING:
     from hydrusd.plugin._action import Action
@@ -22,8 +22,29 @@ if TYPE_CHECKING:
 
 PROJECT = "hydrusd"
 
+API_VERSION = (1, 0)
+"""The version of the author API: all that ``hydrusd.plugin`` shows, and the hooks.
+
+As long as the first number stays, what worked goes on working: names stay, functions and hooks
+may gain parameters with defaults, classes gain members. The second number grows with that. A
+plugin that says ``hydrusd_api = (1, 0)`` is left out, with the reason, by a hydrusd whose first
+number is another or whose second is smaller. What is to go is named in the changelog one version
+before.
+"""
+
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+class Command(Protocol):
+    """A command for the command line: a ``click.Command``."""
+
+    name: str | None
+    help: str | None
+
+    def make_context(self, info_name: str | None, args: list[str], **extra: Any) -> Any:
+        """Read its arguments."""
+        ...
 
 
 @hookspec
@@ -47,5 +68,30 @@ def hydrusd_register_sidecar_formats(register: Callable[[SidecarFormat], None]) 
 
 
 @hookspec
+def hydrusd_register_commands(register: Callable[[Command], None]) -> None:
+    """Call ``register`` with each ``click.Command`` that is to become ``hydrusd NAME``."""
+
+
+@hookspec
+def hydrusd_started(rules: Sequence[str], clients: Sequence[str]) -> None:
+    """Learn that the daemon has started, with which rules and clients, by their names."""
+
+
+@hookspec
+def hydrusd_jobs_made(entry: JobsMade) -> None:
+    """Learn that a trigger has noticed something, and that a rule has new jobs in a run."""
+
+
+@hookspec
 def hydrusd_job_finished(entry: FinishedJob) -> None:
-    """Learn that a job has ended: done, skipped or dead. Observes only; errors are logged."""
+    """Learn that a job has ended: done, skipped or dead."""
+
+
+@hookspec
+def hydrusd_condition_changed(entry: ConditionChange) -> None:
+    """Learn that a client went away or is back, that a rule or trigger waits or works again."""
+
+
+@hookspec
+def hydrusd_stopping() -> None:
+    """Learn that the daemon stops; there are two seconds left."""

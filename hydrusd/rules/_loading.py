@@ -13,11 +13,12 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from hydrusd.errors import ConfigError, ExpressionError, Problem
 from hydrusd.model import UNDO_RULE
@@ -27,7 +28,7 @@ from hydrusd.rules._files import Gathering, read_text
 from hydrusd.rules._pace import PACE, Pace, PaceSpec
 from hydrusd.rules._problems import Problems, nearest
 from hydrusd.rules._secrets import REFERENCE, SecretError, access_key
-from hydrusd.rules._settings import Backups, Client, History, Limits
+from hydrusd.rules._settings import Backups, Client, History, Limits, Plugins
 from hydrusd.rules._specs import (
     MAX_ITEMS,
     ONLY_CLIENT,
@@ -39,6 +40,7 @@ from hydrusd.rules._specs import (
     LimitsSpec,
     LoopSpec,
     NodeSpec,
+    PluginsSpec,
     Position,
     RuleSet,
     RuleSpec,
@@ -168,22 +170,40 @@ def parse(
     return dataclasses.replace(rules, sources=gathering.sources)
 
 
-def read_plugin_folders(path: Path) -> tuple[Path, ...]:
-    """Give the folders under ``plugins:``, before anything else of the file is looked at.
+def read_plugins(path: Path) -> PluginsSpec:
+    """Give what ``plugins:`` says, before anything else of the file is looked at.
 
     Gives what can be read and never fails: ``load`` tells what is wrong.
     """
     try:
         text = _read_file(path)
     except ConfigError:
-        return ()
+        return PluginsSpec()
     document = _yaml.read(text, Problems(str(path), text))
     if document is None or not isinstance(document.data, dict):
-        return ()
-    return tuple(
-        folder
-        for item in _listed(document.data.get("plugins"))
-        if (folder := _plugin_folder(item, path.parent.absolute())) is not None
+        return PluginsSpec()
+    raw, folder = document.data.get("plugins"), path.parent.absolute()
+    if not isinstance(raw, dict):
+        return PluginsSpec(tuple(_plugin_folders_in(raw, folder)))
+    readable: dict[str, Any] = {}
+    for name in Plugins.model_fields.keys() & raw.keys():
+        with suppress(ValidationError):
+            read = Plugins.model_validate({name: raw[name]}, context={"folder": folder})
+            readable[name] = getattr(read, name)
+    if "folders" not in readable:
+        readable["folders"] = _plugin_folders_in(raw.get("folders"), folder)
+    # An allow-list that cannot be read allows nothing.
+    if "only" in raw and "only" not in readable:
+        readable["only"] = []
+    return _plugins_spec(Plugins.model_construct(**readable))
+
+
+def _plugins_spec(read: Plugins) -> PluginsSpec:
+    return PluginsSpec(
+        tuple(read.folders),
+        None if read.only is None else frozenset(read.only),
+        frozenset(read.disable),
+        read.isolate,
     )
 
 
@@ -224,6 +244,11 @@ def _read_file(path: Path) -> str:
 
 def _listed(value: object) -> list[object]:
     return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _plugin_folders_in(raw: object, folder: Path) -> list[Path]:
+    found = (_plugin_folder(item, folder) for item in _listed(raw))
+    return [each for each in found if each is not None]
 
 
 def _plugin_folder(item: object, folder: Path) -> Path | None:
@@ -275,7 +300,7 @@ class _Reading:
         self._refuse_unknown(named, (), _TOP)
         self._environ = environ if resolve_secrets else None
         self._clients = self._all_clients(data, environ, resolve_secrets=resolve_secrets)
-        folders = self._plugin_folders(data)
+        plugins = self._plugins(data)
         self._allow = self._allowed(data)
         backups = self._backups(data)
         history = self._history(data)
@@ -289,7 +314,7 @@ class _Reading:
         return RuleSet(
             self._clients,
             rules,
-            folders,
+            plugins,
             Path(self._problems.file),
             self._allow,
             backups,
@@ -455,14 +480,24 @@ class _Reading:
             return None
         return url.rstrip("/")
 
-    def _plugin_folders(self, data: dict[str, Any]) -> tuple[Path, ...]:
-        found = []
-        raw = data.get("plugins")
+    def _plugins(self, data: dict[str, Any]) -> PluginsSpec:
+        raw, at = data.get("plugins"), ("plugins",)
+        if isinstance(raw, dict):
+            read, _ = self._validated(Plugins, raw, at)
+            if not isinstance(read, Plugins):
+                return PluginsSpec()
+            self._plugin_folders(raw.get("folders"), ("plugins", "folders"))
+            return _plugins_spec(read)
         if not isinstance(raw, list | str | None):
-            self._problem_at(("plugins",), "'plugins' must be a list of folders")
-            return ()
+            hint = "or a mapping, as in: plugins: {disable: [NAME]}"
+            self._problem_at(at, "'plugins' must be a list of folders", hint)
+            return PluginsSpec()
+        return PluginsSpec(self._plugin_folders(raw, at))
+
+    def _plugin_folders(self, raw: object, at: DataPath) -> tuple[Path, ...]:
+        found = []
         for index, item in enumerate(_listed(raw)):
-            path: DataPath = ("plugins", index) if isinstance(raw, list) else ("plugins",)
+            path: DataPath = (*at, index) if isinstance(raw, list) else at
             folder = _plugin_folder(item, self._folder or Path())
             if folder is None:
                 self._problem_at(path, "this must be the path of a folder")
@@ -482,7 +517,7 @@ class _Reading:
         for index, name in enumerate(names):
             path: DataPath = ("allow", index) if isinstance(raw, list) else ("allow",)
             guarded = [n for n, a in self._vocabulary.actions.items() if _needs_allowing(a)]
-            if name not in guarded:
+            if name not in guarded and self._vocabulary.stand_in("action", str(name)) is None:
                 hint = self._problems.suggest(str(name), guarded, kind="actions")
                 self._problem_at(path, "this is no action that needs to be allowed", hint)
         return frozenset(name for name in names if isinstance(name, str))
@@ -938,7 +973,9 @@ class _Reading:
         models: Mapping[str, type[BaseModel]],
     ) -> tuple[str, BaseModel, dict[str, Any]] | None:
         """Look up a trigger or action by its name, and check its parameters."""
-        model = models.get(name)
+        model = models.get(name) or self._vocabulary.stand_in(kind, name)
+        if kind == "trigger" and isinstance(config, dict):
+            model = self._without_formats(config) or model
         if model is None:
             self._problems.add(
                 self._document.key(path),
@@ -959,6 +996,19 @@ class _Reading:
             return None
         assert isinstance(data, dict)
         return name, validated, data
+
+    def _without_formats(self, config: dict[str, Any]) -> type[BaseModel] | None:
+        """Give what stands for a trigger that looks for sidecars of a format that is missing.
+
+        Without the format it would take the sidecars for files.
+        """
+        named = config.get("sidecars")
+        for name in named if isinstance(named, list | dict) else _listed(named):
+            if isinstance(name, str) and name not in self._vocabulary.sidecar_formats:
+                stand_in = self._vocabulary.stand_in("sidecar format", name)
+                if stand_in is not None:
+                    return stand_in
+        return None
 
     def _check_templates(self, data: object, path: DataPath) -> None:
         for at, text in _yaml.strings(data, path):

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic.errors import PydanticInvalidForJsonSchema
 
 from hydrusd.rules._pace import PACE, Allowed, Pace
-from hydrusd.rules._settings import Backups, Client, Folders, History, Limits
+from hydrusd.rules._settings import Backups, Client, Folders, History, Limits, Plugins
 from hydrusd.rules._specs import MAX_ITEMS, Vocabulary
 from hydrusd.rules._tests import Content, Expect, Given, Had, Happening, Library, Written
 
@@ -49,7 +49,7 @@ _BLOCK_WORDS = {
 _TOP_WORDS = {
     "client": "How to reach Hydrus.",
     "clients": "How to reach several clients, each by a name of its own, instead of `client`.",
-    "plugins": "Folders with plugins, beside those in `plugins/` next to this file.",
+    "plugins": "Folders with plugins, beside `plugins/` next to this file; or which are loaded.",
     "allow": "Actions that run only where this file allows them.",
     "backups": "How the ledger is backed up.",
     "history": "How long what has ended is kept whole.",
@@ -92,7 +92,12 @@ def schema(vocabulary: Vocabulary) -> Json:
             "propertyNames": {"pattern": "^[a-z0-9][a-z0-9_-]{0,62}$"},
             "additionalProperties": client,
         },
-        "plugins": _one_or_more({"type": "string"}),
+        "plugins": {
+            "anyOf": [
+                _one_or_more({"type": "string"}),
+                _model("setting.plugins", Plugins, definitions),
+            ]
+        },
         "allow": _one_or_more({"enum": sorted(guarded)} if guarded else {"type": "string"}),
         "backups": _or_nothing(_model("setting.backups", Backups, definitions)),
         "history": _model("setting.history", History, definitions),
@@ -183,6 +188,7 @@ def settings(model: type[BaseModel]) -> list[Setting]:
 FILE_PARTS: Mapping[str, type[BaseModel]] = {
     "client": Client,
     "client.path_map": Folders,
+    "plugins": Plugins,
     "backups": Backups,
     "history": History,
     "limits": Limits,

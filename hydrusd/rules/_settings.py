@@ -6,12 +6,20 @@ of: three views of one thing.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StringConstraints,
+    field_validator,
+)
 
 from hydrusd.rules._specs import BackupsSpec, HistorySpec, LimitsSpec
-from hydrusd.rules._units import Age, Duration, FilePath, FolderPath
+from hydrusd.rules._units import OR_ONE, Age, Duration, FilePath, FolderPath, Size
 
 
 class Folders(BaseModel):
@@ -90,6 +98,46 @@ class History(BaseModel):
         description="The same for jobs of which nothing came, and for what no rule wanted.",
         json_schema_extra={"default": "60d"},
     )
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Names = Annotated[
+    list[Annotated[str, StringConstraints(min_length=1)]], BeforeValidator(_listed), OR_ONE
+]
+SMALLEST_MEMORY = 64 * 1024**2
+
+
+class Plugins(BaseModel):
+    """Which plugins are loaded, and how. A list alone is one of folders."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    folders: Annotated[list[FolderPath], BeforeValidator(_listed), OR_ONE] = Field(
+        default=[], description="Folders with plugins, beside `plugins/` next to this file."
+    )
+    only: Names | None = Field(
+        default=None,
+        description="Plugins by name: beside those that come with hydrusd no others are loaded.",
+    )
+    disable: Names = Field(
+        default=[], description="Plugins by name that are not loaded; rules that use them wait."
+    )
+    isolate: dict[str, Size] = Field(
+        default={},
+        description="Plugins by name whose steps run in a process of their own, and how much "
+        "memory that may take.",
+    )
+
+    @field_validator("isolate")
+    @classmethod
+    def _enough_memory(cls, value: dict[str, int]) -> dict[str, int]:
+        for name, size in value.items():
+            if size < SMALLEST_MEMORY:
+                raise ValueError(f"{name}: a process needs at least 64 MB")
+        return value
 
 
 class Client(BaseModel):

@@ -258,6 +258,21 @@ class BackupsSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class PluginsSpec:
+    """Which plugins are loaded, and how.
+
+    ``only``: no other plugins than these and those that come with hydrusd; None is all.
+    ``isolate`` are those whose steps run in a process of their own, with the bytes of memory
+    that it may take.
+    """
+
+    folders: tuple[Path, ...] = ()
+    only: frozenset[str] | None = None
+    disable: frozenset[str] = frozenset()
+    isolate: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class RuleSet:
     """A whole rules file. ``allow`` names the actions that run only where a user says so.
 
@@ -268,7 +283,7 @@ class RuleSet:
 
     clients: Mapping[str, ClientSpec]
     rules: tuple[RuleSpec, ...]
-    plugin_folders: tuple[Path, ...]
+    plugins: PluginsSpec
     file: Path
     allow: frozenset[str] = frozenset()
     backups: BackupsSpec = BackupsSpec()
@@ -305,6 +320,10 @@ def _unchecked(_: str) -> None:
     """Take a text for right."""
 
 
+def _no_stand_in(_: str, __: str) -> None:
+    """Know of nothing that is missing."""
+
+
 @dataclass(frozen=True)
 class Vocabulary:
     """What rules may say: known only once the plugins are loaded.
@@ -313,7 +332,10 @@ class Vocabulary:
     a loop) raise an ExpressionError, which may carry ``line`` and ``column`` within the text,
     ``message`` and ``hint``.
     ``check_rule`` looks at a whole rule that has no other problems, ``check_client`` at such
-    a client. ``sidecar_formats`` is passed on to the validators of parameters.
+    a client. ``sidecar_formats`` is passed on to the validators of parameters. ``stand_in`` is
+    asked for what is neither among ``triggers`` nor ``actions``, by ``"trigger"`` or ``"action"``
+    and the name: for what a plugin that was left out may bring. ``missing_filters`` are such
+    filters, with the reasons; ``left_out`` names all such plugins.
     """
 
     triggers: Mapping[str, type[BaseModel]]
@@ -324,3 +346,6 @@ class Vocabulary:
     check_rule: Callable[[RuleSpec], Sequence[RuleFault]] = _no_faults
     check_client: Callable[[ClientSpec], Sequence[RuleFault]] = _no_faults
     sidecar_formats: Mapping[str, object] = field(default_factory=dict)
+    stand_in: Callable[[str, str], type[BaseModel] | None] = _no_stand_in
+    missing_filters: Mapping[str, str] = field(default_factory=dict)
+    left_out: str = ""

@@ -20,6 +20,7 @@ COMMANDS = [
     "fire",
     "ledger",
     "plan",
+    "plugins",
     "run",
     "runs",
     "schema",

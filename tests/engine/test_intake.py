@@ -131,7 +131,7 @@ async def test_an_event_is_stored_when_emit_returns_and_twice_is_once(place):
     [
         (RuntimeError("oh no"), "RuntimeError: oh no"),
         (OSError(5, "Input/output error"), "Input/output error"),
-        (SystemExit(3), "SystemExit: 3"),
+        (SystemExit(3), "it called sys.exit(3)"),
         (ExceptionGroup("several", [ValueError("one")]), "several"),
         (None, "ended by itself"),
     ],

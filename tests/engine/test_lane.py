@@ -735,7 +735,7 @@ ODD = """
         ("return Outcome.done(values={'path': Path('x')})", "ready", "cannot be kept"),
         ("return Outcome.done(receipt={'set': {1}})", "ready", "cannot be kept"),
         ("return Outcome.done(3)", "ready", "cannot be kept"),
-        ("sys.exit('bye')", "ready", "SystemExit"),
+        ("sys.exit('bye')", "ready", "it called sys.exit('bye')"),
         ("call.finish(Outcome.done('mine')); return Outcome.dead('no')", "done", "mine"),
         ("call.finish(Outcome.done('mine')); call.finish(Outcome.dead('no'))", "done", "mine"),
         ("call.finish(Outcome.done('mine')); return None", "done", "mine"),

@@ -11,8 +11,8 @@ from types import ModuleType
 import pytest
 
 from hydrusd import builtin
-from hydrusd.model import FinishedJob, JobId, JobState
-from hydrusd.plugin import hookspecs
+from hydrusd.model import ConditionChange, FinishedJob, JobId, JobsMade, JobState
+from hydrusd.plugin import hookspecs, observing
 from hydrusd.plugin.host import PluginHost
 
 HEAD = """\
@@ -35,9 +35,8 @@ def hydrusd_register_actions(register):
 """
 HEAD_LINES = HEAD.count("\n")
 
-ENTRY = FinishedJob(
-    JobId(7), "tag", JobState.DONE, "", {"name": "a"}, None, datetime(2026, 1, 1, tzinfo=UTC)
-)
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ENTRY = FinishedJob(JobId(7), "tag", JobState.DONE, "", {"name": "a"}, None, NOW)
 
 
 @pytest.fixture
@@ -251,26 +250,144 @@ def test_hydrusd_job_finished(folder):
     )
     host = loaded(folder)
     assert host.faults == []
-    assert host.has_observers
-    failures = host.job_finished(ENTRY)
+    failures = told(host, "hydrusd_job_finished", entry=ENTRY)
     line = (
         raises.read_text(encoding="utf-8")
         .split("\n")
         .index('    raise ValueError(f"cannot tell of {entry.rule}")')
     )
-    assert sorted(failures) == [
-        f"plugin b_raises: ValueError: cannot tell of tag (b_raises.py, line {line + 1})",
-        f"plugin d_exits: called sys.exit(3) (d_exits.py, line {HEAD_LINES + 5})",
-    ]
+    assert failures == {
+        "b_raises": f"ValueError: cannot tell of tag (b_raises.py, line {line + 1})",
+        "d_exits": f"called sys.exit(3) (d_exits.py, line {HEAD_LINES + 5})",
+    }
     assert sys.modules["hydrusd_plugin_a_keeps"].seen == [ENTRY]
     assert sys.modules["hydrusd_plugin_c_takes_nothing"].seen == ["something"]
+    accounts = host.accounts.told()
+    assert {n: (a["calls"], a["errors"]) for n, a in accounts.items()} == {
+        "a_keeps": (1, 0),
+        "b_raises": (1, 1),
+        "c_takes_nothing": (1, 0),
+        "d_exits": (1, 1),
+    }
+
+
+def told(host: PluginHost, hook: str, **named: object) -> dict[str, str]:
+    """Tell all observers of one thing; give what went wrong, by plugin."""
+    observers = host.start_observers()
+    observers.tell(hook, **named)
+    observers.close()
+    return {n: a["last_error"] for n, a in host.accounts.told().items() if a["last_error"]}
+
+
+@pytest.mark.parametrize(
+    ("hook", "named"),
+    [
+        ("hydrusd_started", {"rules": ["tag"], "clients": ["hydrus"]}),
+        ("hydrusd_jobs_made", {"entry": JobsMade("tag", "watch_folder", 3, 2, NOW)}),
+        (
+            "hydrusd_condition_changed",
+            {"entry": ConditionChange("rule", "tag", "parked", "its folder is away", NOW)},
+        ),
+        ("hydrusd_stopping", {}),
+    ],
+)
+def test_observers_are_told_with_all_that_there_is(folder, hook, named):
+    arguments, keep = ", ".join(named), ", ".join(f"{name}={name}" for name in named)
+    write(
+        folder,
+        "keeps",
+        f"seen = []\n@hookimpl\ndef {hook}({arguments}):\n    seen.append(dict({keep}))\n",
+    )
+    host = loaded(folder)
+    assert host.faults == []
+    assert host.plugins[0].hooks == sorted(["hydrusd_register_actions", hook])
+    assert told(host, hook, **named) == {}
+    assert sys.modules["hydrusd_plugin_keeps"].seen == [named]
+
+
+def test_hydrusd_started(folder):
+    assert_may_take_less(folder, "hydrusd_started", rules=[], clients=["main"])
+
+
+def test_hydrusd_jobs_made(folder):
+    assert_may_take_less(folder, "hydrusd_jobs_made", entry=JobsMade("r", "t", None, 1, NOW))
+
+
+def test_hydrusd_condition_changed(folder):
+    entry = ConditionChange("client", "hydrus", "connected", "", NOW)
+    assert_may_take_less(folder, "hydrusd_condition_changed", entry=entry)
+
+
+def test_hydrusd_stopping(folder):
+    assert_may_take_less(folder, "hydrusd_stopping")
+
+
+def assert_may_take_less(folder, hook, **named):
+    """An implementation that takes none of the arguments, and fails."""
+    write(folder, "short", f"@hookimpl\ndef {hook}():\n    raise LookupError('told')\n")
+    said = told(loaded(folder), hook, **named)
+    assert said == {"short": f"LookupError: told (short.py, line {HEAD_LINES + 3})"}
+
+
+def test_hydrusd_register_commands(folder):
+    write(
+        folder,
+        "adds",
+        """
+        import click
+
+        @click.command("find-lost")
+        def find_lost():
+            "Find what is lost."
+            click.echo("found")
+
+        @hookimpl
+        def hydrusd_register_commands(register):
+            register(find_lost)
+        """,
+    )
+    write(folder, "bad", "@hookimpl\ndef hydrusd_register_commands(register):\n    register(len)\n")
+    host = loaded(folder)
+    assert host.plugins[0].commands == ["find-lost"]
+    assert host.commands["find-lost"].help == "Find what is lost."
+    assert only_fault(host).startswith("<built-in function len> is registered as command but is no")
 
 
 def test_without_observers_there_is_nobody_to_tell(folder):
     write(folder, "quiet")
     host = loaded(folder)
-    assert not host.has_observers
-    assert host.job_finished(ENTRY) == []
+    assert host.observers == {}
+    assert told(host, "hydrusd_job_finished", entry=ENTRY) == {}
+
+
+def test_an_observer_that_hangs_holds_up_nobody(folder):
+    write(
+        folder,
+        "hangs",
+        """
+        import threading
+        let_go = threading.Event()
+
+        @hookimpl
+        def hydrusd_job_finished(entry):
+            let_go.wait()
+        """,
+    )
+    write(
+        folder,
+        "keeps",
+        "seen = []\n@hookimpl\ndef hydrusd_job_finished(entry):\n    seen.append(entry)\n",
+    )
+    host = loaded(folder)
+    observers = host.start_observers()
+    try:
+        for _ in range(observing.MOST_WAITING + 3):
+            observers.tell("hydrusd_job_finished", entry=ENTRY)
+        observers.close(0.5)
+        assert len(sys.modules["hydrusd_plugin_keeps"].seen) > 0
+        assert "not told of what is new" in host.accounts.told()["hangs"]["last_error"]
+    finally:
+        sys.modules["hydrusd_plugin_hangs"].let_go.set()
 
 
 # --- one bad plugin harms no other -----------------------------------------------------------
@@ -403,7 +520,7 @@ def test_a_bad_plugin_is_named_and_the_others_work(folder, what):
     assert set(host.actions) == {"greet_a_good", "greet_c_good"}
     assert dict(host.triggers) == {}
     assert dict(host.filters) == {}
-    assert not host.has_observers
+    assert host.observers == {}
 
 
 def test_a_failed_plugin_leaves_its_name_free(tmp_path):
@@ -509,8 +626,8 @@ def test_two_hosts_do_not_influence_each_other(tmp_path):
     assert (one.faults, two.faults) == ([], [])
     assert (set(one.actions), set(two.actions)) == ({"greet_same"}, {"greet_same", "greet_more"})
     assert one.actions["greet_same"] is not two.actions["greet_same"]
-    assert "first" in one.job_finished(ENTRY)[0]
-    assert "second" in two.job_finished(ENTRY)[0]
+    assert "first" in told(one, "hydrusd_job_finished", entry=ENTRY)["same"]
+    assert "second" in told(two, "hydrusd_job_finished", entry=ENTRY)["same"]
     assert PluginHost().actions == {}
 
 

@@ -300,8 +300,16 @@ BROKEN = {
         [(12, 18, "a '?' means nothing")],
     ),
     "plugins": (
-        HEAD + "plugins: {a: b}\nrules: []\n",
+        HEAD + "plugins: 7\nrules: []\n",
         [(4, 10, "'plugins' must be a list of folders")],
+    ),
+    "a misspelt setting of plugins": (
+        HEAD + "plugins: {disabel: x}\nrules: []\n",
+        [(4, 11, "there is no 'disabel' here")],
+    ),
+    "too little memory for a plugin": (
+        HEAD + "plugins: {isolate: {tagger: 1 MB}}\nrules: []\n",
+        [(4, 20, "tagger: a process needs at least 64 MB")],
     ),
     "unicode": (
         do("      - add_tags: {'日本': ['猫', {a: b}]}\n"),

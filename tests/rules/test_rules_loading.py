@@ -18,7 +18,7 @@ from hydrusd.rules import (
     Vocabulary,
     load,
     parse,
-    read_plugin_folders,
+    read_plugins,
     rule_from_definition,
 )
 
@@ -53,7 +53,7 @@ def example(tmp_path):
 def test_the_whole_of_a_file(example, tmp_path, vocabulary):
     rules = load(example, vocabulary, environ={"KEY": KEY})
     assert rules.file == example
-    assert rules.plugin_folders == (tmp_path / "mine",)
+    assert rules.plugins.folders == (tmp_path / "mine",)
     assert rules.clients["hydrus"].url == "http://127.0.0.1:45869"
     assert rules.clients["hydrus"].access_key.get_secret_value() == KEY
     assert rules.clients["hydrus"].commit_wait_seconds == 90.0
@@ -271,7 +271,7 @@ def only_problem(path, vocabulary=VOCABULARY):
     with pytest.raises(ConfigError) as caught:
         load(path, vocabulary, environ={})
     (problem,) = caught.value.problems
-    assert read_plugin_folders(path) == ()
+    assert read_plugins(path).folders == ()
     return problem.render().removeprefix(str(path))
 
 
@@ -317,13 +317,13 @@ if sys.platform != "win32":
 
 
 def test_plugin_folders_are_read_before_anything_is_known(example, tmp_path):
-    assert read_plugin_folders(example) == (tmp_path / "mine",)
+    assert read_plugins(example).folders == (tmp_path / "mine",)
     example.write_text("plugins: [mine, 3, /abs, '']\nrules: nonsense\n")
-    assert read_plugin_folders(example) == (tmp_path / "mine", tmp_path / "/abs")
+    assert read_plugins(example).folders == (tmp_path / "mine", tmp_path / "/abs")
     example.write_text("plugins: mine\n")
-    assert read_plugin_folders(example) == (tmp_path / "mine",)
+    assert read_plugins(example).folders == (tmp_path / "mine",)
     example.write_text("plugins: [")
-    assert read_plugin_folders(example) == ()
+    assert read_plugins(example).folders == ()
 
 
 def test_a_plugin_folder_that_is_missing(problems, tmp_path):
