@@ -75,7 +75,9 @@ class PluginFault:
         """Say whether the code of the plugin speaks of something by this name."""
         if self.sources is None:
             return not self.deliberate
-        word = re.compile(rf"\b{re.escape(name)}\b")
+        # As a text of its own (`action = "greet"`), or as a function that is made an action.
+        name = re.escape(name)
+        word = re.compile(rf"[\"']{name}[\"']|\bdef {name}\b")
         return any(word.search(_text_of(source)) for source in self.sources)
 
 

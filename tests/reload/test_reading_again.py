@@ -101,9 +101,14 @@ class Bench:
                 await anyio.sleep(0.005)
 
     async def ask(self, request="1"):
-        ask_for_reload(self.ledger, request, SystemClock().now())
-        await self.until(lambda: answer_to(self.ledger, request) is not None)
-        return answer_to(self.ledger, request)
+        # As `hydrusd reload` does: one ledger is for one thread at a time.
+        own = Ledger.open(self.path, exclusive=False)
+        try:
+            ask_for_reload(own, request, SystemClock().now())
+            await self.until(lambda: answer_to(own, request) is not None)
+            return answer_to(own, request)
+        finally:
+            own.close()
 
     def write(self, text):
         self.file.write_text(text, encoding="utf-8")
@@ -132,17 +137,17 @@ async def test_what_is_written_bit_by_bit_is_read_when_it_is_left_alone(bench):
     assert bench.read_texts == ["good 1"]
 
 
-async def test_what_is_half_written_for_a_moment_scares_nobody(bench, capsys):
+async def test_what_is_half_written_for_a_moment_scares_nobody(bench, capsys, caplog):
     async with bench.running():
         bench.meanwhile = [lambda: bench.write("good 1")]
         bench.write("ba")
         await bench.until(lambda: bench.applied)
     assert bench.read_texts == ["ba", "good 1"]
     assert bench.conditions() == {}
-    assert "[error" not in capsys.readouterr().out
+    assert "error" not in capsys.readouterr().out + caplog.text.lower()
 
 
-async def test_what_stays_wrong_is_told_once_and_until_it_is_right(bench, capsys):
+async def test_what_stays_wrong_is_told_once_and_until_it_is_right(bench, capsys, caplog):
     async with bench.running():
         bench.write("bad")
         await bench.until(bench.conditions)
@@ -155,7 +160,8 @@ async def test_what_stays_wrong_is_told_once_and_until_it_is_right(bench, capsys
         bench.write("good 1")
         await bench.until(lambda: bench.applied)
         await bench.until(lambda: not bench.conditions())
-    assert capsys.readouterr().out.count(":1:1: bad") == 1
+    # Where it goes hangs on whether another test has set up the logs.
+    assert (capsys.readouterr().out + caplog.text).count(":1:1: bad") == 1
 
 
 async def test_a_file_that_changes_while_it_is_read_is_read_again(bench):
