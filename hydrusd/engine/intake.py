@@ -98,10 +98,6 @@ class Intake:
         self._ledger = ledger
         self._clock = clock
         self._wake = wake
-        self._single, self._restart = (
-            [rule.name for rule in source.rules if rule.spec.pace.mode is mode]
-            for mode in (Mode.SINGLE, Mode.RESTART)
-        )
         self._runs: dict[str, RunSoFar] = {}
         self._emitted_at = self._firing_since = -math.inf
         self._state = ""
@@ -300,8 +296,8 @@ class Intake:
             now,
             memory,
             runs=self._present_runs(),
-            single=self._single,
-            restart=self._restart,
+            single=self._in_mode(Mode.SINGLE),
+            restart=self._in_mode(Mode.RESTART),
         )
         if self._notify is not None:
             self._tell_of_jobs(taken.runs, now)
@@ -347,6 +343,10 @@ class Intake:
             jobs = present.jobs - (former.jobs if former is not None and goes_on else 0)
             if jobs:
                 self._notify(JobsMade(rule, self._source.name, present.run_id, jobs, now))
+
+    def _in_mode(self, mode: Mode) -> list[str]:
+        # Asked each time: a reload may change a rule's mode and leave its trigger running.
+        return [rule.name for rule in self._source.rules if rule.spec.pace.mode is mode]
 
     def _present_runs(self) -> Mapping[str, RunSoFar]:
         """Give the runs that new jobs belong to: those of the portion before, where it is near."""
