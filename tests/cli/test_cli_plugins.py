@@ -45,6 +45,7 @@ def place(tmp_path, monkeypatch):
     (tmp_path / "plugins" / "bad.py").write_text("import no_such_library\n", encoding="utf-8")
     (tmp_path / "rules.yaml").write_text(RULES, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("HYDRUSD_STATE_DIR", str(tmp_path / "state"))
     return tmp_path
 

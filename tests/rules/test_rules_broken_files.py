@@ -309,7 +309,7 @@ BROKEN = {
     ),
     "too little memory for a plugin": (
         HEAD + "plugins: {isolate: {tagger: 1 MB}}\nrules: []\n",
-        [(4, 20, "tagger: a process needs at least 64 MB")],
+        [(4, 20, "'isolate': tagger: a process needs at least 64 MB")],
     ),
     "unicode": (
         do("      - add_tags: {'日本': ['猫', {a: b}]}\n"),
