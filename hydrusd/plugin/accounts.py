@@ -15,6 +15,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from hydrusd.redaction import redact
+
 MOST_HANGING = 16
 """So many calls of one plugin may never have come back before it is not called any more."""
 _LONGEST_ERROR = 500
@@ -127,7 +129,7 @@ class Accounts:
         account = self.of(plugin)
         with self._lock:
             account.errors += count
-            account.last_error = error[:_LONGEST_ERROR]
+            account.last_error = redact(error)[:_LONGEST_ERROR]
 
     def hangs(self, plugin: str, change: int) -> None:
         """Put a call that nobody waits for any more on an account, or take it off again."""

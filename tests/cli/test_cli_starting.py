@@ -21,12 +21,14 @@ COMMANDS = [
     "ledger",
     "plan",
     "plugins",
+    "reload",
     "run",
     "runs",
     "schema",
     "setup",
     "simulator",
     "status",
+    "test",
     "undo",
 ]
 
