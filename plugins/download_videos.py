@@ -102,7 +102,6 @@ class YtDlp(DownloadAction):
         return [
             *own,
             "--no-progress",
-            *("--color", "never"),
             *("--paths", f"home:{self.files_name}"),
             *("--paths", f"temp:../{self.parts_name}"),
             "--part",

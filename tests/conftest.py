@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
+
 import pytest
 
 from hydrusd import redaction
 from hydrusd.simulator._serving import Serving
 
 pytest_plugins = ("hydrusd.testing",)
+
+# Programs that were installed for the tests come before what a machine has of them.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
 
 
 @pytest.fixture(scope="session")

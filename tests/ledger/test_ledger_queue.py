@@ -109,7 +109,9 @@ def test_a_checkpoint_stores_outcomes_and_steps(ledger, path):
     update = ended(job, detail="tagged", file_hash="ab" * 32)
     ledger.checkpoint("me", [update], [record(job, receipt=receipt)], later(3))
     assert ledger.finished([job.id]) == [
-        FinishedJob(job.id, "tag", JobState.DONE, "tagged", {"name": "a"}, "ab" * 32, later(3))
+        FinishedJob(
+            job.id, "tag", JobState.DONE, "tagged", {"name": "a"}, "ab" * 32, later(3), job.run_id
+        )
     ]
     assert rows(path, "SELECT owner, lease_until FROM job") == [(None, None)]
     assert rows(path, "SELECT position, outcome, ended_at FROM step") == [
