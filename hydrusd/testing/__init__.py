@@ -1,18 +1,65 @@
 """Test help for plugin authors, and for hydrusd itself: a whole project in three lines.
 
-Ask for it in your ``conftest.py`` with ``pytest_plugins = ("hydrusd.testing",)``. Then::
+pytest finds it by itself wherever hydrusd is installed (``-p no:hydrusd.testing`` turns it off)::
 
     def test_my_action(project):
         made = project({"rules.yaml": RULES, "plugins/mine.py": SOURCE})
         made.drop("inbox/a.jpg").run().assert_success()
         assert made.simulator.tags(made.sha256("inbox/a.jpg")) == {0: {"mine"}}
 
+    def test_it_keeps_the_contract(contract):
+        contract(Example(rules=RULES, plugins=[FOLDER], drop=["inbox/a.jpg"]))
+
 Nothing is mocked: files on the disk, a daemon, its ledger, and HTTP to a simulated client.
-What passes here has worked once. Needs pytest.
+What passes here has worked once; what keeps the contract works when things go wrong, too.
 """
 
-from hydrusd.testing._fixtures import MakeProject, project
-from hydrusd.testing._pictures import paint
-from hydrusd.testing._project import Project
+from __future__ import annotations
 
-__all__ = ["MakeProject", "Project", "paint", "project"]
+import importlib
+from typing import TYPE_CHECKING
+
+try:
+    from hydrusd.testing._fixtures import KeepContract, MakeProject, contract, project
+except ModuleNotFoundError as error:
+    if error.name != "pytest":
+        raise  # without pytest there are no fixtures; the rest works
+
+if TYPE_CHECKING:
+    from hydrusd.testing._contract import Broken, ContractBroken, Promise, keep_contract
+    from hydrusd.testing._example import Example
+    from hydrusd.testing._pictures import paint
+    from hydrusd.testing._project import NotAsExpected, Project
+
+__all__ = [
+    "Broken",
+    "ContractBroken",
+    "Example",
+    "KeepContract",
+    "MakeProject",
+    "NotAsExpected",
+    "Project",
+    "Promise",
+    "contract",
+    "keep_contract",
+    "paint",
+    "project",
+]
+
+_LATE = {
+    "Broken": "_contract",
+    "ContractBroken": "_contract",
+    "Example": "_example",
+    "NotAsExpected": "_project",
+    "Project": "_project",
+    "Promise": "_contract",
+    "keep_contract": "_contract",
+    "paint": "_pictures",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import the rest when it is asked for: other projects' tests do not wait for it."""
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"hydrusd.testing.{_LATE[name]}"), name)

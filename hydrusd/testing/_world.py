@@ -1,0 +1,121 @@
+"""All that a project could have changed, as one value that can be compared.
+
+What differs from run to run by its nature is put into one form: times of the run, keys that the
+client makes up, the folder and the ports of the project. Everything else counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hydrusd.testing._project import Project
+
+World = dict[str, Any]
+"""Each fact by its path: ``disk/inbox/a.jpg``, ``client/files/<hash>/notes/…``."""
+
+_HOUR = 3600.0
+_FAR_AHEAD = 400 * 24 * _HOUR
+_KEY = re.compile(r"\b[0-9a-f]{64}\b")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[T _]\d\d[:-]?\d\d([:-]?\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?")
+_HERE = re.compile(r"\b(127\.0\.0\.1|localhost):\d+")
+_OF_A_RUN = ("state/", "rules.yaml")
+_MOST_TOLD = 6
+
+
+@dataclass(frozen=True)
+class Photographer:
+    """Takes pictures of one project. What is as late as ``since``, or later, is "now"."""
+
+    project: Project
+    since: float
+
+    @classmethod
+    def of(cls, project: Project) -> Photographer:
+        """Begin now."""
+        return cls(project, time.time() - _HOUR)
+
+    def picture(self) -> World:
+        """Give what is on the disk and in the client."""
+        held = self.project.simulator.contents()
+        known = frozenset(held["files"])
+        return dict(self._disk()) | dict(self._facts("client", held, known))
+
+    def endings(self) -> World:
+        """Give how many jobs each rule has, and how they ended."""
+        counts = Counter((job.rule, job.state.value) for job in self.project.jobs)
+        return {f"jobs of {rule!r} that are {state}": n for (rule, state), n in counts.items()}
+
+    def _disk(self) -> Iterator[tuple[str, object]]:
+        folder = self.project.folder
+        for path in folder.rglob("*"):
+            name = path.relative_to(folder).as_posix()
+            if name.startswith(_OF_A_RUN) or name == "state":
+                continue
+            if path.is_symlink():
+                yield f"disk/{self._text(name)}", "a link"
+            elif path.is_dir():
+                yield f"disk/{self._text(name)}/", "a folder"
+            else:
+                yield f"disk/{self._text(name)}", self._content(path.read_bytes())
+
+    def _content(self, content: bytes) -> str:
+        try:
+            return self._text(content.decode())
+        except UnicodeDecodeError:
+            return hashlib.sha256(content).hexdigest()
+
+    def _facts(
+        self, path: str, value: object, known: frozenset[str]
+    ) -> Iterator[tuple[str, object]]:
+        if isinstance(value, Mapping) and value:
+            for key, inner in value.items():
+                yield from self._facts(f"{path}/{key}", inner, known)
+        elif isinstance(value, list | tuple) and value:
+            for number, inner in enumerate(value):
+                yield from self._facts(f"{path}/{number}", inner, known)
+        elif isinstance(value, str):
+            text = self._text(value)
+            yield path, _KEY.sub(lambda found: found[0] if found[0] in known else "<key>", text)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield path, "<time>" if self._is_now(value) else value
+        else:
+            yield path, value
+
+    def _is_now(self, number: float) -> bool:
+        late = time.time() + _FAR_AHEAD
+        return self.since <= number <= late or self.since <= number / 1000 <= late
+
+    def _text(self, text: str) -> str:
+        text = text.replace(str(self.project.folder), "<folder>")
+        return _HERE.sub("<here>", _TIME.sub("<time>", text))
+
+
+def difference(before: World, after: World) -> str:
+    """Tell how two pictures differ, in a few words for people; nothing where they are equal."""
+    lines = []
+    for path in sorted({*before, *after}):
+        one, other = before.get(path, _NOTHING), after.get(path, _NOTHING)
+        if one != other:
+            lines.append(f"{path}: {_short(one)} → {_short(other)}")
+    if len(lines) > _MOST_TOLD:
+        lines[_MOST_TOLD:] = [f"and {len(lines) - _MOST_TOLD} more"]
+    return "; ".join(lines)
+
+
+class _Nothing:
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+_NOTHING = _Nothing()
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}…"
