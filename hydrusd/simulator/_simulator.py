@@ -85,6 +85,12 @@ class Simulator:
         """Commit now, as ``force_commit`` does."""
         self._store.commit()
 
+    def save(self) -> None:
+        """Commit all there is, also what is otherwise written now and then: pages, cookies."""
+        with self._store.lock:
+            self._client.saving.save_all()
+            self._store.commit()
+
     def crash(self) -> None:
         """Lose what was not committed and start anew: other boot id, sessions dead.
 
@@ -98,8 +104,7 @@ class Simulator:
     def shut_down(self) -> None:
         """Commit and start anew, as a client that the user closes and opens."""
         with self._store.lock:
-            self._client.saving.save_all()
-            self._store.commit()
+            self.save()
             self._client.boot()
 
     def close(self) -> None:

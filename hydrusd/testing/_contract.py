@@ -12,6 +12,7 @@ import io
 import json
 import logging
 import re
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ class Promise(StrEnum):
 
     PLAN = "planning looks, and changes nothing"
     AGAIN = "called again after its work was done and the note of it lost, it changes nothing more"
+    RECEIPT = "called again like this, it still knows by its receipt what it has changed"
     CANCEL = "cancelled at any moment, it stops, and what comes of the next try is the same"
     SECRETS = "secrets get into no outcome, event, log line, text form or plan"
     RESTART = "a client that dies before it has committed makes no difference in the end"
@@ -99,25 +101,21 @@ def keep_contract(example: Example, *names: str, folder: Path) -> None:
     """
     __tracebackhide__ = True
     broken: list[Broken] = []
-    for name in _to_try(example, names, folder / "which"):
+    for name in names or _to_try(example, folder / "which"):
         broken += _try_out(example, name, folder / name)
     if broken:
         raise ContractBroken(broken)
 
 
-def _to_try(example: Example, names: Sequence[str], folder: Path) -> list[str]:
-    """Give the names of what is to be tried."""
+def _to_try(example: Example, folder: Path) -> list[str]:
+    """Give the names of what the example uses and hydrusd does not bring."""
     with example.project(folder) as project:
         configuration = project.configuration()
-    if configuration.host.faults:
-        raise ValueError("; ".join(f"{f.plugin}: {f.message}" for f in configuration.host.faults))
-    used = _used(configuration)
-    for name in names:
-        if name not in used:
-            raise ValueError(f"the rules of the example use no {name}; they use {', '.join(used)}")
-    wanted = list(names) or sorted(used.keys() - _ours(configuration))
+    wanted = sorted(_used(configuration).keys() - _ours(configuration))
     if not wanted:
-        raise ValueError("the rules of the example use nothing but what comes with hydrusd")
+        faults = [f"{f.plugin} was left out: {f.message}" for f in configuration.host.faults]
+        why = "; ".join(faults) or "the rules of the example use nothing but hydrusd's own"
+        raise ValueError(why)
     return wanted
 
 
@@ -178,11 +176,14 @@ def _run(
     with example.project(folder) as project, _overheard() as told:
         if plans:
             made.note(Promise.PLAN, name, _what_planning_did(example, name, project, told))
-        project.simulator.commit()
+        project.simulator.save()
         configuration = project.configuration()
         mishaps = Mishaps(project, repeats, cancels, restarts)
+        used = _used(configuration)
+        if name not in used:
+            raise ValueError(f"the rules of the example use no {name}: {', '.join(used)}")
         try:
-            with mishaps.fitted(_used(configuration)[name]):
+            with mishaps.fitted(used[name]):
                 project.run(
                     jobs=example.jobs,
                     until=example.until,
@@ -199,15 +200,24 @@ def _run(
                 raise
             happened = {"repeats": repeats, "cancels": cancels, "restarts": restarts}
             promise = next(p for p, mishap in _BY_MISHAP.items() if happened[mishap])
-            made.note(promise, name, [f"the example no longer works: {error}"])
+            made.note(promise, name, [f"the example no longer works: {_words(error)}"])
         if not mishaps.calls and not made.broken:
             raise ValueError(f"{name} was never called in the example")
         made.note(Promise.AGAIN, name, mishaps.changed)
+        made.note(Promise.RECEIPT, name, mishaps.forgotten)
         made.note(Promise.CANCEL, name, mishaps.stuck)
         kept = _kept_by_the_ledger(project)
         made.note(Promise.SECRETS, name, _leaks(example, project, mishaps.said, told, kept))
-        made.world = mishaps.world() | mishaps.endings()
+        made.world = mishaps.endings()
+        if not issubclass(used[name], Trigger):  # a trigger is answerable for the jobs alone
+            made.world |= mishaps.world()
     return made
+
+
+def _words(error: Exception) -> str:
+    """Say what was wrong, and where: a bare ``assert`` says nothing itself."""
+    *_, last = traceback.extract_tb(error.__traceback__)
+    return f"{error or type(error).__name__} ({Path(last.filename).name}:{last.lineno} {last.line})"
 
 
 def _what_planning_did(

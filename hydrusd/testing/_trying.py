@@ -39,7 +39,7 @@ class Mishaps:
     """What is to go wrong, and what was seen of it.
 
     ``said`` is everything that the class under trial handed to hydrusd, ``changed`` what it did
-    again, ``stuck`` what a cancelled call left behind. ``calls`` counts how often it was called.
+    again, ``forgotten`` what it knew no more then, ``stuck`` what a cancelled call left behind. ``calls`` counts how often it was called.
     """
 
     project: Project
@@ -48,6 +48,7 @@ class Mishaps:
     restarts: bool = False
     said: list[object] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
     calls: int = 0
 
@@ -125,7 +126,8 @@ class Mishaps:
                 call.linger()
             if copy.outcome is not None:
                 call.finish(copy.outcome)
-        if not self._crashed and any(c.outcome and c.outcome.kind in _ENDED for c in done):
+        over = any(c.outcome and c.outcome.kind in _ENDED for c in done)
+        if over and calls[0].action.changes_client and not self._crashed:
             self._crashed = True
             self.project.simulator.crash()
 
@@ -168,7 +170,7 @@ class Mishaps:
             return
         told, since = first.outcome.receipt, second.receipt
         if tells(told) and not tells(since) and not kept.of(first.job_id):
-            self.changed.append(
+            self.forgotten.append(
                 f"its receipt was {told!r}; done again, it is {since!r}: what the step has "
                 f"changed could no longer be undone (keep it with keep_receipts before the deed)"
             )

@@ -24,6 +24,7 @@ _FAR_AHEAD = 400 * 24 * _HOUR
 _KEY = re.compile(r"\b[0-9a-f]{64}\b")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T _]\d\d[:-]?\d\d([:-]?\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?")
 _HERE = re.compile(r"\b(127\.0\.0\.1|localhost):\d+")
+_NUMBERED = frozenset({"file_id"})
 _OF_A_RUN = ("state/", "rules.yaml")
 _MOST_TOLD = 6
 
@@ -75,9 +76,12 @@ class Photographer:
     ) -> Iterator[tuple[str, object]]:
         if isinstance(value, Mapping) and value:
             for key, inner in value.items():
-                yield from self._facts(f"{path}/{key}", inner, known)
+                if key not in _NUMBERED:
+                    yield from self._facts(f"{path}/{key}", inner, known)
         elif isinstance(value, list | tuple) and value:
-            for number, inner in enumerate(value):
+            # Which of two files comes first is up to the disk.
+            texts = all(isinstance(inner, str) for inner in value)
+            for number, inner in enumerate(sorted(value) if texts else value):
                 yield from self._facts(f"{path}/{number}", inner, known)
         elif isinstance(value, str):
             text = self._text(value)

@@ -35,7 +35,8 @@ def blocks(language):
 def test_there_are_blocks_to_look_at():
     assert len(list(blocks("yaml"))) >= 2
     assert len(list(blocks("python"))) >= 1
-    assert len(list(blocks("sh"))) == 2
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert readme.count("\n```sh\n") == 2  # .ci/run takes them by their number
 
 
 @pytest.mark.parametrize("text", list(blocks("yaml")))
@@ -49,7 +50,7 @@ def test_every_block_of_yaml_loads(text, tmp_path, monkeypatch):
     assert read_configuration(rules).rules.rules
 
 
-@pytest.mark.parametrize("text", list(blocks("python")))
+@pytest.mark.parametrize("text", [b for b in blocks("python") if "@hookimpl" in b.values[0]])
 def test_every_plugin_in_the_documents_loads(text, tmp_path):
     (tmp_path / "documented.py").write_text(text, encoding="utf-8")
     host = load_plugins([tmp_path])
