@@ -9,11 +9,12 @@ once here.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Dialect, Select
+from sqlalchemy import ColumnClause, Connection, Dialect, Insert, Select, TableClause, table
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.dml import UpdateBase
 
@@ -32,40 +33,54 @@ def chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
         yield items[start : start + CHUNK]
 
 
-class _Compiled(NamedTuple):
-    """The statement in one database's SQL, and how each of its parameters is stored.
+ROWS = (256, 64, 16, 4, 1)
+"""How many rows one statement takes: mostly a set of jobs, and few other sizes to compile."""
 
-    ``names`` are those that a row brings, in order; ``stores`` are by their place among them;
-    ``fixed`` are the others, by their place in the whole.
+
+def given(*columns: ColumnClause[Any]) -> TableClause:
+    """Give the table in which the UPDATE or DELETE of a `Batch` finds the rows that it is given."""
+    return table(_GIVEN, *columns)
+
+
+_GIVEN = "given"
+
+
+class _Compiled(NamedTuple):
+    """The statement in one database's SQL, by the number of its rows.
+
+    ``stores`` say how the values of a row are stored, by their place.
     """
 
-    sql: str
-    order: Sequence[str]
-    positional: bool
+    sql: Mapping[int, str]
     read: Callable[[Mapping[str, Any]], tuple[Any, ...]]
     stores: Sequence[tuple[int, _Convert]]
-    fixed: Sequence[tuple[int, Any]]
 
-    def parameters(self, rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+    def values(self, rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
         values = list(map(self.read, rows))
-        if not (self.stores or self.fixed):
+        if not self.stores:
             return values
         # By columns: to go through the values of each row takes three times as long.
         columns: list[Iterable[Any]] = list(zip(*values, strict=True))
         for place, store in self.stores:
             columns[place] = map(store, columns[place])
-        for place, value in self.fixed:
-            columns.insert(place, itertools.repeat(value, len(rows)))
         return list(zip(*columns, strict=True))
 
 
 class Batch:
-    """One INSERT, UPDATE or DELETE, for many rows at once. ``names`` are the keys of its rows."""
+    """One INSERT, UPDATE or DELETE, for many rows at once.
 
-    def __init__(self, statement: UpdateBase, names: Sequence[str] | None = None) -> None:
+    An INSERT is told the names of the columns that it brings. The others are told the table that
+    `given` made for them: they read from it what their rows bring.
+
+    Many rows go in one statement. The driver lets other threads go on whenever SQLite is at work,
+    and has to wait for its next turn then: with a statement for each row, it waited most of the
+    time.
+    """
+
+    def __init__(self, statement: UpdateBase, rows: Sequence[str] | TableClause) -> None:
         self._statement = statement
-        self._names = None if names is None else list(names)
-        self._compiled: dict[tuple[str, str], _Compiled] = {}
+        self._rows = rows
+        self._compiled: dict[str, _Compiled] = {}
 
     def execute(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
         """Execute it with all rows; give how many rows of the table it met.
@@ -75,34 +90,52 @@ class Batch:
         if not rows:
             return 0
         dialect = connection.dialect
-        key = (dialect.name, dialect.paramstyle)
-        compiled = self._compiled.get(key) or self._compiled.setdefault(key, self._compile(dialect))
+        compiled = self._compiled.get(dialect.name) or self._compiled.setdefault(
+            dialect.name, self._compile(dialect)
+        )
         try:
-            given: list[Any] = compiled.parameters(rows)
+            values = compiled.values(rows)
         except (TypeError, ValueError) as error:
             raise LedgerError(f"the ledger cannot hold this: {error}") from error
-        if not compiled.positional:
-            given = [dict(zip(compiled.order, each, strict=True)) for each in given]
-        return connection.exec_driver_sql(compiled.sql, given).rowcount
+        met = start = 0
+        for size in ROWS:
+            while len(values) - start >= size:
+                some = itertools.chain.from_iterable(values[start : start + size])
+                met += connection.exec_driver_sql(compiled.sql[size], tuple(some)).rowcount
+                start += size
+        return met
 
     def _compile(self, dialect: Dialect) -> _Compiled:
-        compiled = self._statement.compile(dialect=dialect, column_keys=self._names)
-        assert isinstance(compiled, SQLCompiler)
-        order = list(compiled.positiontup or compiled.binds)
-        brought, stores, fixed = list[str](), list[tuple[int, _Convert]](), list[tuple[int, Any]]()
-        for place, name in enumerate(order):
-            bound = compiled.binds[name]
-            store = bound.type.dialect_impl(dialect).bind_processor(dialect)
-            if bound.required:
-                if store is not None:
-                    stores.append((len(brought), store))
-                brought.append(name)
-            else:
-                value = bound.effective_value
-                fixed.append((place, value if store is None else store(value)))
-        return _Compiled(
-            str(compiled), order, compiled.positiontup is not None, _reader(brought), stores, fixed
-        )
+        assert dialect.positional
+        rows = self._rows
+        if isinstance(rows, TableClause):
+            names, columns = rows.c.keys(), rows.c
+            sql = str(self._statement.compile(dialect=dialect))
+            called = ", ".join(f"column{n} AS {name}" for n, name in enumerate(names, 1))
+            before, after = _parted(sql, rf"\bFROM {_GIVEN}\b")
+            before += f"FROM (SELECT {called} FROM (VALUES "  # noqa: S608 - our own names
+            after = f")) AS {_GIVEN}{after}"
+        else:
+            assert isinstance(self._statement, Insert)
+            compiled = self._statement.compile(dialect=dialect, column_keys=list(rows))
+            assert isinstance(compiled, SQLCompiler)
+            names, columns = list(compiled.positiontup or ()), self._statement.table.c
+            before, after = _parted(str(compiled), r"\bVALUES \([?, ]+\)")
+            before += "VALUES "
+        stores = []
+        for place, name in enumerate(names):
+            store = columns[name].type.dialect_impl(dialect).bind_processor(dialect)
+            if store is not None:
+                stores.append((place, store))
+        row = f"({', '.join('?' * len(names))})"
+        by_rows = {size: f"{before}{', '.join([row] * size)}{after}" for size in ROWS}
+        return _Compiled(by_rows, _reader(names), stores)
+
+
+def _parted(sql: str, at: str) -> tuple[str, str]:
+    before, after = re.split(at, sql)  # there is just one
+    assert "?" not in before + after, "whatever is told to it must come with its rows"
+    return before, after
 
 
 def _reader(names: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:

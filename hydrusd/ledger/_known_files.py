@@ -19,10 +19,21 @@ from collections.abc import Collection, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, delete, func, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Integer,
+    LargeBinary,
+    column,
+    delete,
+    func,
+    select,
+    tuple_,
+    update,
+)
 
 from hydrusd.file_groups import FileGroup, groups_ever_of
-from hydrusd.ledger._batches import Batch, chunks
+from hydrusd.ledger._batches import Batch, chunks, given
 from hydrusd.ledger._sqlite import insert_or_update
 from hydrusd.ledger._tables import event, known_files
 
@@ -57,8 +68,8 @@ class KnownFiles:
                 if kept.get((ids[group[0]], group[1])) != digest
             )
             if doubted:
-                given = {(ids[folder], part) for folder, part in digests}
-                _DELETE.execute(connection, [_row(view, *gone) for gone in kept.keys() - given])
+                present = {(ids[folder], part) for folder, part in digests}
+                _DELETE.execute(connection, [_row(view, *gone) for gone in kept.keys() - present])
                 marks = [_row(view, ids[f], part) | {"digest": token} for f, part in doubted]
                 insert_or_update(connection, known_files, marks)
         return doubted
@@ -66,7 +77,7 @@ class KnownFiles:
     def vouch(self, view: bytes, digests: Mapping[FileGroup, bytes], token: bytes) -> None:
         """Note that every file of these groups was found to be known since they were marked."""
         rows = [
-            {"of_folder": _id(folder), "of_part": part, "of_view": view, "token": token, "new": new}
+            _row(view, _id(folder), part) | {"token": token, "digest": new}
             for (folder, part), new in digests.items()
         ]
         with self._engine.begin() as connection:
@@ -125,20 +136,30 @@ def _row(view: bytes, folder: bytes, part: int) -> dict[str, Any]:
 
 _DECODER = json.JSONDecoder()
 
+_GONE = given(column("folder", LargeBinary), column("part", Integer), column("view", LargeBinary))
 _DELETE = Batch(
     delete(known_files).where(
-        known_files.c.folder == bindparam("folder"),
-        known_files.c.part == bindparam("part"),
-        known_files.c.view == bindparam("view"),
-    )
+        tuple_(known_files.c.folder, known_files.c.part, known_files.c.view).in_(
+            select(_GONE.c.folder, _GONE.c.part, _GONE.c.view)
+        )
+    ),
+    _GONE,
+)
+_VOUCHED = given(
+    column("folder", LargeBinary),
+    column("part", Integer),
+    column("view", LargeBinary),
+    column("token", LargeBinary),
+    column("digest", LargeBinary),
 )
 _VOUCH = Batch(
     update(known_files)
     .where(
-        known_files.c.folder == bindparam("of_folder"),
-        known_files.c.part == bindparam("of_part"),
-        known_files.c.view == bindparam("of_view"),
-        known_files.c.digest == bindparam("token"),
+        known_files.c.folder == _VOUCHED.c.folder,
+        known_files.c.part == _VOUCHED.c.part,
+        known_files.c.view == _VOUCHED.c.view,
+        known_files.c.digest == _VOUCHED.c.token,
     )
-    .values(digest=bindparam("new"))
+    .values(digest=_VOUCHED.c.digest),
+    _VOUCHED,
 )

@@ -20,26 +20,30 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 from sqlalchemy import (
+    JSON,
     BindParameter,
     ColumnElement,
     Connection,
     Engine,
+    Integer,
     Text,
     and_,
     bindparam,
     case,
+    column,
     delete,
     func,
     insert,
     literal,
     null,
     select,
+    tuple_,
     update,
 )
 
 from hydrusd.errors import LedgerError, LedgerLocked
 from hydrusd.ledger._backups import Occasion, back_up, problems_of, refuse_what_is_left
-from hydrusd.ledger._batches import Batch, ListQuery, chunks
+from hydrusd.ledger._batches import Batch, ListQuery, chunks, given
 from hydrusd.ledger._disks import network_mount
 from hydrusd.ledger._had import FileHad, files_had, free_plain_keys
 from hydrusd.ledger._known_files import KnownFiles, forget_files_of
@@ -436,16 +440,8 @@ class Ledger(KnownFiles, Pruning):
                 known = self._event_ids(connection, trigger, keys)
                 judged.update(known.values())
                 fresh = {i.event.key: i.event for i in chunk if i.event.key not in known}
-                if fresh:
-                    _EVENTS.execute(
-                        connection,
-                        [
-                            {"trigger": trigger, "key": e.key, "data": e.data, "noticed_at": now}
-                            for e in fresh.values()
-                        ],
-                    )
-                    intake_events += len(fresh)
-                ids = self._event_ids(connection, trigger, keys) if fresh else known
+                ids = known | self._add_events(connection, trigger, fresh, now)
+                intake_events += len(fresh)
                 _mention(connection, {ids[k]: words_in_event(e.data) for k, e in fresh.items()})
                 had |= self._dealt_with(connection, known.values())
                 for item in chunk:
@@ -469,6 +465,31 @@ class Ledger(KnownFiles, Pruning):
             dead = [(row["event_id"], row["rule"]) for row in new_jobs if row["finished_at"]]
             self._tell_of_stillborn(connection, dead, now)
         return Intake(intake_events, len(new_jobs), present)
+
+    @staticmethod
+    def _add_events(
+        connection: Connection, trigger: str, events: Mapping[str, Event], now: datetime
+    ) -> dict[str, EventId]:
+        """Store new events, by their keys; give their ids."""
+        if not events:
+            return {}
+        # Chosen here, where nobody else writes meanwhile, they need not be asked for.
+        newest = connection.execute(_NEWEST_EVENT).scalar() or 0
+        ids = {key: EventId(newest + at) for at, key in enumerate(events, 1)}
+        _EVENTS.execute(
+            connection,
+            [
+                {
+                    "id": ids[key],
+                    "trigger": trigger,
+                    "key": key,
+                    "data": each.data,
+                    "noticed_at": now,
+                }
+                for key, each in events.items()
+            ],
+        )
+        return ids
 
     @staticmethod
     def _make_whole(connection: Connection, told: Mapping[EventId, Data]) -> None:
@@ -634,6 +655,7 @@ class Ledger(KnownFiles, Pruning):
                     _JOBS.where(
                         job.c.rule == name,
                         job.c.state == JobState.READY,
+                        job.c.finished_at.is_(None),
                         job.c.revision != revision,
                         job.c.step == 0,
                     )
@@ -717,35 +739,27 @@ class Ledger(KnownFiles, Pruning):
             ).first()
             if first is None:
                 return []
-            oldest = (
-                select(job.c.id)
-                .where(
-                    *due,
-                    job.c.rule == first.rule,
-                    job.c.revision == first.revision,
-                    job.c.step == first.step,
-                )
-                .order_by(job.c.id)
-                .limit(limit)
+            alike = (
+                *due,
+                job.c.rule == first.rule,
+                job.c.revision == first.revision,
+                job.c.step == first.step,
             )
-            taken = connection.execute(
+            rows = connection.execute(_JOBS.where(*alike).limit(limit)).all()
+            connection.execute(
                 update(job)
-                .where(job.c.id.in_(oldest))
+                .where(*alike, job.c.id <= rows[-1].id)  # the oldest: just these
                 .values(
                     state=JobState.RUNNING,
                     owner=owner,
                     lease_until=now + LEASE,
                     attempt=job.c.attempt + 1,
                 )
-                .returning(job.c.id)
-            ).scalars()
-            ids = sorted(taken)
-            rows: list[tuple[Any, ...]] = []
+            )
             steps: list[tuple[Any, ...]] = []
-            for chunk in chunks(ids):
-                rows += _JOBS_BY_ID.rows(connection, chunk)
+            for chunk in chunks([row.id for row in rows]):
                 steps += _STEPS_BY_JOB.rows(connection, chunk)
-            return _jobs_of(rows, steps)
+            return _jobs_of(rows, steps, tries=1)
 
     @staticmethod
     def _with_steps(connection: Connection, rows: Sequence[Any]) -> list[Job]:
@@ -1029,7 +1043,11 @@ class Ledger(KnownFiles, Pruning):
         A job goes on where it failed if all before that was done under the very same rule and is
         durable: its source may be gone by then, and could not be had a second time.
         """
-        retried = [job.c.rule == rule, job.c.state == JobState.READY]
+        retried = [
+            job.c.rule == rule,
+            job.c.state == JobState.READY,
+            job.c.finished_at.is_(None),
+        ]
         with self._engine.begin() as connection:
             connection.execute(
                 update(job)
@@ -1165,8 +1183,11 @@ _NEW_JOBS = Batch(
 )
 
 
-def _jobs_of(rows: Iterable[Any], steps: Iterable[Any]) -> list[Job]:
-    """Make jobs of their rows (as ``_JOBS`` gives them) and of their steps', by position."""
+def _jobs_of(rows: Iterable[Any], steps: Iterable[Any], *, tries: int = 0) -> list[Job]:
+    """Make jobs of their rows (as ``_JOBS`` gives them) and of their steps', by position.
+
+    ``tries`` are added to their attempts.
+    """
     records: dict[int, list[StepRecord]] = {}
     for row in steps:
         job_id, position, action, outcome, *rest = row
@@ -1181,7 +1202,7 @@ def _jobs_of(rows: Iterable[Any], steps: Iterable[Any]) -> list[Job]:
             key,
             data,
             position,
-            attempt,
+            attempt + tries,
             file_hash,
             boot,
             tuple(records.get(job_id, ())),
@@ -1217,7 +1238,6 @@ _STEPS = select(
 ).order_by(step.c.position)
 
 _MANY: BindParameter[Any] = bindparam("many", expanding=True)
-_JOBS_BY_ID = ListQuery(_JOBS.where(job.c.id.in_(_MANY)))
 _STEPS_BY_JOB = ListQuery(_STEPS.where(step.c.job_id.in_(_MANY)))
 _MADE = ListQuery(select(job.c.event_id, job.c.rule).where(job.c.event_id.in_(_MANY)))
 _HAD = ListQuery(
@@ -1236,44 +1256,59 @@ _IDS_BY_KEY = ListQuery(
 
 _MENTIONED = ListQuery(select(mention.c.word).where(mention.c.word.in_(_MANY)).distinct())
 
-_EVENTS = Batch(insert(event), ("trigger", "key", "data", "noticed_at"))
+_NEWEST_EVENT = select(func.max(event.c.id))
+_EVENTS = Batch(insert(event), ("id", "trigger", "key", "data", "noticed_at"))
 
+_TOLD = given(column("event", Integer), column("told", JSON))
 _WHOLE = Batch(
     update(event)
-    .where(event.c.id == bindparam("event"), event.c.pruned_at.is_not(None))
-    .values(data=bindparam("told", type_=event.c.data.type), pruned_at=None)
+    .where(event.c.id == _TOLD.c.event, event.c.pruned_at.is_not(None))
+    .values(data=_TOLD.c.told, pruned_at=null()),
+    _TOLD,
 )
 
+_MATCHED = given(column("event", Integer), column("name", Text))
 _NO_LONGER_PASSED = Batch(
     delete(not_matched).where(
-        not_matched.c.event_id == bindparam("event"), not_matched.c.rule == bindparam("name")
-    )
+        tuple_(not_matched.c.event_id, not_matched.c.rule).in_(
+            select(_MATCHED.c.event, _MATCHED.c.name)
+        )
+    ),
+    _MATCHED,
 )
 
+_NEW = (
+    "state",
+    "step",
+    "needs_client",
+    "attempt",
+    "run_at",
+    "file_hash",
+    "boot",
+    "ending",
+    "detail",
+    "finished_at",
+)
+_CLAIMED = given(
+    column("claimed_id", Integer),
+    column("claimed_by", Text),
+    column("claimed_attempt", Integer),
+    column("claimed_state", Text),
+    *(column(f"new_{name}", job.c[name].type) for name in _NEW),
+)
 _FINISH = Batch(
     update(job)
     .where(
-        and_(
-            job.c.id == bindparam("claimed_id"),
-            job.c.owner == bindparam("claimed_by"),
-            job.c.attempt == bindparam("claimed_attempt"),
-            job.c.state == bindparam("claimed_state"),
-        )
+        job.c.id == _CLAIMED.c.claimed_id,
+        job.c.owner == _CLAIMED.c.claimed_by,
+        job.c.attempt == _CLAIMED.c.claimed_attempt,
+        job.c.state == _CLAIMED.c.claimed_state,
     )
     .values(
-        state=bindparam("new_state"),
-        step=bindparam("new_step"),
-        needs_client=bindparam("new_needs_client"),
-        attempt=bindparam("new_attempt"),
-        run_at=bindparam("new_run_at"),
-        file_hash=bindparam("new_file_hash"),
-        boot=bindparam("new_boot"),
-        ending=bindparam("new_ending"),
-        detail=bindparam("new_detail"),
-        finished_at=bindparam("new_finished_at"),
-        owner=null(),
-        lease_until=null(),
-    )
+        {name: _CLAIMED.c[f"new_{name}"] for name in _NEW}
+        | {"owner": null(), "lease_until": null()}
+    ),
+    _CLAIMED,
 )
 
 

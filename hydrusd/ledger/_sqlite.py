@@ -22,6 +22,8 @@ from hydrusd.errors import LedgerDamaged, LedgerError, LedgerFull
 from hydrusd.ledger._batches import Batch
 
 BUSY_SECONDS = 30
+CHECKPOINT_PAGES = 4_000
+"""How many pages (of 4 KiB) are written beside the file before they go into it."""
 SYNCHRONOUS = "hydrusd_synchronous"
 ROOM_BYTES = 4 * 1024 * 1024
 """A disk with less than that is full: the system may say so in several ways."""
@@ -53,6 +55,7 @@ def open_engine(path: Path, *, writes: bool, alone: bool = False) -> Engine:
             timeout=BUSY_SECONDS,
             isolation_level=None,
             check_same_thread=False,
+            cached_statements=512,
         )
         try:
             connection.execute("PRAGMA foreign_keys=ON")
@@ -139,6 +142,8 @@ def _write_ahead(connection: sqlite3.Connection, path: Path) -> None:
             f"SQLite's WAL mode (a network mount?). Choose a local folder with --state-dir."
         )
     connection.execute("PRAGMA synchronous=FULL")
+    # What is written again and again meanwhile goes into the file once.
+    connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
 
 
 def room(connection: Connection) -> tuple[int, int]:

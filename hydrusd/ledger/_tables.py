@@ -189,7 +189,12 @@ job = Table(
         postgresql_where=text("finished_at IS NULL"),
     ),
     Index("ix_job_file_hash", "file_hash"),
-    Index("ix_job_rule_state", "rule", "state"),
+    Index(
+        "ix_job_open_rule",
+        "rule",
+        sqlite_where=text("finished_at IS NULL"),
+        postgresql_where=text("finished_at IS NULL"),
+    ),
     Index("ix_job_run_id", "run_id"),
     Index(
         "ix_job_dead",

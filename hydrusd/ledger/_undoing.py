@@ -188,6 +188,7 @@ def take_up_undo(ledger: Ledger, rule: str) -> None:
             .where(
                 job.c.rule == rule,
                 job.c.state == JobState.READY,
+                job.c.finished_at.is_(None),
                 job.c.revision.startswith(RETRIED, autoescape=True),
             )
             .values(

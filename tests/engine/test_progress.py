@@ -499,6 +499,6 @@ async def test_counting_goes_through_open_jobs_and_those_of_the_run_only(work):
             ]
         assert plans == [
             "SEARCH job USING INDEX ix_job_open (lane=?)",
-            "SEARCH job USING INDEX ix_job_rule_state (rule=? AND state=? AND rowid>?)",
-            "SEARCH job USING INDEX ix_job_rule_state (rule=? AND state=? AND rowid>?)",
+            "SEARCH job USING INTEGER PRIMARY KEY (rowid>?)",
+            "SEARCH job USING INTEGER PRIMARY KEY (rowid>?)",
         ]

@@ -20,7 +20,7 @@ from hydrusd.ledger import (
 )
 from hydrusd.model import JobState
 
-WALKS = re.compile(r"SCAN (?!CONSTANT ROW|job USING INDEX ix_job_(?:open|dead)\b)")
+WALKS = re.compile(r"SCAN (?!CONSTANT ROW|job USING INDEX ix_job_(?:open|open_rule|dead)\b)")
 THIS = NOW.replace(second=0)
 
 

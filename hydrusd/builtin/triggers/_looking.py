@@ -327,7 +327,7 @@ class Looker:
         """Give the name of what says, beside a file, that it is not complete; "" without any."""
         names = COMPANIONS if source.size else COMPANIONS + EMPTY_COMPANIONS
         for ending in names:
-            if os.path.lexists(source.text + ending):
+            if _is_there(source.text + ending):
                 return f"{source.path.name}{ending}"
         return ""
 
@@ -391,6 +391,14 @@ class Looker:
 def _source(folder: str, facts: FileFacts, root: Path) -> FileSource:
     name, size, mtime_ns, inode = facts
     return FileSource(os.path.join(folder, name), root, size, mtime_ns, inode)  # noqa: PTH118 - quicker
+
+
+def _is_there(path: str) -> bool:
+    """Say whether anything has this name; almost always nothing has."""
+    # Where the system knows that question, it says no without an exception being made of it.
+    if os.access in os.supports_follow_symlinks:
+        return os.access(path, os.F_OK, follow_symlinks=False)
+    return os.path.lexists(path)
 
 
 def _folder_of(relative: str) -> str:
