@@ -140,14 +140,27 @@ def _ours(configuration: Configuration) -> set[str]:
 
 
 def _try_out(example: Example, name: str, folder: Path) -> list[Broken]:
-    first = _run(example, name, folder / "again", plans=True, repeats=True)
-    second = _run(example, name, folder / "hurt", cancels=True, restarts=True)
-    if not (first.broken or second.broken or difference(first.world, second.world)):
-        return []
-    # Something is wrong; now it pays to find out which mishap it came from.
+    waived = set(example.waived)
+    first = _run(
+        example, name, folder / "again", plans=True, repeats=Promise.AGAIN not in waived
+    )
+    second = _run(
+        example,
+        name,
+        folder / "hurt",
+        cancels=Promise.CANCEL not in waived,
+        restarts=Promise.RESTART not in waived,
+    )
+    broken = [b for b in (*first.broken, *second.broken) if b.promise not in waived]
+    others = [b for b in broken if b.promise not in _BY_MISHAP]
+    if broken == others and not difference(first.world, second.world):
+        return list(dict.fromkeys(others))
+    # Something went wrong; now it pays to find out which mishap it came from.
     plain = _run(example, name, folder / "plain", works=True)
-    broken = [b for b in (*first.broken, *second.broken) if b.promise not in _BY_MISHAP]
+    broken = others
     for promise, mishap in _BY_MISHAP.items():
+        if promise in waived:
+            continue
         alone = _run(example, name, folder / f"only-{mishap}", **{mishap: True})
         mine = [each for each in alone.broken if each.promise is promise]
         if not mine and (changed := difference(plain.world, alone.world)):
@@ -157,7 +170,7 @@ def _try_out(example: Example, name: str, folder: Path) -> list[Broken]:
         changed = difference(first.world, second.world)
         detail = f"cancelled before, and lost with the client then, it ended otherwise: {changed}"
         broken.append(Broken(Promise.RESTART, name, detail))
-    return [each for each in dict.fromkeys(broken) if each.promise not in example.waived]
+    return list(dict.fromkeys(broken))
 
 
 def _run(
@@ -199,7 +212,7 @@ def _run(
             if works:
                 raise
             happened = {"repeats": repeats, "cancels": cancels, "restarts": restarts}
-            promise = next(p for p, mishap in _BY_MISHAP.items() if happened[mishap])
+            promise = next((p for p, m in _BY_MISHAP.items() if happened[m]), Promise.AGAIN)
             made.note(promise, name, [f"the example no longer works: {_words(error)}"])
         if not mishaps.calls and not made.broken:
             raise ValueError(f"{name} was never called in the example")

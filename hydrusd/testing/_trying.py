@@ -11,7 +11,6 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -31,7 +30,6 @@ Do = Callable[[Sequence[AnyCall]], Awaitable[None]]
 MOST_CUTS = 12
 """An action that asks the client more often is cancelled after the first so many times only."""
 _ENDED = frozenset({OutcomeKind.DONE, OutcomeKind.SKIPPED})
-_trial: ContextVar[object] = ContextVar("hydrusd_trial", default=None)
 
 
 @dataclass
@@ -180,7 +178,8 @@ class Mishaps:
         shows = calls[0].action.repeat_shows
         for cut in range(1 if shows else MOST_CUTS):
             when = f"after {cut} answers of the client" if cut else "at once"
-            with self._scope_of_a_trial() as scope:
+            before = asyncio.all_tasks()
+            with anyio.CancelScope() as scope:
                 copies = kept.copies(calls, _Watched(calls[0].client, cut, scope))
                 if cut == 0:
                     scope.cancel()
@@ -188,7 +187,7 @@ class Mishaps:
                     await do(copies)
                 except Exception:  # noqa: BLE001 - the try that counts raises it again
                     return
-            self.stuck += await _left_behind(scope, when)
+            self.stuck += await _left_behind(before, when)
             bad = {OutcomeKind.DEAD, OutcomeKind.RETRY}
             if scope.cancel_called and not scope.cancelled_caught:
                 failed = [c.outcome for c in copies if c.outcome is None or c.outcome.kind in bad]
@@ -215,14 +214,17 @@ class Mishaps:
             listening = cast("TriggerContext", _Listening(context, self._handed_over))
             if not self._cut:
                 self._cut = True
-                with self._scope_of_a_trial() as scope:
+                before = asyncio.all_tasks()
+                with anyio.CancelScope() as scope:
                     scope.cancel()
                     await run(self_, listening)
-                self.stuck += await _left_behind(scope, "at once")
+                self.stuck += await _left_behind(before, "at once")
             if self.repeats and self._life is None:
-                with self._scope_of_a_trial() as self._life:
+                before = asyncio.all_tasks()
+                with anyio.CancelScope() as self._life:
                     await run(self_, listening)
-                self.stuck += await _left_behind(self._life, "after it had handed over")
+                if self._life.cancelled_caught:
+                    self.stuck += await _left_behind(before, "after it had handed over")
             await run(self_, listening)
 
         with _replaced(kind, "run", arranged):
@@ -239,16 +241,6 @@ class Mishaps:
         if self._life is not None and not self._life.cancel_called:
             self._life.cancel()
             await checkpoint()
-
-    @contextmanager
-    def _scope_of_a_trial(self) -> Iterator[anyio.CancelScope]:
-        with anyio.CancelScope() as scope:
-            token = _trial.set(scope)
-            try:
-                yield scope
-            finally:
-                _trial.reset(token)
-
 
 class _Kept:
     """The receipts that calls had the ledger keep, as the next try will find them."""
@@ -357,15 +349,15 @@ def _replaced(kind: type, name: str, by: object) -> Iterator[None]:
 _inherited = object()
 
 
-async def _left_behind(scope: anyio.CancelScope, when: str) -> list[str]:
-    """Give the tasks that a cancelled call has left running (Python 3.12 and later can tell)."""
+async def _left_behind(before: set[asyncio.Task[Any]], when: str) -> list[str]:
+    """Give the tasks that a cancelled call has left running, which hydrusd does not know of.
+
+    Those of anyio belong to a task group, which does not end before them.
+    """
     for _ in range(3):
         await checkpoint()
-    here = asyncio.current_task()
     return [
         f"cancelled {when}, it left the task {task.get_name()} running"
-        for task in asyncio.all_tasks()
-        if task is not here
-        and (told := getattr(task, "get_context", None))
-        and told().get(_trial) is scope
+        for task in asyncio.all_tasks() - before
+        if "_run_wrapped_task" not in getattr(task.get_coro(), "__qualname__", "")
     ]

@@ -21,7 +21,9 @@ World = dict[str, Any]
 
 _HOUR = 3600.0
 _FAR_AHEAD = 400 * 24 * _HOUR
-_KEY = re.compile(r"\b[0-9a-f]{64}\b")
+# Hydrus' keys; and the digests of 16 digits that hydrusd makes of the keys of events, which
+# hang on where and when a file was written.
+_KEY = re.compile(r"\b(?:[0-9a-f]{64}|[0-9a-f]{16})\b")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T _]\d\d[:-]?\d\d([:-]?\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?")
 _HERE = re.compile(r"\b(127\.0\.0\.1|localhost):\d+")
 _NUMBERED = frozenset({"file_id"})

@@ -61,7 +61,7 @@ def its_prompt_is_told(project):
 def an_archive(project):
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w") as archive:
-        archive.writestr("1.png", paint("1.png"))
+        archive.writestr(zipfile.ZipInfo("1.png"), paint("1.png"))  # of a fixed time
     project.drop("Pictures/archives/My Comic.cbz", written.getvalue())
 
 
