@@ -153,11 +153,12 @@ def _try_out(example: Example, name: str, folder: Path) -> list[Broken]:
     )
     broken = [b for b in (*first.broken, *second.broken) if b.promise not in waived]
     others = [b for b in broken if b.promise not in _BY_MISHAP]
-    if broken == others and not difference(first.world, second.world):
+    together = [b for b in broken if b.promise in _BY_MISHAP]
+    if not together and not difference(first.world, second.world):
         return list(dict.fromkeys(others))
     # Something went wrong; now it pays to find out which mishap it came from.
     plain = _run(example, name, folder / "plain", works=True)
-    broken = others
+    broken = list(others)
     for promise, mishap in _BY_MISHAP.items():
         if promise in waived:
             continue
@@ -166,7 +167,9 @@ def _try_out(example: Example, name: str, folder: Path) -> list[Broken]:
         if not mine and (changed := difference(plain.world, alone.world)):
             mine = [Broken(promise, name, f"in the end it is not the same: {changed}")]
         broken += mine
-    if not broken:
+    if broken == others and together:
+        broken += together  # seen once, and not again
+    elif broken == others:
         changed = difference(first.world, second.world)
         detail = f"cancelled before, and lost with the client then, it ended otherwise: {changed}"
         broken.append(Broken(Promise.RESTART, name, detail))

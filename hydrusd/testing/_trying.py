@@ -7,7 +7,6 @@ cancelled after each thing that it asked of the client, the client dies before i
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -178,7 +177,7 @@ class Mishaps:
         shows = calls[0].action.repeat_shows
         for cut in range(1 if shows else MOST_CUTS):
             when = f"after {cut} answers of the client" if cut else "at once"
-            before = asyncio.all_tasks()
+            before = _tasks()
             with anyio.CancelScope() as scope:
                 copies = kept.copies(calls, _Watched(calls[0].client, cut, scope))
                 if cut == 0:
@@ -214,13 +213,13 @@ class Mishaps:
             listening = cast("TriggerContext", _Listening(context, self._handed_over))
             if not self._cut:
                 self._cut = True
-                before = asyncio.all_tasks()
+                before = _tasks()
                 with anyio.CancelScope() as scope:
                     scope.cancel()
                     await run(self_, listening)
                 self.stuck += await _left_behind(before, "at once")
             if self.repeats and self._life is None:
-                before = asyncio.all_tasks()
+                before = _tasks()
                 with anyio.CancelScope() as self._life:
                     await run(self_, listening)
                 if self._life.cancelled_caught:
@@ -349,15 +348,14 @@ def _replaced(kind: type, name: str, by: object) -> Iterator[None]:
 _inherited = object()
 
 
-async def _left_behind(before: set[asyncio.Task[Any]], when: str) -> list[str]:
-    """Give the tasks that a cancelled call has left running, which hydrusd does not know of.
+def _tasks() -> dict[int, str]:
+    """Give the tasks that run and belong to no task group, which would not end before them."""
+    return {task.id: str(task.name) for task in anyio.get_running_tasks() if task.parent_id is None}
 
-    Those of anyio belong to a task group, which does not end before them.
-    """
+
+async def _left_behind(before: Mapping[int, str], when: str) -> list[str]:
+    """Give the tasks that a cancelled call has left running."""
     for _ in range(3):
         await checkpoint()
-    return [
-        f"cancelled {when}, it left the task {task.get_name()} running"
-        for task in asyncio.all_tasks() - before
-        if "_run_wrapped_task" not in getattr(task.get_coro(), "__qualname__", "")
-    ]
+    left = [name for number, name in _tasks().items() if number not in before]
+    return [f"cancelled {when}, it left the task {name} running" for name in left]

@@ -21,6 +21,8 @@ KEY = "0123456789abcdef" * 4
 def blocks(language):
     """Give every block of a language in the documents, with where it stands."""
     for document in [*DOCUMENTS, *sorted((ROOT / "docs" / "reference").glob("*.md"))]:
+        if document.name == "your-first-plugin.md":
+            continue  # test_tutorial.py does all that it says
         text = document.read_text(encoding="utf-8")
         fenced = re.compile(rf"^( *)```{language}\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
         for found in fenced.finditer(text):
