@@ -464,8 +464,10 @@ class Lane:
             if is_undo(jobs[0].rule):
                 await self._ledger(take_up_undo, jobs[0].rule)
                 return True
-            await self._ledger(Ledger.take_up, jobs[0].rule, self._rules.revisions[jobs[0].rule])
-            await self._adopt({jobs[0].rule: self._rules.revisions[jobs[0].rule]})
+            present = self._rules.current(jobs[0].rule)
+            disposals = [at for at, s in enumerate(present.steps) if s.action_class.disposes]
+            await self._ledger(Ledger.take_up, present.name, present.revision, disposals)
+            await self._adopt({present.name: present.revision})
             return True
         jobs = await self._within_limits(jobs)
         if not jobs:

@@ -10,6 +10,7 @@ import json
 import math
 import random
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 from hydrusd.errors import (
     AccessDenied,
@@ -34,6 +35,8 @@ LONGEST_ASKED_SECONDS = 30 * 24 * 3600.0
 """The longest delay that an action may ask for."""
 
 _SCALARS = frozenset({str, int, bool, type(None)})
+DEEPEST = 8
+"""How deep lists and mappings may lie in each other where they count as plain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,20 +124,27 @@ def sound(outcome: object) -> Outcome:
 def _is_simple(outcome: Outcome) -> bool:
     """Say whether an outcome is of the most common kind, and sound: it costs a fifth to see that.
 
-    Its words are plain ASCII, its values texts and numbers, and none of it is a secret.
+    Its words are plain ASCII, its values plain, and none of it is a secret.
     """
     if type(outcome.detail) is not str or outcome.fires or outcome.delay_seconds is not None:
         return False
-    if outcome.kind is OutcomeKind.LATER or not _are_scalars(outcome.values):
+    if outcome.kind is OutcomeKind.LATER or type(outcome.values) is not dict:
         return False
-    if outcome.receipt is not None and not _are_scalars(outcome.receipt):
+    if not _is_plain(outcome.values) or not _is_plain(outcome.receipt):
         return False
     left = repr((outcome.detail, outcome.values, outcome.receipt))
     # Without escapes, a text is there as it is: what is to be found in it would be found.
     return left.isascii() and "\\" not in left and redact(left) == left
 
 
-def _are_scalars(values: object) -> bool:
-    return type(values) is dict and all(
-        type(key) is str and type(value) in _SCALARS for key, value in values.items()
-    )
+def _is_plain(value: object, depth: int = DEEPEST) -> bool:
+    """Say whether something is made of texts, numbers, lists and mappings from texts only."""
+    kind = type(value)
+    if kind in _SCALARS:
+        return True
+    if kind is list:
+        return depth > 0 and all(_is_plain(each, depth - 1) for each in cast("list[Any]", value))
+    if kind is not dict or depth == 0:
+        return False
+    some = cast("dict[Any, Any]", value)
+    return all(type(k) is str and _is_plain(each, depth - 1) for k, each in some.items())

@@ -440,7 +440,8 @@ class Ledger(KnownFiles, Pruning):
                 known = self._event_ids(connection, trigger, keys)
                 judged.update(known.values())
                 fresh = {i.event.key: i.event for i in chunk if i.event.key not in known}
-                ids = known | self._add_events(connection, trigger, fresh, now)
+                new = {key: each.data for key, each in fresh.items()}
+                ids = known | _add_events(connection, trigger, new, now)
                 intake_events += len(fresh)
                 _mention(connection, {ids[k]: words_in_event(e.data) for k, e in fresh.items()})
                 had |= self._dealt_with(connection, known.values())
@@ -465,31 +466,6 @@ class Ledger(KnownFiles, Pruning):
             dead = [(row["event_id"], row["rule"]) for row in new_jobs if row["finished_at"]]
             self._tell_of_stillborn(connection, dead, now)
         return Intake(intake_events, len(new_jobs), present)
-
-    @staticmethod
-    def _add_events(
-        connection: Connection, trigger: str, events: Mapping[str, Event], now: datetime
-    ) -> dict[str, EventId]:
-        """Store new events, by their keys; give their ids."""
-        if not events:
-            return {}
-        # Chosen here, where nobody else writes meanwhile, they need not be asked for.
-        newest = connection.execute(_NEWEST_EVENT).scalar() or 0
-        ids = {key: EventId(newest + at) for at, key in enumerate(events, 1)}
-        _EVENTS.execute(
-            connection,
-            [
-                {
-                    "id": ids[key],
-                    "trigger": trigger,
-                    "key": key,
-                    "data": each.data,
-                    "noticed_at": now,
-                }
-                for key, each in events.items()
-            ],
-        )
-        return ids
 
     @staticmethod
     def _make_whole(connection: Connection, told: Mapping[EventId, Data]) -> None:
@@ -1037,11 +1013,13 @@ class Ledger(KnownFiles, Pruning):
             )
             return revived.rowcount
 
-    def take_up(self, rule: str, revision: str) -> None:
+    def take_up(self, rule: str, revision: str, disposals: Collection[int] = ()) -> None:
         """Let retried jobs of a rule, which is at this revision, go on or begin again.
 
         A job goes on where it failed if all before that was done under the very same rule and is
-        durable: its source may be gone by then, and could not be had a second time.
+        durable: its source may be gone by then, and could not be had a second time. Of one that
+        has disposed of its source (the steps at ``disposals`` do), all before that is durable,
+        and what came after it is done again.
         """
         retried = [
             job.c.rule == rule,
@@ -1054,6 +1032,21 @@ class Ledger(KnownFiles, Pruning):
                 .where(*retried, job.c.revision == RETRIED + revision, job.c.boot.is_(None))
                 .where(job.c.step > 0)
                 .values(revision=revision, needs_client=True)
+            )
+            disposed = (
+                select(func.max(step.c.position))
+                .where(
+                    step.c.job_id == job.c.id,
+                    step.c.position < job.c.step,
+                    step.c.position.in_(disposals),
+                    step.c.outcome == OutcomeKind.DONE,
+                )
+                .scalar_subquery()
+            )
+            connection.execute(
+                update(job)
+                .where(*retried, job.c.revision == RETRIED + revision, disposed.is_not(None))
+                .values(revision=revision, step=disposed + 1, needs_client=True, boot=None)
             )
             connection.execute(
                 update(job)
@@ -1368,6 +1361,23 @@ def _count_begun(connection: Connection, began: Mapping[str, int], now: datetime
     minute = now.replace(second=0, microsecond=0)
     rows = [{"rule": rule, "minute": minute, "jobs": jobs} for rule, jobs in began.items() if jobs]
     insert_or_add(connection, begun, rows, "jobs")
+
+
+def _add_events(
+    connection: Connection, trigger: str, events: Mapping[str, Data], now: datetime
+) -> dict[str, EventId]:
+    """Store new events, data by key; give their ids."""
+    if not events:
+        return {}
+    # Chosen here, where nobody else writes meanwhile, they need not be asked for.
+    newest = connection.execute(_NEWEST_EVENT).scalar() or 0
+    ids = {key: EventId(newest + at) for at, key in enumerate(events, 1)}
+    rows = [
+        {"id": ids[key], "trigger": trigger, "key": key, "data": data, "noticed_at": now}
+        for key, data in events.items()
+    ]
+    _EVENTS.execute(connection, rows)
+    return ids
 
 
 def _mention(connection: Connection, words: Mapping[EventId, Iterable[str]]) -> None:

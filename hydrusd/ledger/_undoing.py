@@ -12,24 +12,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, case, func, insert, select, update
 
 from hydrusd.errors import LedgerError
-from hydrusd.ledger._batches import chunks
+from hydrusd.ledger._batches import ListQuery, chunks
 from hydrusd.ledger._explaining import History, JobTrace, _jobs
 from hydrusd.ledger._ledger import (
-    _EVENTS,
     _NEW_JOBS,
     RETRIED,
     Ledger,
     StepUpdate,
+    _add_events,
     _mention,
     _step_row,
 )
 from hydrusd.ledger._mentioning import words_in_event
 from hydrusd.ledger._sqlite import insert_ignoring, insert_or_update
 from hydrusd.ledger._tables import event, job, rule_revision, run, step, undoing
-from hydrusd.model import UNDO, Data, EventId, JobState
+from hydrusd.model import UNDO, Data, JobState
 
 _AFTER_BAR = "}"
 
@@ -107,14 +107,8 @@ def _enqueue(
     keys = {
         f"{about[u.of_job][0]}|{UNDO}|{u.of_job}|{former.get(u.of_job, 0) + 1}": u for u in undos
     }
-    events = [
-        {"trigger": UNDO, "key": key, "data": u.data, "noticed_at": now} for key, u in keys.items()
-    ]
-    _EVENTS.execute(connection, events)
-    made = select(event.c.id, event.c.key).where(
-        event.c.trigger == UNDO, event.c.freed == 0, event.c.key.in_(keys)
-    )
-    ids = {EventId(i): keys[key] for i, key in connection.execute(made)}
+    made = _add_events(connection, UNDO, {key: u.data for key, u in keys.items()}, now)
+    ids = {event_id: keys[key] for key, event_id in made.items()}
     _mention(connection, {i: words_in_event(u.data) for i, u in ids.items()})
     jobs = [
         {
@@ -204,12 +198,22 @@ def keep_steps(ledger: Ledger, owner: str, steps: Sequence[StepUpdate], now: dat
 
     Raises LedgerError where one of their jobs is no longer this owner's.
     """
-    ids = {item.job_id for item in steps}
-    mine = select(job.c.id).where(job.c.owner == owner, job.c.state == JobState.RUNNING)
+    ids = sorted({item.job_id for item in steps})
     with ledger.engine.begin() as connection:
-        if not ids <= set(connection.execute(mine).scalars()):
-            raise LedgerError("lost the lease of jobs that were about to change something")
+        for chunk in chunks(ids):
+            leased = _LEASED.rows(connection, chunk, leased_by=owner)
+            if len(leased) < len(chunk):
+                raise LedgerError("lost the lease of jobs that were about to change something")
         insert_or_update(connection, step, [_step_row(item, now) for item in steps])
+
+
+_LEASED = ListQuery(
+    select(job.c.id).where(
+        job.c.id.in_(bindparam("many", expanding=True)),
+        job.c.owner == bindparam("leased_by"),
+        job.c.state == bindparam("leased_state", JobState.RUNNING),
+    )
+)
 
 
 # --- reading ---------------------------------------------------------------------------------

@@ -318,7 +318,9 @@ ASKED = [
     lambda h: h.jobs_of(1, 20),
     lambda h: h.steps_of(1),
 ]
-WALKS = re.compile(r"SCAN (?!CONSTANT ROW|\(subquery|job USING INDEX ix_job_(?:open|open_rule|dead)\b)")
+WALKS = re.compile(
+    r"SCAN (?!CONSTANT ROW|\(subquery|job USING INDEX ix_job_(?:open|open_rule|dead)\b)"
+)
 
 
 @pytest.mark.parametrize("asked", range(len(ASKED)))

@@ -5,11 +5,11 @@ from contextlib import closing
 from datetime import datetime
 
 import pytest
-from ledgering import LANE, NOW, claim, ended, enqueue, later, match, noticed, onward, rows
+from ledgering import LANE, NOW, claim, ended, enqueue, later, match, noticed, onward, record, rows
 
 from hydrusd.errors import LedgerError
 from hydrusd.ledger import Intake, Ledger, LedgerReader, LedgerWriter, NewJob, NotMatched
-from hydrusd.model import JobState
+from hydrusd.model import JobState, OutcomeKind
 
 
 def passed(rule="tag", revision="r1", reason="too small"):
@@ -290,6 +290,32 @@ def test_a_retried_job_begins_again_if_something_is_not_proved_or_nothing_was_do
     ledger.take_up("tag", "r1")
     [again] = ledger.unbegun({"tag": "r1"}, 10)
     assert (again.revision, again.step) == ("", 0)
+
+
+@pytest.mark.parametrize(
+    ("done", "stood_at", "goes_on_at"),
+    [
+        ({0: OutcomeKind.DONE, 1: OutcomeKind.DONE}, 3, 2),
+        ({0: OutcomeKind.DONE, 1: OutcomeKind.DONE}, 2, 2),
+        # It never came so far this time, or its source was left alone: it has to begin again.
+        ({0: OutcomeKind.DONE, 1: OutcomeKind.DONE}, 1, 0),
+        ({0: OutcomeKind.DONE, 1: OutcomeKind.SKIPPED}, 3, 0),
+        ({0: OutcomeKind.DONE}, 3, 0),
+    ],
+)
+def test_a_retried_job_whose_source_is_disposed_of_goes_on_behind_that(
+    ledger, done, stood_at, goes_on_at
+):
+    enqueue(ledger, "a")
+    [job] = claim(ledger)
+    steps = [record(job, position=at, outcome=outcome) for at, outcome in done.items()]
+    given_up = ended(job, JobState.DEAD, step=stood_at, boot="boot 0")
+    ledger.checkpoint("me", [given_up], steps, NOW)
+    ledger.retry(NOW)
+    ledger.take_up("tag", "r1", [1])
+    [again] = ledger.unbegun({"tag": "r1"}, 10) or claim(ledger)
+    expected = ("r1", goes_on_at, None) if goes_on_at else ("", 0, "boot 0")
+    assert (again.revision, again.step, again.boot) == expected
 
 
 def test_a_retried_job_begins_again_under_a_rewritten_rule(ledger):

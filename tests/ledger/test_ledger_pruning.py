@@ -34,6 +34,7 @@ from hydrusd.ledger import (
     NewJob,
     NotMatched,
     Retention,
+    keep_steps,
 )
 from hydrusd.ledger._pruning import BATCH, MOST_WORDS_LEFT
 from hydrusd.model import UNDO_RULE, JobState, OutcomeKind
@@ -376,6 +377,7 @@ def test_no_statement_of_the_daemon_walks_through_what_was_ever_done(ledger, pat
         ledger.renew("me", NOW)
         updates = [settling(first, ending=JobState.DONE), *(onward(job) for job in others)]
         steps = [record(job, outcome=OutcomeKind.DONE) for job in (first, *others)]
+        keep_steps(ledger, "me", steps, NOW)
         ledger.checkpoint("me", updates, steps, NOW, began={"tag": 2})
         ledger.next_due(ClaimFilter("hydrus", True, frozenset({"other"})))
         ledger.bring_forward("hydrus", timedelta(seconds=1), NOW - timedelta(seconds=9))
