@@ -119,8 +119,8 @@ def _to_try(example: Example, folder: Path) -> list[str]:
     return wanted
 
 
-def _used(configuration: Configuration) -> dict[str, type[AnyAction] | type[Trigger]]:
-    used: dict[str, type[AnyAction] | type[Trigger]] = {}
+def _used(configuration: Configuration) -> dict[str, type[AnyAction | Trigger]]:
+    used: dict[str, type[AnyAction | Trigger]] = {}
     for rule in configuration.rules.rules:
         assert isinstance(rule.trigger_config, Trigger)
         used[rule.trigger] = type(rule.trigger_config)
@@ -141,9 +141,7 @@ def _ours(configuration: Configuration) -> set[str]:
 
 def _try_out(example: Example, name: str, folder: Path) -> list[Broken]:
     waived = set(example.waived)
-    first = _run(
-        example, name, folder / "again", plans=True, repeats=Promise.AGAIN not in waived
-    )
+    first = _run(example, name, folder / "again", plans=True, repeats=Promise.AGAIN not in waived)
     second = _run(
         example,
         name,
@@ -233,12 +231,11 @@ def _run(
 def _words(error: Exception) -> str:
     """Say what was wrong, and where: a bare ``assert`` says nothing itself."""
     *_, last = traceback.extract_tb(error.__traceback__)
-    return f"{error or type(error).__name__} ({Path(last.filename).name}:{last.lineno} {last.line})"
+    where = f"{Path(last.filename).name}:{last.lineno} {last.line}"
+    return f"{str(error) or type(error).__name__} ({where})"
 
 
-def _what_planning_did(
-    example: Example, name: str, project: Project, told: _Told
-) -> Iterator[str]:
+def _what_planning_did(example: Example, name: str, project: Project, told: _Told) -> Iterator[str]:
     photographer = Photographer.of(project)
     before = photographer.picture()
     plan = project.plan(clock=example.clock() if example.clock else None)

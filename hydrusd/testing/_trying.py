@@ -36,7 +36,8 @@ class Mishaps:
     """What is to go wrong, and what was seen of it.
 
     ``said`` is everything that the class under trial handed to hydrusd, ``changed`` what it did
-    again, ``forgotten`` what it knew no more then, ``stuck`` what a cancelled call left behind. ``calls`` counts how often it was called.
+    again, ``forgotten`` what it knew no more then, ``stuck`` what a cancelled call left behind.
+    ``calls`` counts how often it was called.
     """
 
     project: Project
@@ -66,9 +67,7 @@ class Mishaps:
         """Give how the jobs ended."""
         return self._photographer.endings()
 
-    def fitted(
-        self, kind: type[AnyAction] | type[Trigger]
-    ) -> AbstractContextManager[None]:
+    def fitted(self, kind: type[AnyAction | Trigger]) -> AbstractContextManager[None]:
         """Have this happen to a class, for as long as the context lasts."""
         if issubclass(kind, Trigger):
             return self._around_trigger(kind)
@@ -113,7 +112,7 @@ class Mishaps:
         if not self._cut:
             self._cut = True
             await self._cancel_each(calls, do, kept)
-        done = await _try(calls, do, kept)
+        done: Sequence[AnyCall] = await _try(calls, do, kept)
         shows = calls[0].action.repeat_shows
         if self.repeats and not shows:
             done = await self._once_more(calls, done, do, kept)
@@ -241,6 +240,7 @@ class Mishaps:
             self._life.cancel()
             await checkpoint()
 
+
 class _Kept:
     """The receipts that calls had the ledger keep, as the next try will find them."""
 
@@ -257,9 +257,7 @@ class _Kept:
         if keeper is not None:
             await keeper(receipts)
 
-    def copies(
-        self, calls: Sequence[AnyCall], client: object | None = None
-    ) -> list[AnyCall]:
+    def copies(self, calls: Sequence[AnyCall], client: object | None = None) -> list[AnyCall]:
         return [self._copy(call, client) for call in calls]
 
     def _copy(self, call: AnyCall, client: object | None) -> AnyCall:

@@ -13,10 +13,7 @@ from invoking import invoke
 
 from hydrusd.cli._scaffold import files_of
 
-WITHOUT_PYTEST = (
-    "import sys; sys.modules['pytest'] = None; from hydrusd.cli import main; sys.argv[0] = 'hydrusd'; "
-    "main()"
-)
+WITHOUT_PYTEST = "import sys; sys.modules['pytest'] = None; from hydrusd.cli import main; main()"
 
 
 def hydrusd(*arguments, code="from hydrusd.cli import main; main()", path=()):

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from hydrusd import testing
 from hydrusd.clock import Clock
 from hydrusd.model import JobState
 from hydrusd.simulator import SimulatorConfig
-from hydrusd import testing
 from hydrusd.testing import Project, Promise
 
 DOCS = Path(__file__).parents[2] / "docs"

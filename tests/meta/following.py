@@ -167,11 +167,15 @@ def main(wheels):
     """Follow it in a fresh environment; ``wheels`` is a folder that has this source's wheel."""
     folder = Path(tempfile.mkdtemp(prefix="hydrusd-tutorial-"))
     try:
-        environ = {**os.environ, "PIP_FIND_LINKS": str(Path(wheels).absolute()), "HOME": str(folder)}
+        environ = {
+            **os.environ,
+            "PIP_FIND_LINKS": str(Path(wheels).absolute()),
+            "HOME": str(folder),
+        }
         environ.pop("PYTHONPATH", None)
         follower = Follower(folder, environ, installs=True)
         follower.follow(TUTORIAL.read_text(encoding="utf-8"))
-        print("\n".join(follower.done))
+        sys.stdout.write("\n".join([*follower.done, ""]))
     finally:
         shutil.rmtree(folder)
 

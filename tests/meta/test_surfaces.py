@@ -67,7 +67,9 @@ def told_beside(tree):
         told = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
         if told and isinstance(statement, ast.Assign):
             yield from (each.id for each in statement.targets if isinstance(each, ast.Name))
-        elif told and isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+        elif (
+            told and isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
+        ):
             yield statement.target.id
 
 

@@ -39,9 +39,7 @@ CHANGES = "await call.client.set_favourite_tags(['mine'])"
 def example(body, **given):
     """Give an example with a plugin whose class has this body."""
     source = HEAD + "".join(f"    {line}\n" for line in body.strip("\n").splitlines()) + TAIL
-    return Example(
-        **{"rules": RULES, "files": {"plugins/mine.py": source}, **given}
-    )
+    return Example(**{"rules": RULES, "files": {"plugins/mine.py": source}, **given})
 
 
 def broken(contract, tried):
