@@ -10,34 +10,33 @@ import importlib
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import anyio
 import structlog
 from anyio import to_thread
-from anyio.abc import TaskGroup
 
 from hydrusd import builtin
 from hydrusd.clock import Clock, SystemClock
 from hydrusd.engine import (
-    BackingUp,
     CompiledRule,
     DataPath,
-    Intake,
     Lane,
     MadeFiles,
     OffLimits,
     Plan,
     Planner,
-    Progress,
-    Pruner,
     RuleBook,
-    Signals,
     Stores,
+    check_list,
+    check_rule,
     doubts_about,
     doubts_between,
+    fault_of_idling,
+    out_of_hours,
 )
 from hydrusd.errors import ConfigError, HydrusdError, HydrusError, Problem
 from hydrusd.expressions import Expressions
@@ -45,17 +44,18 @@ from hydrusd.hydrus import ClientInfo, HydrusClient
 from hydrusd.ledger import (
     History,
     Ledger,
-    LedgerReader,
     LedgerWriter,
-    Listener,
     forget_noticing,
     open_to_look,
 )
 from hydrusd.model import FinishedJob
+from hydrusd.parts import Parts
 from hydrusd.plugin import AnyAction, Fault, Trigger
 from hydrusd.plugin.host import PluginHost
+from hydrusd.reloading import Look, Reloading, Report, look_at
 from hydrusd.rules import (
     ClientSpec,
+    InvalidRule,
     Position,
     RuleFault,
     RuleSet,
@@ -81,13 +81,18 @@ log = structlog.get_logger("hydrusd.daemon")
 
 @dataclass(frozen=True)
 class Configuration:
-    """A rules file that was read and understood, with the plugins it speaks of."""
+    """A rules file that was read and understood, with the plugins it speaks of.
+
+    ``look`` is what it was made of: files and folders, and what they looked like before.
+    """
 
     rules: RuleSet
     host: PluginHost
     expressions: Expressions
     vocabulary: Vocabulary
     warnings: tuple[Problem, ...] = ()
+    safe_mode: bool = False
+    look: Look = field(default_factory=dict, compare=False, repr=False)
 
 
 def shipped_plugins() -> Path | None:
@@ -103,27 +108,46 @@ def _is_source(folder: Path) -> bool:
     return (folder / "pyproject.toml").is_file()
 
 
-def load_plugins(folders: Sequence[Path], *, safe_mode: bool = False) -> PluginHost:
-    """Load the built-ins, then (unless in safe mode) what ships, is installed, and is yours."""
-    host = PluginHost()
+def load_plugins(
+    folders: Sequence[Path], *, safe_mode: bool = False, former: PluginHost | None = None
+) -> PluginHost:
+    """Load the built-ins, then (unless in safe mode) what ships, is installed, and is yours.
+
+    Given a ``former`` host, plugins whose files are the same are used on. Raises ConfigError
+    where one that it has can no longer be loaded.
+    """
+    host = PluginHost(former)
     host.load_modules(importlib.import_module(name) for name in builtin.PLUGINS)
     if not safe_mode:
         shipped = shipped_plugins()
         for folder in ([shipped] if shipped else []) + list(folders):
             host.load_folder(folder)
         host.load_entry_points()
+    if former is not None and (broken := host.broken_since(former)):
+        hint = "until it can, everything goes on as it was"
+        raise ConfigError(
+            [
+                Problem(fault.origin, 0, 0, f"this plugin cannot be loaded: {fault.message}", hint)
+                for fault in broken
+            ]
+        )
     for fault in host.faults:
-        log.error(f"plugin left out: {fault.message}", plugin=fault.plugin, origin=fault.origin)
+        if former is None or fault not in former.faults:
+            log.error(f"plugin left out: {fault.message}", plugin=fault.plugin, origin=fault.origin)
     return host
 
 
-def load_plugins_of(path: Path, *, safe_mode: bool = False) -> PluginHost:
-    """Load the plugins that a rules file has: beside it, and in the folders that it names."""
+def plugin_folders_of(path: Path) -> list[Path]:
+    """Give the folders with plugins that a rules file has: beside it, and those that it names."""
     beside = path.parent / "plugins"
     shipped = shipped_plugins()
     folders = [f for f in (beside, *read_plugin_folders(path)) if f.is_dir() or f != beside]
-    folders = [f for f in dict.fromkeys(folders) if shipped is None or f.resolve() != shipped]
-    return load_plugins(folders, safe_mode=safe_mode)
+    return [f for f in dict.fromkeys(folders) if shipped is None or f.resolve() != shipped]
+
+
+def load_plugins_of(path: Path, *, safe_mode: bool = False) -> PluginHost:
+    """Load the plugins that a rules file has."""
+    return load_plugins(plugin_folders_of(path), safe_mode=safe_mode)
 
 
 def schema_of(host: PluginHost) -> dict[str, object]:
@@ -132,14 +156,27 @@ def schema_of(host: PluginHost) -> dict[str, object]:
 
 
 def read_configuration(
-    path: Path, *, safe_mode: bool = False, resolve_secrets: bool = True, doubting: bool = False
+    path: Path,
+    *,
+    safe_mode: bool = False,
+    resolve_secrets: bool = True,
+    doubting: bool = False,
+    adapt: Callable[[Vocabulary], Vocabulary] = lambda vocabulary: vocabulary,
+    tolerant: bool = False,
+    former: Configuration | None = None,
 ) -> Configuration:
     """Read a rules file with the plugins beside it. Raises ConfigError with all its problems.
 
     Plugins are looked for in ``plugins/`` beside the rules file and in the folders that its
     ``plugins`` names. ``doubting`` also looks for what is allowed and probably not meant.
+    ``adapt`` may put other triggers and actions in the place of those that there are.
+    ``tolerant`` leaves rules out that have problems of their own, as long as any is left; they
+    are in ``rules.invalid``. What is the same as in a ``former`` reading is used on.
     """
-    host = load_plugins_of(path, safe_mode=safe_mode)
+    look = look_at([path, path.parent / "plugins"])
+    folders = plugin_folders_of(path)
+    look |= look_at(folders)
+    host = load_plugins(folders, safe_mode=safe_mode, former=former.host if former else None)
     expressions = Expressions(filters=host.filters)
 
     def check_whole_rule(rule: RuleSpec) -> list[RuleFault]:
@@ -150,38 +187,72 @@ def read_configuration(
         actions=host.actions,
         check_condition=expressions.condition,
         check_template=expressions.template,
+        check_list=partial(check_list, expressions),
         check_rule=check_whole_rule,
         check_client=check_client,
         sidecar_formats=host.sidecar_formats,
     )
-    rules = load(path, vocabulary, environ=os.environ, resolve_secrets=resolve_secrets)
-    found = sorted(
-        [*rules.warnings, *_check_together(rules, doubting=doubting)],
-        key=lambda problem: (problem.line, problem.column),
+    vocabulary = adapt(vocabulary)
+    rules = load(
+        path,
+        vocabulary,
+        environ=os.environ,
+        resolve_secrets=resolve_secrets,
+        tolerant=tolerant,
+    )
+    more = (*rules.sources.files, *rules.sources.folders, *rules.secret_files)
+    look |= look_at(path for path in more if path not in look)
+    found = list(rules.warnings)
+    wrong: dict[str, list[Problem]] = {}
+    for rule, problem in _check_together(rules, doubting=doubting):
+        if tolerant and problem.severity == "error":
+            wrong.setdefault(rule.name, []).append(problem)
+        else:
+            found.append(problem)
+    rules = _leave_out(rules, wrong)
+    found.sort(
+        key=lambda problem: (problem.file != str(path), problem.file, problem.line, problem.column)
     )
     if any(problem.severity == "error" for problem in found):
         raise ConfigError(found)
-    return Configuration(rules, host, expressions, vocabulary, tuple(found))
+    if rules.invalid and not any(rule.enabled for rule in rules.rules):
+        raise ConfigError([*(p for rule in rules.invalid for p in rule.problems), *found])
+    return Configuration(rules, host, expressions, vocabulary, tuple(found), safe_mode, look)
 
 
-def _check_together(rules: RuleSet, *, doubting: bool) -> Iterator[Problem]:
+def _leave_out(rules: RuleSet, wrong: Mapping[str, Sequence[Problem]]) -> RuleSet:
+    """Make those rules invalid that are wrong in view of the others."""
+    if not wrong:
+        return rules
+    invalid = [
+        InvalidRule(r.name, tuple(wrong[r.name]), r.trigger, r.trigger_config, r.client)
+        for r in rules.rules
+        if r.name in wrong
+    ]
+    left = tuple(rule for rule in rules.rules if rule.name not in wrong)
+    return replace(rules, rules=left, invalid=(*rules.invalid, *invalid))
+
+
+def _check_together(rules: RuleSet, *, doubting: bool) -> Iterator[tuple[RuleSpec, Problem]]:
     """Find what is wrong with rules only in view of the others."""
-    triggers = {rule.name: rule.trigger for rule in rules.rules}
+    # What is left out is there all the same: nobody has misspelt its name.
+    triggers = {rule.name: rule.trigger for rule in rules.invalid}
+    triggers |= {rule.name: rule.trigger for rule in rules.rules}
     looks: list[tuple[Callable[[Mapping[str, str]], Iterable[Fault]], RuleSpec, DataPath]] = []
     for rule in rules.rules:
         assert isinstance(rule.trigger_config, Trigger)
         looks.append((rule.trigger_config.check, rule, ("on", rule.trigger)))
-        for position, step in enumerate(rule.steps):
+        for step in rule.steps:
             assert isinstance(step.config, AnyAction)
-            looks.append((step.config.check, rule, ("do", position, step.action)))
+            looks.append((step.config.check, rule, (*step.path, step.action)))
     for look, rule, path in looks:
         for fault in look(triggers):
             if doubting or fault.severity == "error":
-                yield _problem(rule.place((*path, *fault.path)), fault)
+                yield rule, _problem(rule.place((*path, *fault.path)), fault)
     if doubting:
         for doubt in doubts_between(rules.rules):
             fault = Fault(doubt.message, doubt.hint, severity="warning")
-            yield _problem(doubt.rule.place(doubt.path), fault)
+            yield doubt.rule, _problem(doubt.rule.place(doubt.path), fault)
 
 
 def read_client_only(
@@ -243,73 +314,6 @@ def check_client(spec: ClientSpec) -> list[RuleFault]:
     return faults
 
 
-def check_rule(rule: RuleSpec) -> list[RuleFault]:
-    """Find orders of steps that could lose a file or could never work."""
-    faults = []
-    disposed = imported = ""
-    for position, step in enumerate(rule.steps):
-        action = type(step.config)
-        assert issubclass(action, AnyAction)
-        if disposed and action.needs_source:
-            faults.append(
-                RuleFault(
-                    ("do", position),
-                    f"{step.action} needs the source, but {disposed} has disposed of it by then",
-                    f"put {step.action} before {disposed}"
-                    if not action.disposes
-                    else "a rule can dispose of its source once",
-                )
-            )
-        if action.destroys and not imported:
-            faults.append(
-                RuleFault(
-                    ("do", position),
-                    f"{step.action} would dispose of files that no step before it has imported",
-                    "put add_file before it, or use move_source to only move files",
-                )
-            )
-        if action.disposes and getattr(rule.trigger_config, "leads_elsewhere", False):
-            faults.append(
-                RuleFault(
-                    ("do", position),
-                    f"{step.action} would dispose of files that are not in the watched folder: "
-                    f"{rule.trigger} follows symbolic links",
-                    f"leave out {step.action}, or `symlinks: follow`",
-                )
-            )
-        faults += _about_sidecars_and_disposal(rule, position)
-        imported = imported or (step.action if action.imports else "")
-        disposed = disposed or (step.action if action.disposes else "")
-    return faults
-
-
-def _about_sidecars_and_disposal(rule: RuleSpec, position: int) -> list[RuleFault]:
-    """Find a step on sidecars that nobody looks for, and one that leads to no disposal."""
-    step = rule.steps[position]
-    assert isinstance(step.config, AnyAction)
-    assert isinstance(rule.trigger_config, Trigger)
-    faults = []
-    if step.config.needs_sidecars and not rule.trigger_config.looks_for_sidecars:
-        faults.append(
-            RuleFault(
-                ("do", position),
-                f"{step.action} needs sidecars, and the trigger looks for none",
-                "name their formats, as in watch_folder: {path: …, sidecars: [txt, json]}",
-            )
-        )
-    later = (type(each.config) for each in rule.steps[position + 1 :])
-    disposes = any(issubclass(each, AnyAction) and each.disposes for each in later)
-    if step.config.may_dispose_next and not disposes:
-        faults.append(
-            RuleFault(
-                ("do", position),
-                f"{step.action} is to dispose of files, but no step after it does so",
-                "add trash_source, move_source or delete_source at the end",
-            )
-        )
-    return faults
-
-
 def spare_collector() -> None:
     """Have the garbage collector leave alone what is loaded by now, and come by less often.
 
@@ -319,6 +323,50 @@ def spare_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+
+
+def spare_collector_again() -> None:
+    """Do it anew where it was done: what has been replaced since is garbage, and can go."""
+    if gc.get_freeze_count():
+        gc.unfreeze()
+        spare_collector()
+
+
+@dataclass(frozen=True)
+class _Built:
+    """A configuration and its rules, ready to run."""
+
+    configuration: Configuration
+    book: RuleBook
+
+    @property
+    def look(self) -> Look:
+        return self.configuration.look
+
+
+def _book_of(configuration: Configuration) -> RuleBook:
+    return RuleBook(configuration.rules, configuration.vocabulary, configuration.expressions)
+
+
+def problems_of(rules: RuleSet) -> list[Problem]:
+    """Give what is wrong with the rules that are left out."""
+    return [
+        replace(problem, message=f"rule {rule.name!r} is left out: {problem.message}")
+        for rule in rules.invalid
+        for problem in rule.problems
+    ]
+
+
+def _other_changes(former: RuleSet, rules: RuleSet) -> list[str]:
+    """Say what has changed where no rule and no client has, in words."""
+    limits = [{rule.name: rule.limits for rule in each.rules} for each in (former, rules)]
+    parts = (
+        ("limits of rules", limits[0], limits[1]),
+        ("'allow'", former.allow, rules.allow),
+        ("'backups'", former.backups, rules.backups),
+        ("'history'", former.history, rules.history),
+    )
+    return [f"changed: {name}" for name, before, now in parts if before != now]
 
 
 class Daemon:
@@ -331,16 +379,32 @@ class Daemon:
         *,
         clock: Clock | None = None,
         observe: Callable[[FinishedJob], None] | None = None,
+        connect: Callable[[ClientSpec, Clock], HydrusClient] = make_client,
+        read_again: Callable[[Configuration], Configuration] | None = None,
     ) -> None:
+        """Make a daemon.
+
+        ``connect`` makes its clients. ``read_again`` gives the configuration anew, or raises
+        ConfigError: called in a thread, with the present one, when its files have changed. Without
+        it they may change as they like.
+        """
+        self._connect = connect
         self._configuration = configuration
         self._state_dir = state_dir
         self._clock = clock or SystemClock()
         self._observe_also = observe
+        self._read_again = read_again
         self._stopped = anyio.Event()
+        self._reloading: Reloading[_Built] | None = None
 
     def stop(self) -> None:
         """Ask the daemon to stop. Call it on the event loop."""
         self._stopped.set()
+
+    def reload(self) -> None:
+        """Ask the daemon to read its rules again now. Call it on the event loop."""
+        if self._reloading is not None:
+            self._reloading.ask()
 
     async def run(self) -> None:
         """Work until stopped.
@@ -350,12 +414,7 @@ class Daemon:
         """
         ledger = Ledger.open(self._state_dir / LEDGER_FILE)
         try:
-            async with AsyncExitStack() as open_clients:
-                clients = {
-                    name: await open_clients.enter_async_context(make_client(spec, self._clock))
-                    for name, spec in self._configuration.rules.clients.items()
-                }
-                await self._run(clients, LedgerWriter(ledger))
+            await self._run(LedgerWriter(ledger))
         except BaseExceptionGroup as group:
             # What runs in task groups arrives in groups, mostly of one.
             only: BaseException = group
@@ -378,7 +437,7 @@ class Daemon:
         try:
             async with AsyncExitStack() as open_clients:
                 clients = {
-                    name: await open_clients.enter_async_context(make_client(spec, self._clock))
+                    name: await open_clients.enter_async_context(self._connect(spec, self._clock))
                     for name, spec in self._configuration.rules.clients.items()
                 }
                 history = open_clients.enter_context(closing(History.open(path)))
@@ -396,10 +455,10 @@ class Daemon:
         book = self._book()
         # What settles beside it may end, and others may listen for that.
         await writer(Ledger.listen, book.topics)
-        await self._take_over(clients, writer)
+        await self._release(writer)
         made, stores = MadeFiles(), Stores(OffLimits(self._state_dir), writer)
         lanes = [
-            self._lane(name, client, book, writer, made, stores, only_undos=True)
+            self._undoing_lane(name, client, book, writer, made, stores)
             for name, client in clients.items()
         ]
         async with anyio.create_task_group() as tasks:
@@ -424,15 +483,20 @@ class Daemon:
         return why
 
     def _book(self) -> RuleBook:
-        return RuleBook(
-            self._configuration.rules,
-            self._configuration.vocabulary,
-            self._configuration.expressions,
-        )
+        return _book_of(self._configuration)
 
-    async def _run(self, clients: Mapping[str, HydrusClient], writer: LedgerWriter) -> None:
-        book = self._book()
+    async def _run(self, writer: LedgerWriter) -> None:
+        built = _Built(self._configuration, self._book())
+        path = self._state_dir / LEDGER_FILE
         async with anyio.create_task_group() as tasks:
+            parts = Parts(
+                tasks,
+                writer,
+                self._clock,
+                path,
+                make_client=lambda spec: self._connect(spec, self._clock),
+                refusals=reasons_to_park,
+            )
 
             async def stop() -> None:
                 try:
@@ -445,80 +509,72 @@ class Daemon:
             # From the first moment on: a busy client may not answer for minutes.
             tasks.start_soon(stop, name="stopping")
             tasks.start_soon(writer.watch, name="health of the ledger")
-            await self._look_first(clients, book)
-            await writer(Ledger.listen, book.topics)
-            await writer(
-                Ledger.remember_rules,
-                [(rule.name, rule.revision, rule.spec.definition) for rule in book],
-                self._clock.now(),
-            )
-            await writer(Ledger.clear_conditions)
-            await writer(forget_noticing)
-            await writer(Ledger.forget_other_views, [source.view for source in book.sources()])
-            await self._take_over(clients, writer)
-            made = MadeFiles()
-            stores = Stores(OffLimits(self._state_dir), writer)
-            lanes = {
-                name: self._lane(name, each, book, writer, made, stores)
-                for name, each in clients.items()
-            }
-            for name in clients:
-                await stores.recall(name)
-            for lane in lanes.values():
-                tasks.start_soon(lane.run, name=f"lane {lane.name}")
-            for name, client in clients.items():
-                self._tell_progress(name, client, writer, tasks)
-            signals = Signals(writer, self._clock)
-            if book.topics:
-                tasks.start_soon(signals.run, name="signals")
-            self._back_up(writer, tasks)
-            tasks.start_soon(self._pruner(book, writer).run, name="pruning")
-            for source in book.sources():
-                wake, client = lanes[source.client].wake, clients[source.client]
-                intake = Intake(
-                    source, writer, self._clock, wake, client, signals, stores.off_limits, made
-                )
-                tasks.start_soon(intake.run, name=f"trigger {intake.name}")
-            path, count = str(self._state_dir / LEDGER_FILE), len(list(book))
+            try:
+                await parts.prepare(self._configuration.rules)
+                problems = await self._look_first(parts.clients, built.book)
+                for problem in (*problems_of(self._configuration.rules), *problems):
+                    log.error(f"{problem.place}: {problem.message}", hint=problem.hint)
+                await writer(Ledger.clear_conditions)
+                await writer(forget_noticing)
+                await self._release(writer)
+                await parts.follow(self._configuration.rules, built.book, self._observer)
+            finally:
+                await parts.discard()
+            if self._read_again is not None:
+                self._follow_files(built, parts, writer, problems)
+                assert self._reloading is not None
+                tasks.start_soon(self._reloading.run, name="reading the rules again")
+            count, left_out = len(list(built.book)), len(self._configuration.rules.invalid)
             rules = f"{count} rule{'s' if count != 1 else ''}"
-            log.info(f"started with {rules}; ledger {path}", rules=count, ledger=path)
+            if left_out:
+                rules += f", {left_out} left out"
+            log.info(f"started with {rules}; ledger {path}", rules=count, ledger=str(path))
         log.info("stopped")
 
-    def _back_up(self, writer: LedgerWriter, tasks: TaskGroup) -> None:
-        """Have the ledger backed up now and then, unless the rules file says otherwise."""
-        path, spec = self._state_dir / LEDGER_FILE, self._configuration.rules.backups
-        if spec.keep:
-            backing_up = BackingUp(
-                path, writer, self._clock, every_seconds=spec.every_seconds, keep=spec.keep
-            )
-            tasks.start_soon(backing_up.run, name="backups")
-
-    def _pruner(self, book: RuleBook, writer: LedgerWriter) -> Pruner:
-        listeners = [
-            Listener(source.name, source.identity, source.topics)
-            for source in book.sources()
-            if source.topics
-        ]
-        return Pruner(writer, self._clock, self._configuration.rules.history, listeners)
-
-    def _tell_progress(
-        self, name: str, client: HydrusClient, writer: LedgerWriter, tasks: TaskGroup
+    def _follow_files(
+        self, built: _Built, parts: Parts, writer: LedgerWriter, problems: Sequence[Problem]
     ) -> None:
-        """Have long runs told in the client's window, if the rules file says so."""
-        after_seconds = self._configuration.rules.clients[name].progress_popups_seconds
-        if after_seconds is None:
-            return
+        read_again = self._read_again
+        assert read_again is not None
 
-        async def tell() -> None:
-            reader = LedgerReader.open(self._state_dir / LEDGER_FILE)
-            try:
-                await Progress(name, client, reader, writer, self._clock, after_seconds).run()
-            finally:
-                reader.close()
+        def read(present: _Built) -> _Built:
+            configuration = read_again(present.configuration)
+            return _Built(configuration, _book_of(configuration))
 
-        tasks.start_soon(tell, name=f"progress popups of {name}")
+        async def apply(fresh: _Built) -> Report:
+            return await self._take(fresh, parts)
 
-    def _lane(
+        self._reloading = Reloading(
+            built,
+            read=read,
+            apply=apply,
+            file=built.configuration.rules.file,
+            ledger=writer,
+            clock=self._clock,
+            problems=[*problems_of(built.configuration.rules), *problems],
+        )
+
+    async def _take(self, fresh: _Built, parts: Parts) -> Report:
+        """Go on by rules that were read again. Raises ConfigError where nothing has changed."""
+        former, rules = self._configuration.rules, fresh.configuration.rules
+        try:
+            await parts.prepare(rules)
+            self._configuration = fresh.configuration
+            changes = await parts.follow(rules, fresh.book, self._observer)
+        finally:
+            await parts.discard()
+        spare_collector_again()
+        affected = {*changes.new_rules, *changes.changed_rules}
+        live = [
+            problem
+            for rule in fresh.book
+            if rule.name in affected and (client := parts.clients[rule.spec.client]).services
+            for problem in errors_among(live_problems(rule, client))
+        ]
+        told = changes.told(fresh.book.invalid) or _other_changes(former, rules)
+        return Report(taken=True, changes=told, problems=[*problems_of(rules), *live])
+
+    def _undoing_lane(
         self,
         name: str,
         client: HydrusClient,
@@ -526,37 +582,34 @@ class Daemon:
         writer: LedgerWriter,
         made: MadeFiles,
         stores: Stores,
-        *,
-        only_undos: bool = False,
     ) -> Lane:
-        path_map = self._configuration.rules.clients[name].path_map
+        spec = self._configuration.rules.clients[name]
         return Lane(
             name,
             client,
             book,
             writer,
             self._clock,
-            commit_wait_seconds=self._configuration.rules.clients[name].commit_wait_seconds,
-            observe=self._observe if self._is_observed else None,
+            commit_wait_seconds=spec.commit_wait_seconds,
+            observe=self._observer,
             on_connected=lambda info: reasons_to_park(book, name, client, info),
             made=made,
-            only_undos=only_undos,
-            look=lambda: stores.look(name, client, path_map),
+            only_undos=True,
+            look=lambda: stores.look(name, client, spec.path_map),
         )
 
-    async def _take_over(self, clients: Mapping[str, HydrusClient], writer: LedgerWriter) -> None:
-        """Take up what a daemon left under way; say what waits for a client that is gone."""
+    async def _release(self, writer: LedgerWriter) -> None:
+        """Take up what a daemon left under way."""
         if freed := await writer(Ledger.release, self._clock.now()):
             log.info(f"took up {freed} jobs again that a daemon left under way", jobs=freed)
-        lanes = {lane for lane, _ in await writer(Ledger.open_rules)}
-        for lane in sorted(lanes - clients.keys()):
-            reason = "it is no longer in the rules file; its jobs wait until it is back"
-            log.warning(f"client {lane!r}: {reason}", lane=lane)
-            now = self._clock.now()
-            await writer(Ledger.set_condition, "client", lane, "waiting", reason, now)
 
-    async def _look_first(self, clients: Mapping[str, HydrusClient], book: RuleBook) -> None:
-        """Refuse to start on rules that a client, if it is there, shows to be wrong."""
+    async def _look_first(
+        self, clients: Mapping[str, HydrusClient], book: RuleBook
+    ) -> list[Problem]:
+        """Find the rules that a client, if it is there, shows to be wrong: their lane parks them.
+
+        Raises ConfigError where there are no others.
+        """
 
         async def look(name: str, client: HydrusClient) -> None:
             with anyio.move_on_after(FIRST_LOOK_SECONDS), suppress(HydrusError):
@@ -568,19 +621,25 @@ class Daemon:
         async with anyio.create_task_group() as tasks:
             for name, client in clients.items():
                 tasks.start_soon(look, name, client, name=f"first look at {name}")
-        problems = [
-            problem
-            for rule in book
-            if rule.spec.client in seen
-            for problem in errors_among(live_problems(rule, clients[rule.spec.client]))
-        ]
-        if problems:
+        problems: list[Problem] = []
+        fit = 0
+        for rule in book:
+            found = (
+                errors_among(live_problems(rule, clients[rule.spec.client]))
+                if rule.spec.client in seen
+                else []
+            )
+            problems += found
+            fit += not found
+        if problems and not fit:
             raise ConfigError(problems)
+        return problems
 
     @property
-    def _is_observed(self) -> bool:
+    def _observer(self) -> Callable[[FinishedJob], None] | None:
         # Describing finished jobs for nobody would cost a tenth of the time.
-        return self._observe_also is not None or self._configuration.host.has_observers
+        observed = self._observe_also is not None or self._configuration.host.has_observers
+        return self._observe if observed else None
 
     def _observe(self, entry: FinishedJob) -> None:
         if self._observe_also is not None:
@@ -609,7 +668,7 @@ async def make_plan(
     ConfigError for a rule that there is not, and LedgerError for a ledger that cannot be read.
     """
     clock = clock or SystemClock()
-    book = RuleBook(configuration.rules, configuration.vocabulary, configuration.expressions)
+    book = _book_of(configuration)
     if unknown := sorted(set(rules) - book.revisions.keys()):
         known = ", ".join(repr(name) for name in book.revisions)
         file = str(configuration.rules.file)
@@ -618,7 +677,7 @@ async def make_plan(
     ledger = open_to_look(state_dir / LEDGER_FILE)
     try:
         async with AsyncExitStack() as open_clients:
-            writer, waits = LedgerWriter(ledger), dict[str, str]()
+            writer, waits = LedgerWriter(ledger), reasons_to_hold(book, clock)
             stores = Stores(OffLimits(state_dir), writer)
             clients: dict[str, HydrusClient] = {}
             for name, spec in configuration.rules.clients.items():
@@ -636,14 +695,26 @@ async def make_plan(
         ledger.close()
 
 
+def reasons_to_hold(book: RuleBook, clock: Clock) -> dict[str, str]:
+    """Say which rules begin nothing at this time of day."""
+    now = clock.now()
+    return {
+        rule.name: hold.reason
+        for rule in book
+        if (hours := rule.spec.pace.hours) and (hold := out_of_hours(hours, now))
+    }
+
+
 def live_problems(rule: CompiledRule, client: HydrusClient) -> Iterator[Problem]:
     """Give what the connected client shows to be wrong with a rule, with its place."""
     looks: list[tuple[str, DataPath, Callable[[HydrusClient], Iterable[Fault]]]] = [
         (rule.trigger.trigger, ("on", rule.trigger.trigger), rule.trigger.preflight)
     ]
-    for position, step in enumerate(rule.steps):
+    for step in rule.all_steps:
         assert isinstance(step.spec.config, AnyAction)
-        looks.append((step.name, ("do", position, step.name), step.spec.config.preflight))
+        looks.append((step.name, (*step.spec.path, step.name), step.spec.config.preflight))
+    if rule.spec.pace.client_idle and (fault := fault_of_idling(client.info)):
+        yield _problem(rule.spec.place(("allowed", "client_idle")), fault)
     for name, path, look in looks:
         try:
             faults = list(look(client))
@@ -677,7 +748,9 @@ def reasons_to_park(
         if rule.spec.client != name:
             continue
         missing = {
-            words for step in rule.steps for words in missing_permissions(step.action_class, info)
+            words
+            for step in rule.all_steps
+            for words in missing_permissions(step.action_class, info)
         }
         if missing:
             words = " and ".join(repr(word) for word in sorted(missing))

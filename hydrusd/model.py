@@ -36,9 +36,12 @@ class Event:
 
 
 class OutcomeKind(StrEnum):
-    """How a step ended, or that it has not."""
+    """How a step ended, or that it has not. One that was passed over did not run, as the rule
+    does not want it for this item; the job goes on behind it.
+    """
 
     DONE = "done"
+    PASSED = "passed over"
     SKIPPED = "skipped"
     LATER = "later"
     RETRY = "retry"
@@ -204,6 +207,11 @@ class StepRecord:
     values: Data
     receipt: Data | None
     began_at: datetime | None = None
+
+    @property
+    def is_work(self) -> bool:
+        """Say whether it tells of anything done, or tried."""
+        return self.outcome is not OutcomeKind.PASSED
 
 
 @dataclass(frozen=True, slots=True)

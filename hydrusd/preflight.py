@@ -83,8 +83,8 @@ class _Looking:
                     self._at_rule(rule, client, info)
 
     def _at_rule(self, rule: CompiledRule, client: HydrusClient, info: ClientInfo) -> None:
-        for position, step in enumerate(rule.steps):
-            place = rule.spec.place(("do", position, step.name))
+        for step in rule.all_steps:
+            place = rule.spec.place((*step.spec.path, step.name))
             for words in missing_permissions(step.action_class, info):
                 hint = "tick it in Hydrus: services → review services → client api → edit"
                 self._tell(place, f"{step.name}: the access key lacks {words!r}", hint)

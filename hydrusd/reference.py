@@ -106,7 +106,7 @@ def _settings() -> Iterator[str]:
     yield from (
         "# Settings",
         "",
-        "What a rules file says beside its rules, and `limits` in a rule.",
+        "What a rules file says beside its rules, and what a rule says beside `on`, `if` and `do`.",
     )
     yield from ("", "`clients` gives several clients, each by a name, with what `client` has.", "")
     for name, model in FILE_PARTS.items():

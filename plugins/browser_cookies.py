@@ -56,6 +56,7 @@ class SetBrowserCookies(CookieAction):
     """
 
     action: ClassVar[str] = "set_browser_cookies"
+    outside: ClassVar[bool] = True
 
     browser: Literal[
         "firefox", "chrome", "chromium", "brave", "edge", "opera", "vivaldi", "whale", "safari"

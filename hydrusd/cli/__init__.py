@@ -107,6 +107,39 @@ def check(
 
 
 @cli.command(epilog=EXIT_CODES)
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="[RULES]...")
+@click.option(
+    "--only",
+    "names",
+    multiple=True,
+    metavar="TEXT",
+    help="Only tests with this in their name; may be repeated.",
+)
+@SAFE_MODE
+@JSON
+@click.option(
+    "--junit",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also write what came of them to this file, as JUnit XML.",
+)
+def test(
+    files: tuple[Path, ...],
+    names: tuple[str, ...],
+    safe_mode: bool,
+    as_json: bool,
+    junit: Path | None,
+) -> None:
+    """Run the tests that rules carry (`tests:`), on a simulated client.
+
+    No folder, client or ledger of yours is touched, no command is run, and nothing is waited
+    for. Exit code 1 says that a test failed.
+    """
+    from hydrusd.cli._test import run_tests
+
+    run_tests(files, names, safe_mode=safe_mode, as_json=as_json, junit=junit)
+
+
+@cli.command(epilog=EXIT_CODES)
 @RULES
 @SAFE_MODE
 def schema(rules: Path | None, safe_mode: bool) -> None:
@@ -151,6 +184,20 @@ def plan(
         safe_mode=safe_mode,
         as_json=as_json,
     )
+
+
+@cli.command(epilog=EXIT_CODES)
+@STATE_DIR
+@JSON
+def reload(state_dir: Path | None, as_json: bool) -> None:
+    """Have the running daemon read its rules again now, and say what has changed, or is wrong.
+
+    It does so by itself when it sees that a file has changed, and (not on Windows) at SIGHUP.
+    Rules that cannot be used change nothing; a rule that is wrong by itself is left out.
+    """
+    from hydrusd.cli._reload import reload_rules
+
+    reload_rules(state_dir, as_json=as_json)
 
 
 @cli.command(epilog=EXIT_CODES)

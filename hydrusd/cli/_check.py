@@ -13,6 +13,7 @@ import click
 
 from hydrusd.cli._failing import EXIT_RULES, count_of, print_each
 from hydrusd.cli._paths import rules_path
+from hydrusd.cli._telling import some
 from hydrusd.cli._terminal import configure_logs, plain
 from hydrusd.daemon import Configuration, read_configuration
 from hydrusd.errors import ConfigError, Problem
@@ -31,11 +32,14 @@ def check_rules(
     path = None
     try:
         path = rules_path(rules)
-        found = read_configuration(path, safe_mode=safe_mode, resolve_secrets=live, doubting=True)
-        problems = list(found.warnings)
+        found = read_configuration(
+            path, safe_mode=safe_mode, resolve_secrets=live, doubting=True, tolerant=True
+        )
+        problems = [*found.warnings, *(p for rule in found.rules.invalid for p in rule.problems)]
         if live:
             more, clients = _look_around(found)
-            problems = sorted([*problems, *more], key=lambda p: (p.line, p.column))
+            problems += more
+        problems.sort(key=lambda p: (p.file, p.line, p.column))
     except ConfigError as error:
         problems = list(error.problems)
     if form == "json":
@@ -69,17 +73,21 @@ def _tell(
     wrong = [problem for problem in problems if problem.severity != "note"]
     print_each(wrong)
     errors = [problem for problem in wrong if problem.severity == "error"]
+    invalid = found.rules.invalid if found is not None else ()
     if errors:
-        click.echo(f"\n{count_of(wrong)} found; nothing was done.", err=True)
+        outcome = "`hydrusd run` leaves invalid rules out" if invalid else "nothing was done"
+        click.echo(f"\n{count_of(wrong)} found; {outcome}.", err=True)
     if found is None:
         return
-    count = len(found.rules.rules)
     what = "" if errors else f", {count_of(wrong)}"
-    click.echo(plain(f"{path}: {count} rule{'s' if count != 1 else ''}{what}"))
+    tests = f", {some(len(found.rules.tests), 'test')}" if found.rules.tests else ""
+    click.echo(plain(f"{path}: {some(len(found.rules.rules), 'rule')}{tests}{what}"))
     for rule in found.rules.rules:
         off = "" if rule.enabled else " (not enabled)"
         steps = " → ".join(step.action for step in rule.steps)
         click.echo(plain(f"  {rule.name}: {rule.trigger} → {steps}{off}"))
+    for left_out in invalid:
+        click.echo(plain(f"  {left_out.name}: invalid"))
     for line in clients:
         click.echo(plain(redact(f"  {line}")))
     for problem in problems:

@@ -18,12 +18,12 @@ from hydrusd.cli._paths import rules_path, state_path
 from hydrusd.cli._telling import facts, indented, line, receipt_in_words, subject, took, when
 from hydrusd.cli._terminal import configure_logs, make_console, plain
 from hydrusd.daemon import LEDGER_FILE, Configuration, read_configuration
-from hydrusd.engine import compile_rule
+from hydrusd.engine import CompiledStep, compile_rule
 from hydrusd.errors import ConfigError, ExpressionError, HydrusdError
 from hydrusd.ledger import DeadLetter, History, JobTrace, Ledger, StepTrace
 from hydrusd.model import JobState, StepRecord
 from hydrusd.redaction import redact, redact_tree
-from hydrusd.rules import rule_from_definition
+from hydrusd.rules import entry_at, rule_from_definition
 
 ADVICE = (
     (
@@ -257,7 +257,9 @@ def _rendered(
         return None, "not known: the ledger has not kept the rule as it was"
     configure_logs(level="error")
     try:
-        configuration = read_configuration(rules_path(rules_file), resolve_secrets=False)
+        configuration = read_configuration(
+            rules_path(rules_file), resolve_secrets=False, tolerant=True
+        )
         return redact_tree(_render(item, definition, configuration)), ""
     except ConfigError as error:
         problem = error.problems[0]
@@ -271,7 +273,7 @@ def _written(item: JobTrace, definition: str | None) -> object:
     try:
         said = json.loads(definition or "")
         if item.steps:
-            return redact_tree(said["do"][item.step])
+            return redact_tree(entry_at(said["do"], item.step))
         return redact_tree({"if": said["if"]}) if said["if"] is not None else None
     except (ValueError, LookupError, TypeError):
         return None
@@ -287,7 +289,9 @@ def _render(item: JobTrace, definition: str, configuration: Configuration) -> ob
         if s.position < item.step
     ]
     step = rule.steps[item.step]
-    return {step.name: step.rendered(rule.context(item.data, before))}
+    if not isinstance(step, CompiledStep):
+        raise ExpressionError(f"{step.name} has no parameters")
+    return {step.name: step.rendered(rule.context(item.data, before, item.step))}
 
 
 # --- retry and drop --------------------------------------------------------------------------

@@ -194,14 +194,21 @@ def _look(found: Found, rules_file: Path | None) -> OnDisk:
     known = any(s is not None and s.matches(status) for s in sources) and not found.by_name
     configure_logs(level="error")
     try:
-        rules = read_configuration(rules_path(rules_file), resolve_secrets=False).rules.rules
+        rules = read_configuration(
+            rules_path(rules_file), resolve_secrets=False, tolerant=True
+        ).rules
     except ConfigError as error:
         if rules_file is not None:
             raise
         problem = error.problems[0].message
         return OnDisk(found.asked, there=True, known=known, watched=(), problem=problem)
     watched = []
-    for rule in rules:
+    for left_out in rules.invalid:
+        trigger = left_out.trigger_config
+        if isinstance(trigger, Trigger) and trigger.overlooks(path) is not None:
+            why = f"the rule is invalid: {left_out.reason}"
+            watched.append(Watched(left_out.name, left_out.trigger, why))
+    for rule in rules.rules:
         assert isinstance(rule.trigger_config, Trigger)
         objection = rule.trigger_config.overlooks(path)
         if objection is not None:

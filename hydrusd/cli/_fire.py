@@ -25,8 +25,11 @@ def fire_rule(
     """Leave a firing in the ledger, for the daemon to find. Raises UsageError."""
     configure_logs(level="warning", as_json=False)
     given = _values(values)
-    rules = read_configuration(rules_path(rules_file), resolve_secrets=False).rules.rules
-    manual = {each.name for each in rules if each.trigger == "manual" and each.enabled}
+    rules = read_configuration(rules_path(rules_file), resolve_secrets=False, tolerant=True).rules
+    for invalid in rules.invalid:
+        if invalid.name == rule:
+            raise click.UsageError(f"rule {rule!r} is invalid: {invalid.reason}")
+    manual = {each.name for each in rules.rules if each.trigger == "manual" and each.enabled}
     if rule not in manual:
         known = ", ".join(repr(name) for name in sorted(manual)) or "none"
         raise click.UsageError(f"no rule {rule!r} can be fired; those with 'on: manual': {known}")

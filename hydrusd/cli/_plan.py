@@ -11,11 +11,12 @@ import click
 from rich.console import Console
 
 from hydrusd.cli._dead import to_json
+from hydrusd.cli._failing import print_each
 from hydrusd.cli._paths import rules_path, state_path
 from hydrusd.cli._telling import indented, line, some, subject
 from hydrusd.cli._terminal import configure_logs, make_console
-from hydrusd.daemon import make_plan, read_configuration
-from hydrusd.engine import Plan, PlannedJob, PlannedTrigger, Prediction
+from hydrusd.daemon import make_plan, problems_of, read_configuration
+from hydrusd.engine import Flow, Plan, PlannedJob, PlannedTrigger, Prediction
 from hydrusd.model import OutcomeKind
 from hydrusd.redaction import redact_tree
 
@@ -38,7 +39,8 @@ def show_plan(
     rules = None
     if subjects and subjects[0].lower().endswith(_RULES_ENDINGS) and "://" not in subjects[0]:
         rules, subjects = Path(subjects[0]), subjects[1:]
-    configuration = read_configuration(rules_path(rules), safe_mode=safe_mode)
+    configuration = read_configuration(rules_path(rules), safe_mode=safe_mode, tolerant=True)
+    print_each(problems_of(configuration.rules))
 
     async def make() -> Plan:
         state = state_path(state_dir)
@@ -100,7 +102,10 @@ def _tell_job(console: Console, job: PlannedJob) -> None:
 
 
 def _told(step: Prediction) -> str:
-    return f"cannot be foreseen: {step.why}" if step.foreseen is None else step.foreseen.detail
+    if step.foreseen is None:
+        return f"cannot be foreseen: {step.why}"
+    passed = "passed over, " if step.foreseen.outcome is OutcomeKind.PASSED else ""
+    return f"{passed}{step.foreseen.detail}"
 
 
 def totals(jobs: Sequence[PlannedJob]) -> dict[str, Counter[str]]:
@@ -128,6 +133,10 @@ def fate(step: Prediction) -> str:
         return "not foreseen"
     if foreseen.outcome is OutcomeKind.DEAD:
         return "dead letter"
+    if foreseen.outcome is OutcomeKind.PASSED:
+        return "passed over"
+    if issubclass(step.action, Flow):
+        return _decided(foreseen.detail) if step.name == "if" else "gone through"
     status = foreseen.values.get("status")
     if step.action.imports and isinstance(status, str):
         return "to import" if foreseen.changes else status
@@ -136,6 +145,10 @@ def fate(step: Prediction) -> str:
     if not foreseen.changes:
         return "nothing to do"
     return "to dispose of" if step.action.disposes else "to do"
+
+
+def _decided(detail: str) -> str:
+    return detail.partition(":")[0]
 
 
 # --- for programs ----------------------------------------------------------------------------

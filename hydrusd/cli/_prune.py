@@ -68,7 +68,9 @@ def _limits(older_than: str | None, rules_file: Path | None) -> Retention:
         spec = HistorySpec(seconds, seconds)
     else:
         configure_logs(level="error")
-        spec = read_configuration(rules_path(rules_file), resolve_secrets=False).rules.history
+        spec = read_configuration(
+            rules_path(rules_file), resolve_secrets=False, tolerant=True
+        ).rules.history
     return retention(spec, datetime.now(UTC))
 
 

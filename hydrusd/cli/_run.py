@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import anyio
 
 from hydrusd.cli._paths import rules_path, state_path
-from hydrusd.cli._stopping import stopping_on_signals
+from hydrusd.cli._stopping import reloading_on_hangup, stopping_on_signals
 from hydrusd.cli._terminal import configure_logs
-from hydrusd.daemon import Daemon, read_configuration, spare_collector
+from hydrusd.daemon import Configuration, Daemon, read_configuration, spare_collector
 
 
 def run_daemon(
@@ -17,12 +18,17 @@ def run_daemon(
 ) -> None:
     """Run until stopped."""
     configure_logs(level=log_level, as_json=as_json)
-    configuration = read_configuration(rules_path(rules), safe_mode=safe_mode)
+    # Where it is now is where it will be read again, whatever else appears meanwhile.
+    read = partial(read_configuration, rules_path(rules), safe_mode=safe_mode, tolerant=True)
+    configuration = read()
+
+    def read_again(present: Configuration) -> Configuration:
+        return read(former=present)
 
     async def run() -> None:
-        daemon = Daemon(configuration, state_path(state_dir))
+        daemon = Daemon(configuration, state_path(state_dir), read_again=read_again)
         spare_collector()
-        with stopping_on_signals(daemon.stop):
+        with stopping_on_signals(daemon.stop), reloading_on_hangup(daemon.reload, daemon.stop):
             await daemon.run()
 
     anyio.run(run)

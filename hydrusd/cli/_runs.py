@@ -131,7 +131,11 @@ def _step_table(steps: Sequence[StepSummary]) -> Table:
 
 def _tell_job(console: Console, item: JobTrace) -> None:
     line(console, f"job {item.job_id}: {item.state} · ", subject(item.data))
-    parts = [f"{each.action} {took(each.seconds)}".rstrip() for each in item.steps]
+    parts = [
+        f"{each.action} {took(each.seconds)}".rstrip()
+        for each in item.steps
+        if each.outcome is not OutcomeKind.PASSED
+    ]
     if parts:
         indented(console, " · ".join(parts), 4)
     if item.detail and item.state in {JobState.DEAD, JobState.SKIPPED}:

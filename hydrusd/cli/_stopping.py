@@ -1,9 +1,11 @@
-"""Ctrl-C and its like, as a wish to stop."""
+"""Signals, as wishes: Ctrl-C and its like to stop, SIGHUP to read the rules again."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -44,3 +46,35 @@ def stopping_on_signals(stop: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def reloading_on_hangup(reload: Callable[[], None], stop: Callable[[], None]) -> Iterator[None]:
+    """Call ``reload`` on the event loop at SIGHUP; Windows has none.
+
+    Where standard error was a terminal and no longer is, the user has closed it: that is a wish
+    to stop. Whoever had the signal ignored, as ``nohup`` does, has said what it is to mean.
+    """
+    if sys.platform == "win32" or signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    attached = _is_terminal()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        loop.call_soon_threadsafe(stop if attached and not _is_terminal() else reload)
+
+    former = signal.signal(signal.SIGHUP, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, former)
+
+
+def _is_terminal() -> bool:
+    """Say whether standard error is a terminal: one that was closed is none any more."""
+    try:
+        return os.isatty(sys.stderr.fileno())
+    except (OSError, ValueError, AttributeError):
+        return False

@@ -44,7 +44,7 @@ def undo(
     path = state_path(state_dir) / LEDGER_FILE
     with closing(UndoHistory.open(path)) as history:
         planned, still_open = _plan(history, kind, number)
-        configuration = read_configuration(rules_path(rules_file))
+        configuration = read_configuration(rules_path(rules_file), tolerant=True)
         actions = configuration.host.actions
         jobs = _judge(history, planned, actions)
     unseen = anyio.run(_foresee, jobs, configuration)

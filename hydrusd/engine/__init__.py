@@ -1,15 +1,19 @@
 """The engine: intake, matching, lanes, settling, retrying, planning."""
 
 from hydrusd.engine.backing_up import BackingUp
-from hydrusd.engine.checking import DataPath, doubts_about, doubts_between
-from hydrusd.engine.compiling import CompiledRule, compile_rule
+from hydrusd.engine.checking import DataPath, check_list, doubts_about, doubts_between
+from hydrusd.engine.compiling import CompiledRule, CompiledStep, compile_rule
 from hydrusd.engine.intake import Intake
 from hydrusd.engine.lane import Lane
 from hydrusd.engine.made_files import MadeFiles
 from hydrusd.engine.off_limits import OffLimits
+from hydrusd.engine.ordering import check_rule
+from hydrusd.engine.pacing import fault_of_idling, out_of_hours
 from hydrusd.engine.planning import Plan, PlannedJob, PlannedTrigger, Planner, Prediction
+from hydrusd.engine.program import Flow
 from hydrusd.engine.progress import Progress
 from hydrusd.engine.pruning import Pruner, retention
+from hydrusd.engine.reconciling import Changes, Desired, reconcile, source_key
 from hydrusd.engine.rulebook import RuleBook, Source
 from hydrusd.engine.signals import Signals
 from hydrusd.engine.stores import Stores
@@ -17,8 +21,12 @@ from hydrusd.engine.undoing import PlannedStep, PlannedUndo, foresee_undo, plan_
 
 __all__ = [
     "BackingUp",
+    "Changes",
     "CompiledRule",
+    "CompiledStep",
     "DataPath",
+    "Desired",
+    "Flow",
     "Intake",
     "Lane",
     "MadeFiles",
@@ -36,10 +44,16 @@ __all__ = [
     "Signals",
     "Source",
     "Stores",
+    "check_list",
+    "check_rule",
     "compile_rule",
     "doubts_about",
     "doubts_between",
+    "fault_of_idling",
     "foresee_undo",
+    "out_of_hours",
     "plan_undo",
+    "reconcile",
     "retention",
+    "source_key",
 ]

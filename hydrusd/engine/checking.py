@@ -18,7 +18,17 @@ from hydrusd.errors import ExpressionError
 from hydrusd.expressions import Expressions, Read, is_template
 from hydrusd.model import finished_topic
 from hydrusd.plugin import AnyAction, Trigger
-from hydrusd.rules import RuleFault, RuleSpec, nearest
+from hydrusd.rules import (
+    BranchSpec,
+    LoopSpec,
+    Mode,
+    NodeSpec,
+    RuleFault,
+    RuleSpec,
+    StepSpec,
+    StopSpec,
+    nearest,
+)
 
 _EVERYWHERE: Mapping[str, Any] = {"rule": {"name": None}, "chain": None}
 _FILES = frozenset({"hash", "hashes"})
@@ -39,8 +49,10 @@ def doubts_about(rule: RuleSpec, expressions: Expressions) -> list[RuleFault]:
     """Find what is probably not meant in one rule that is otherwise right."""
     return [
         *_about_the_condition(rule, expressions),
+        *_about_blocks(rule, rule.body, expressions),
         *_about_names(rule, expressions),
         *_about_files(rule),
+        *_about_pace(rule),
     ]
 
 
@@ -48,27 +60,90 @@ def doubts_between(rules: Sequence[RuleSpec]) -> Iterator[Doubt]:
     """Find what is probably not meant by rules together."""
     rules = [rule for rule in rules if rule.enabled] + [rule for rule in rules if not rule.enabled]
     yield from _about_silence(rules)
+    yield from _about_ranks([rule for rule in rules if rule.enabled])
     yield from _about_fights([rule for rule in rules if rule.enabled])
 
 
 # --- one rule ------------------------------------------------------------------------------------
 
 
+def check_list(expressions: Expressions, text: str) -> None:
+    """Refuse what cannot give the items of a loop. Raises ExpressionError."""
+    expressions.template(text)
+    if expressions.result(text) is None:
+        raise ExpressionError("'for_each' needs one {{ … }} that gives a list, and nothing else")
+
+
 def _about_the_condition(rule: RuleSpec, expressions: Expressions) -> Iterator[RuleFault]:
-    text = rule.condition
-    if text is None or expressions.reads(text, condition=True) or _looks_at_something(text):
+    holds = None if rule.condition is None else _constant(rule.condition, expressions)
+    if holds is None:
         return
-    try:
-        holds = expressions.condition(text).holds({})
-    except ExpressionError:
-        return  # it fails for want of something; that is told by its name
+    assert rule.condition is not None
     if holds:
         message = "this is always true: it looks at nothing of what was noticed"
-        hint = "quotes around the whole condition make a mere text of it" if _quoted(text) else ""
+        hint = _about_quotes(rule.condition)
     else:
         message = "this is never true: the rule will never do anything"
         hint = "write `enabled: false` to put a rule aside"
     yield RuleFault(("if",), message, hint, (1, 1), doubt=True)
+
+
+def _constant(text: str, expressions: Expressions) -> bool | None:
+    """Give what a condition is worth that looks at nothing; None for any other."""
+    if expressions.reads(text, condition=True) or _looks_at_something(text):
+        return None
+    try:
+        return expressions.condition(text).holds({})
+    except ExpressionError:
+        return None  # it fails for want of something; that is told by its name
+
+
+def _about_quotes(text: str) -> str:
+    return "quotes around the whole condition make a mere text of it" if _quoted(text) else ""
+
+
+def _about_blocks(
+    rule: RuleSpec, nodes: Sequence[NodeSpec], expressions: Expressions
+) -> Iterator[RuleFault]:
+    """Find steps that can never run."""
+    for index, node in enumerate(nodes):
+        condition = getattr(node, "condition", None)
+        holds = None if condition is None else _constant(condition, expressions)
+        if holds is not None:
+            assert condition is not None
+            at = (*node.path, "if")
+            if not holds:
+                message = "this is never true: what is under it never runs"
+                yield RuleFault(at, message, "", (1, 1), doubt=True)
+            elif isinstance(node, BranchSpec) and node.otherwise:
+                message = "this is always true: what is under its `else` never runs"
+                yield RuleFault(at, message, _about_quotes(condition), (1, 1), doubt=True)
+            else:
+                message = "this is always true: it looks at nothing of what was noticed"
+                yield RuleFault(at, message, _about_quotes(condition), (1, 1), doubt=True)
+        if isinstance(node, BranchSpec):
+            yield from _about_blocks(rule, node.body, expressions)
+            yield from _about_blocks(rule, node.otherwise, expressions)
+        elif isinstance(node, LoopSpec):
+            if node.items == ():
+                message = "this list is empty: what is under it never runs"
+                yield RuleFault((*node.path, "for_each"), message, doubt=True)
+            yield from _about_blocks(rule, node.body, expressions)
+        if _always_ends(node) and nodes[index + 1 :]:
+            behind = nodes[index + 1]
+            message = "this can never run: the job always ends before it"
+            hint = "give the `stop` before it an `if`, or leave this out"
+            yield RuleFault(behind.path, message, hint, doubt=True)
+            return
+
+
+def _always_ends(node: NodeSpec) -> bool:
+    """Say whether nothing behind it is ever reached."""
+    if isinstance(node, StopSpec):
+        return node.condition is None
+    if isinstance(node, BranchSpec):
+        return any(map(_always_ends, node.body)) and any(map(_always_ends, node.otherwise))
+    return False
 
 
 def _looks_at_something(text: str) -> bool:
@@ -87,12 +162,47 @@ def _about_names(rule: RuleSpec, expressions: Expressions) -> Iterator[RuleFault
     if rule.condition is not None:
         for read in expressions.reads(rule.condition, condition=True):
             yield from _about_read(read, ("if",), rule.trigger, given, [])
-    before: list[str] = []
-    for position, step in enumerate(rule.steps):
-        for path, text in _texts(step.raw, ("do", position, step.action)):
+    if given is not None:
+        given = {**given, "vars": dict.fromkeys(name for name, _ in rule.variables)}
+    for name, value in rule.variables:
+        for path, text in _texts(value, ("vars", name)):
             for read in expressions.reads(text):
-                yield from _about_read(read, path, rule.trigger, given, before)
-        before.append(step.action)
+                yield from _about_read(read, path, rule.trigger, given, [])
+    yield from _names_in(rule, rule.body, expressions, given, [])
+
+
+def _names_in(
+    rule: RuleSpec,
+    nodes: Sequence[NodeSpec],
+    expressions: Expressions,
+    given: Mapping[str, Any] | None,
+    before: list[str],
+) -> Iterator[RuleFault]:
+    """Look at the names in steps and blocks; ``before`` takes in the steps gone through."""
+
+    def look(path: DataPath, value: object) -> Iterator[RuleFault]:
+        for at, text in _texts(value, path):
+            for read in expressions.reads(text):
+                yield from _about_read(read, at, rule.trigger, given, before)
+
+    for node in nodes:
+        if (condition := getattr(node, "condition", None)) is not None:
+            for read in expressions.reads(condition, condition=True):
+                yield from _about_read(read, (*node.path, "if"), rule.trigger, given, before)
+        match node:
+            case StepSpec():
+                yield from look((*node.path, node.action), node.raw)
+                before.append(node.action)
+            case StopSpec():
+                yield from look((*node.path, "stop"), node.reason)
+            case BranchSpec():
+                yield from _names_in(rule, node.body, expressions, given, before)
+                yield from _names_in(rule, node.otherwise, expressions, given, before)
+            case LoopSpec():
+                yield from look((*node.path, "for_each"), node.items)
+                own = {node.name: None, f"{node.name}_number": None}
+                inner = None if given is None else {**given, **own}
+                yield from _names_in(rule, node.body, expressions, inner, before)
 
 
 def _about_read(
@@ -120,6 +230,9 @@ def _about_read(
             else:
                 hint = f"there are: {', '.join(sorted({*known} - {'chain', 'rule', 'steps'}))}"
             message = f"{said}: {trigger} gives no '{name}'"
+            if root == "vars":
+                message = f"{said}: there is no variable '{name}'"
+                hint = hint if near else "name it under 'vars', in the rule or at the top level"
             yield RuleFault(path, message, hint, read.places[depth], doubt=True)
             return
         known = known[name]
@@ -157,22 +270,40 @@ def _about_files(rule: RuleSpec) -> Iterator[RuleFault]:
     given = getattr(type(rule.trigger_config), "gives", None)
     if given is None or _FILES & {*given}:
         return
-    for position, step in enumerate(rule.steps):
+    steps = rule.steps
+    for position, step in enumerate(steps):
         action = type(step.config)
         assert issubclass(action, AnyAction)
         if action.imports or action.names_files:
             return
         if action.needs_files:
-            behind = (
-                ", and the steps behind it are never reached" if rule.steps[position + 1 :] else ""
-            )
+            behind = ", and the steps behind it are never reached" if steps[position + 1 :] else ""
             message = (
                 f"{step.action} would find no file to work on{behind}: "
                 f"{rule.trigger} names no file of Hydrus, nor does a step before this one"
             )
             hint = "put add_file or add_url before it"
-            yield RuleFault(("do", position), message, hint, doubt=True)
+            yield RuleFault(step.path, message, hint, doubt=True)
             return
+
+
+_GIVES_WAY = {
+    Mode.SINGLE: "whatever is found while a job of the rule is not over is passed over for good",
+    Mode.RESTART: "of all that is found at once, only the last is done",
+}
+
+
+def _about_pace(rule: RuleSpec) -> Iterator[RuleFault]:
+    """Find paces that would pass over what should not be missed, or that change nothing."""
+    assert isinstance(rule.trigger_config, Trigger)
+    pace, limits = rule.pace, rule.limits
+    if pace.mode in _GIVES_WAY and rule.trigger_config.in_portions:
+        message = f"{rule.trigger} with `mode: {pace.mode}`: {_GIVES_WAY[pace.mode]}"
+        hint = "with `mode: queued` each waits for its turn"
+        yield RuleFault(("mode",), message, hint, doubt=True)
+    if limits.per_minute is not None and limits.per_minute >= limits.per_hour:
+        message = f"this has no effect: `per_hour` allows {limits.per_hour:,} in all"
+        yield RuleFault(("limits", "per_minute"), message, doubt=True)
 
 
 # --- several rules -------------------------------------------------------------------------------
@@ -191,6 +322,18 @@ def _about_silence(rules: Iterable[RuleSpec]) -> Iterator[Doubt]:
             names = ", ".join(f"'{silent[topic]}'" for topic in topics)
             message = f"this rule never begins: it waits for {names}, which is not enabled"
             yield Doubt(rule, ("on",), message, "enable that one, or put this one aside, too")
+
+
+def _about_ranks(rules: Iterable[RuleSpec]) -> Iterator[Doubt]:
+    """Find priorities that nothing comes before or after."""
+    by_client: dict[str, list[RuleSpec]] = {}
+    for rule in rules:
+        by_client.setdefault(rule.client, []).append(rule)
+    for mates in by_client.values():
+        first = mates[0]
+        if first.pace.priority and len({rule.pace.priority for rule in mates}) == 1:
+            message = "this has no effect: all rules of the client have the same priority"
+            yield Doubt(first, ("priority",), message)
 
 
 def _about_fights(rules: Iterable[RuleSpec]) -> Iterator[Doubt]:
@@ -225,18 +368,17 @@ def _fight(first: RuleSpec, second: RuleSpec) -> Doubt:
     theirs, ours = _disposal(first), _disposal(second)
     assert theirs is not None
     assert ours is not None
-    position = ours
     message = (
-        f"two rules dispose of the same files: {second.steps[position].action} here, "
-        f"and {first.steps[theirs].action} in '{first.name}'; whichever is first takes them away"
+        f"two rules dispose of the same files: {ours.action} here, "
+        f"and {theirs.action} in '{first.name}'; whichever is first takes them away"
     )
     hint = "tell them apart by `include`, or by an `if` in each; or do all in one rule"
-    return Doubt(second, ("do", position), message, hint)
+    return Doubt(second, ours.path, message, hint)
 
 
-def _disposal(rule: RuleSpec) -> int | None:
-    for position, step in enumerate(rule.steps):
+def _disposal(rule: RuleSpec) -> StepSpec | None:
+    for step in rule.steps:
         assert isinstance(step.config, AnyAction)
         if step.config.disposes:
-            return position
+            return step
     return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import secrets
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +42,8 @@ from hydrusd.ledger import (
     put_back,
 )
 from hydrusd.model import Event, chain_of
-from hydrusd.plugin import Aside, Doubt, FileGroup, FileSource, HadFile, Signal
+from hydrusd.plugin import Aside, Doubt, FileGroup, FileSource, HadFile, Signal, Start
+from hydrusd.rules import Mode
 
 FIRST_RESTART_SECONDS = 5.0
 LONGEST_RESTART_SECONDS = 300.0
@@ -73,15 +75,22 @@ class Intake:
         signals: Signals,
         off_limits: OffLimits,
         made: MadeFiles,
+        start: Start | None = None,
     ) -> None:
+        """Make an intake. ``start`` is that of hydrusd; without one it starts with this trigger."""
         self._off_limits = off_limits
         self._made = made
         self._client = client
         self._signals = signals
         self._source = source
+        self._start = start or Start(uuid.uuid4().hex, clock.now(), clock.monotonic())
         self._ledger = ledger
         self._clock = clock
         self._wake = wake
+        self._single, self._restart = (
+            [rule.name for rule in source.rules if rule.spec.pace.mode is mode]
+            for mode in (Mode.SINGLE, Mode.RESTART)
+        )
         self._runs: dict[str, RunSoFar] = {}
         self._emitted_at = self._firing_since = -math.inf
         self._state = ""
@@ -102,9 +111,18 @@ class Intake:
         return self._client
 
     @property
+    def start(self) -> Start:
+        """The start of hydrusd, and of this trigger in it."""
+        return self._start
+
+    @property
     def rules(self) -> Sequence[str]:
         """The names of the rules that listen."""
         return [rule.name for rule in self._source.rules]
+
+    def follow(self, source: Source) -> None:
+        """Go on with the same rules as they are made now; the trigger notices nothing of it."""
+        self._source = replace(source, trigger=self._source.trigger)
 
     async def emit(
         self,
@@ -199,6 +217,8 @@ class Intake:
         if made_by:
             event = replace(event, data={**event.data, "chain": list(made_by)})
         chain = chain_of(event.data)
+        if not chain and back is None:
+            return PendingEvent(event, self._source.matching.judge(event.data))
         verdicts: list[NewJob | NotMatched] = []
         for rule in self._source.rules:
             if rule.name in chain:
@@ -268,6 +288,8 @@ class Intake:
             self._clock.now(),
             memory,
             runs=self._present_runs(),
+            single=self._single,
+            restart=self._restart,
         )
         self._runs.update(taken.runs)
         for rule, present in taken.runs.items():
@@ -279,6 +301,18 @@ class Intake:
                     f"person (see `hydrusd dead`)",
                     rule=rule,
                 )
+        for rule, events in taken.busy.items():
+            log.info(
+                f"rule {rule!r}: {_some(events, 'event')} passed over, as a job of the rule was "
+                f"not over (mode: single)",
+                rule=rule,
+            )
+        if taken.superseded:
+            log.info(
+                f"{_some(len(taken.superseded), 'job')} that had not begun gave way to a later "
+                f"one (mode: restart)",
+                trigger=self.name,
+            )
         if taken.jobs:
             log.info(
                 f"{self.name}: noticed {_some(taken.events, 'event')}, {_some(taken.jobs, 'job')}",

@@ -16,7 +16,7 @@ import random
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import cast
@@ -32,6 +32,8 @@ from hydrusd.engine.late_sidecars import outcome_without_running
 from hydrusd.engine.limits import HOUR_SECONDS, Limits, Pause
 from hydrusd.engine.made_files import MadeFiles
 from hydrusd.engine.matching import judge
+from hydrusd.engine.pacing import NO_TURNS, Pacing
+from hydrusd.engine.program import Arrival
 from hydrusd.engine.retrying import (
     LONGEST_ASKED_SECONDS,
     MAX_ATTEMPTS,
@@ -64,7 +66,9 @@ from hydrusd.ledger import (
     LedgerWriter,
     Memory,
     StepUpdate,
+    forget_conditions,
     keep_steps,
+    superseded_among,
     take_up_undo,
 )
 from hydrusd.model import (
@@ -78,8 +82,10 @@ from hydrusd.model import (
     ParkScope,
     StepRecord,
     fired_topic,
+    tells,
 )
 from hydrusd.plugin import Action, AnyAction, Call, SetAction
+from hydrusd.rules import Mode
 
 SET_SIZE = 256
 ONE_BY_ONE_WIDTH = 4
@@ -97,6 +103,10 @@ SLEPT_SECONDS = 30.0
 means that the machine was suspended, the process stopped, or the clock set."""
 DEAD_TOLD = 10
 """How many dead letters of one set are named in the log; `hydrusd status` shows the others."""
+NOT_IMPORTED = (
+    "{step} would dispose of a file that no step of this job has brought into Hydrus, or found "
+    "there; it is left alone"
+)
 LIMITS = "limits"
 """Under what the ledger remembers how rules were failing."""
 PROBE_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
@@ -124,6 +134,7 @@ class _Work:
     outcome: Outcome | None = None
     kept: Data | None = None
     stored: bool = False
+    arrival: Arrival | None = None
 
     @property
     def result(self) -> Outcome | None:
@@ -210,7 +221,11 @@ class Lane:
         self._parked_rules: dict[str, _Parked] = {}
         self._said: dict[str, str] = {}
         self._orphans: frozenset[str] = frozenset()
+        self._next: tuple[RuleBook, Observe | None] | None = None
+        self._ending = False
         self._limits = Limits()
+        self._pacing = Pacing(name, client, ledger, clock, self._limits)
+        self._turns = NO_TURNS
         self._raised: set[JobId] = set()
         self._claimed: list[Job] = []
         self._unstored: _Set | None = None
@@ -234,6 +249,19 @@ class Lane:
         """Say that there is something to do. Call it on the event loop."""
         self._woken.set()
 
+    def follow(self, rules: RuleBook, observe: Observe | None) -> None:
+        """Work by these rules from the next set on. Call it on the event loop.
+
+        What is under way ends by those that it began with.
+        """
+        self._next = (rules, observe)
+        self.wake()
+
+    def finish(self) -> None:
+        """Say that the set under way is to be the last. Call it on the event loop."""
+        self._ending = True
+        self.wake()
+
     @property
     def waits_for(self) -> str:
         """Say what keeps the lane, or some rule on it, from working; nothing where nothing does."""
@@ -244,12 +272,16 @@ class Lane:
     # --- the loop ------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Work until cancelled; claimed jobs go back then, at no cost."""
+        """Work until cancelled or finished; claimed jobs go back then, at no cost."""
         try:
             await self._begin()
             async with anyio.create_task_group() as tasks:
                 while True:
                     self._woken = anyio.Event()
+                    if self._ending:
+                        break
+                    if self._next is not None:
+                        await self._take_rules(*self._next)
                     await self._follow_clock()
                     await self._connect_if_due()
                     await self._unpark_rules()
@@ -310,10 +342,7 @@ class Lane:
         if not self._only_undos:
             await self._recall_limits()
             await self._adopt(self._rules.revisions_on(self.name))
-        mine = {rule for lane, rule in await self._ledger(Ledger.open_rules) if lane == self.name}
-        for rule in sorted(mine):
-            if not self._rules.knows(rule):
-                await self._orphan(rule)
+        await self._find_orphans()
 
     async def _recall_limits(self) -> None:
         """Hold against the rules what they did in a former life of the daemon.
@@ -333,22 +362,69 @@ class Lane:
             ):
                 self._limits.restore(rule, kept)
 
+    async def _take_rules(self, rules: RuleBook, observe: Observe | None) -> None:
+        """Go on with other rules, between two sets: as after a restart, with nothing interrupted.
+
+        Jobs that have not begun are put under them, on whichever lane they are: their rule may
+        have moved to another one, whose lane has looked for them while this one had them claimed.
+        """
+        self._next = None
+        former, self._rules, self._observe = self._rules, rules, observe
+        self._settling.follow(rules)
+        claimed, self._claimed = self._claimed, []
+        await self._put_back(claimed)
+        now = rules.revisions
+        changed = {name: now[name] for name in now if now[name] != former.revisions.get(name)}
+        await self._adopt(changed)
+        told = {rule for rule in self._orphans if rules.knows(rule)}
+        self._orphans -= told
+        for rule in (*changed, *(former.revisions.keys() - now.keys())):
+            self._limits.rewritten(rule)
+            self._parked_rules.pop(rule, None)
+            if self._said.pop(rule, None) is not None and rule not in rules.invalid:
+                told.add(rule)
+        if told:
+            await self._ledger(forget_conditions, "rule", sorted(told))
+        await self._find_orphans()
+        if self._parked is None:
+            await self._refuse(self._client.info)
+
+    async def _find_orphans(self) -> None:
+        """Find the rules of waiting jobs that nobody knows (any more)."""
+        mine = {rule for lane, rule in await self._ledger(Ledger.open_rules) if lane == self.name}
+        for rule in sorted(mine):
+            if not self._rules.knows(rule):
+                await self._orphan(rule)
+
     async def _orphan(self, rule: str) -> None:
-        """Let the jobs of a rule wait that nobody knows any more."""
+        """Let the jobs of a rule wait that nobody knows."""
+        reason = self._rules.why_unknown(rule)
+        if rule not in self._orphans:
+            log.warning(f"rule {rule!r}: {reason}", rule=rule)
         self._orphans |= {rule}
-        reason = "the rule is no longer in the rules file; its jobs wait until it is back"
-        log.warning(f"rule {rule!r}: {reason}", rule=rule)
-        await self._condition("rule", rule, "parked", reason)
+        if (invalid := self._rules.invalid.get(rule)) is not None:
+            await self._condition("rule", rule, "invalid", invalid.reason)
+        else:
+            await self._condition("rule", rule, "parked", reason)
 
     async def _adopt(self, revisions: Mapping[str, str]) -> None:
         """Put jobs that have not begun under their rule as it is now, and on its client."""
-        while jobs := await self._ledger(Ledger.unbegun, revisions, 500):
-            verdicts = [(job, judge(self._rules.current(job.rule), job.data)) for job in jobs]
-            await self._ledger(Ledger.adopt, verdicts, self._clock.now())
+        async with self._rules.adopting:
+            while jobs := await self._ledger(Ledger.unbegun, revisions, 500):
+                verdicts = [(job, judge(self._rules.current(job.rule), job.data)) for job in jobs]
+                await self._ledger(Ledger.adopt, verdicts, self._clock.now())
 
     def _filter(self) -> ClaimFilter:
         blocked = self._orphans | frozenset(self._parked_rules)
-        return ClaimFilter(self.name, self._parked is not None, blocked, self._only_undos)
+        return ClaimFilter(
+            self.name,
+            self._parked is not None,
+            blocked,
+            self._only_undos,
+            self._turns.held,
+            self._turns.turns,
+            self._turns.at_most,
+        )
 
     async def _rest(self) -> None:
         """Wait until woken or until something becomes due, whichever is first."""
@@ -358,6 +434,8 @@ class Lane:
         if due is not None:
             waits.append((due - self._clock.now()).total_seconds())
         waits += [parked.until - now for parked in self._parked_rules.values()]
+        if self._turns.seconds is not None:
+            waits.append(self._turns.seconds)
         if self._parked is not None:
             waits.append(self._parked.until - now)
         elif (settles := self._settling.due_in_seconds()) is not None:
@@ -406,14 +484,19 @@ class Lane:
         self._settling.connected()
         if self._look is not None:
             await self._look()
-        if self._on_connected is not None:
-            reasons = self._on_connected(info)
-            for rule in self._refused - reasons.keys():
-                self._parked_rules.pop(rule, None)
-                await self._rule_works(rule)
-            self._refused = frozenset(reasons)
-            for rule, reason in reasons.items():
-                await self._park_rule(rule, reason)
+        await self._refuse(info)
+
+    async def _refuse(self, info: ClientInfo) -> None:
+        """Park the rules that cannot run on the client as it is now."""
+        if self._on_connected is None:
+            return
+        reasons = self._on_connected(info)
+        for rule in self._refused - reasons.keys():
+            self._parked_rules.pop(rule, None)
+            await self._rule_works(rule)
+        self._refused = frozenset(reasons)
+        for rule, reason in reasons.items():
+            await self._park_rule(rule, reason)
 
     async def _park_rule(
         self, rule: str, reason: str, *, seconds: float = RULE_PARK_SECONDS
@@ -428,6 +511,7 @@ class Lane:
     async def _rule_works(self, rule: str) -> None:
         if self._said.pop(rule, None) is not None:
             log.info(f"rule {rule!r} works again", rule=rule)
+            self._pacing.said_otherwise(rule)
             await self._condition("rule", rule, "working", "")
 
     async def _unpark_rules(self) -> None:
@@ -465,8 +549,7 @@ class Lane:
                 await self._ledger(take_up_undo, jobs[0].rule)
                 return True
             present = self._rules.current(jobs[0].rule)
-            disposals = [at for at, s in enumerate(present.steps) if s.action_class.disposes]
-            await self._ledger(Ledger.take_up, present.name, present.revision, disposals)
+            await self._ledger(Ledger.take_up, present.name, present.revision, present.disposals)
             await self._adopt({present.name: present.revision})
             return True
         jobs = await self._within_limits(jobs)
@@ -486,6 +569,7 @@ class Lane:
             return True
         current = _Set(work, rule, self._boot)
         step = rule.steps[jobs[0].step]
+        await self._give_way(current)
         made: dict[str, AnyAction] = {}
         for item in work:
             self._prepare(item, current, rule, made)
@@ -526,11 +610,18 @@ class Lane:
             return jobs
         await self._put_back(jobs)
         await self._store_unstored()
-        return await self._claim()
+        if not self._only_undos:
+            await self._pacing.follow(self._rules)
+            blocked = self._filter().blocked_rules
+            self._turns = await self._pacing.look(blocked, away=self._parked is not None)
+        wanted = self._filter()
+        if self._pacing.has_ranks and not self._pacing.is_fair_turn():
+            wanted = replace(wanted, ranks=self._pacing.ranks, last=self._pacing.last)
+        return await self._claim(wanted)
 
-    async def _claim(self) -> list[Job]:
+    async def _claim(self, wanted: ClaimFilter) -> list[Job]:
         now = self._clock.now()
-        return await self._ledger(Ledger.claim, self._filter(), self._owner, SET_SIZE, now)
+        return await self._ledger(Ledger.claim, wanted, self._owner, SET_SIZE, now)
 
     async def _put_back(self, jobs: Sequence[Job]) -> None:
         if jobs:
@@ -541,8 +632,10 @@ class Lane:
         """Store the set before and claim the next one, while the present one is under way."""
         with anyio.CancelScope(shield=True):
             await self._store_unstored()
-            if self._parked is None:
-                self._claimed = await self._claim()
+            if self._parked is None and await self._pacing.may_claim_ahead():
+                wanted, paced = self._filter(), self._pacing.paced
+                wanted = replace(wanted, blocked_rules=wanted.blocked_rules | paced)
+                self._claimed = await self._claim(wanted)
 
     async def _store_unstored(self) -> None:
         if self._unstored is not None:
@@ -555,14 +648,15 @@ class Lane:
         fresh = [job for job in jobs if _is_fresh(job)]
         if not fresh or is_undo(rule):
             return jobs
-        spec = self._rules.current(rule).spec.limits
-        allowed = self._limits.allowance(rule, spec, len(fresh), now)
+        spec = self._rules.current(rule).spec
+        allowed = self._limits.allowance(rule, spec.limits, len(fresh), now)
         surplus = fresh[allowed:]
         await self._put_back(surplus)
         if allowed:
             self._limits.begun(rule, allowed, now)
+            self._pacing.began(rule)
         elif not self._limits.is_probing(rule):
-            await self._pause(rule, self._limits.exhausted(rule, spec, now))
+            self._pacing.exhausted(spec)
         held = {job.id for job in surplus}
         return [job for job in jobs if job.id not in held]
 
@@ -587,6 +681,20 @@ class Lane:
             if pause is not None:
                 await self._pause(rule, pause)
 
+    async def _give_way(self, current: _Set) -> None:
+        """End the jobs of a set in whose place a later one has come, where that is safe."""
+        rule = current.rule
+        if (
+            not isinstance(rule, CompiledRule)
+            or self._rules.current(rule.name).spec.pace.mode is not Mode.RESTART
+        ):
+            return
+        ids = [item.job.id for item in current.work]
+        reasons = await self._ledger(superseded_among, ids)
+        for item in current.work:
+            if item.job.id in reasons and _can_be_broken_off(item.job, rule):
+                item.outcome = Outcome.skipped(reasons[item.job.id])
+
     def _prepare(
         self,
         item: _Work,
@@ -595,7 +703,7 @@ class Lane:
         made: dict[str, AnyAction],
     ) -> None:
         if isinstance(rule, CompiledRule):
-            item.outcome = outcome_without_running(rule, item.job)
+            item.outcome = item.outcome or self._without_running(item, rule)
             if item.outcome is not None:
                 return
         try:
@@ -604,6 +712,36 @@ class Lane:
         except ExpressionError as error:
             item.outcome = Outcome.dead(str(error))
             self._raised.add(item.job.id)
+
+    def _without_running(self, item: _Work, rule: CompiledRule) -> Outcome | None:
+        """Give the outcome of a step that is not to run; None where it is."""
+        job = item.job
+        if rule.program is not None:
+            arrival = rule.arrive(job.step, job.data, job.steps)
+            if arrival.position != job.step or arrival.failure:
+                item.arrival = arrival
+                return Outcome(OutcomeKind.PASSED)
+        outcome = outcome_without_running(rule, job)
+        if outcome is None and rule.lacks_import(job.step, job.steps):
+            return Outcome.dead(NOT_IMPORTED.format(step=rule.steps[job.step].name))
+        return outcome
+
+    @staticmethod
+    def _arrival(item: _Work, rule: CompiledRule | UndoRule | None) -> Arrival | None:
+        """Say where a job of a rule with blocks goes on; None where steps just follow each other,
+        or where it does not go on.
+        """
+        outcome, job = item.result, item.job
+        if item.arrival is not None or not isinstance(rule, CompiledRule) or rule.program is None:
+            return item.arrival
+        if outcome is None or outcome.kind is not OutcomeKind.DONE:
+            return None
+        there = job.step + 1
+        if outcome.disposes_next:
+            there = rule.next_disposal(there)
+        done = _as_done(item, rule.steps[job.step].name, outcome)
+        before = [record for record in job.steps if record.position != job.step]
+        return rule.arrive(there, job.data, [*before, done])
 
     async def _run_step(
         self, step: CompiledStep | UndoStep, calls: Sequence[Call[AnyAction]]
@@ -725,7 +863,8 @@ class Lane:
                 outcome = item.outcome = Outcome.dead(
                     f"there is no rule {deaf[0]!r} that is `on: manual`, so none can be fired"
                 )
-            update = self._update(item.job, rule, outcome, now, done.boot)
+            arrival = self._arrival(item, rule)
+            update = self._update(item.job, rule, outcome, now, done.boot, arrival)
             updates.append(update)
             if outcome.kind is OutcomeKind.PARK:
                 if outcome.scope is ParkScope.LANE:
@@ -736,9 +875,21 @@ class Lane:
             if outcome.kind is OutcomeKind.DONE and outcome.values:
                 self._made.note(item.job.rule, item.job.data, outcome.values)
             action = rule.steps[position].name if rule is not None else ""
+            if arrival is not None:
+                steps += [StepUpdate(item.job.id, record) for record in arrival.records]
+                if arrival.failure:
+                    self._raised.add(item.job.id)
+                    _log_failure(item.job, arrival.failure)
+                if outcome.kind is OutcomeKind.DONE:
+                    record = _as_done(item, action, outcome)
+                    steps.append(StepUpdate(item.job.id, record))
+                continue
             steps.append(StepUpdate(item.job.id, _record(item, action, update, outcome)))
         name = done.work[0].job.rule
-        began = {name: sum(_is_fresh(item.job) for item in ready)}
+        fresh = [item for item in ready if _is_fresh(item.job)]
+        began = {name: sum(not _is_parked(item) for item in fresh)}
+        if not_begun := len(fresh) - began[name]:
+            self._pacing.not_begun(name, not_begun)
         found = Counter((name, kind) for item in ready if (kind := _found(item, rule)))
         await self._ledger(
             Ledger.checkpoint, self._owner, updates, steps, now, began=began, found=found
@@ -762,22 +913,28 @@ class Lane:
         outcome: Outcome,
         now: datetime,
         present: str,
+        arrival: Arrival | None = None,
     ) -> JobUpdate:
-        """Decide where a job goes from here."""
+        """Decide where a job goes from here; ``arrival`` says it for a rule with blocks."""
         state, step, attempt, run_at = JobState.READY, job.step, job.attempt, now
         needs_client = True if rule is None else rule.steps[job.step].action_class.needs_client
         boot = job.boot
         ending: JobState | None = None
         match outcome.kind:
-            case OutcomeKind.DONE:
+            case OutcomeKind.DONE | OutcomeKind.PASSED:
                 assert rule is not None
                 step, attempt = job.step + 1, 0
-                if outcome.disposes_next and isinstance(rule, CompiledRule):
+                if arrival is not None:
+                    step = arrival.position
+                elif outcome.disposes_next and isinstance(rule, CompiledRule):
                     step = rule.next_disposal(step)
-                if rule.steps[job.step].action_class.changes_client:
+                ran = outcome.kind is OutcomeKind.DONE
+                if ran and rule.steps[job.step].action_class.changes_client:
                     # The oldest boot stays: that is what has to be proved durable.
                     boot = boot or present
-                if step == len(rule.steps):
+                if arrival is not None and arrival.failure:
+                    state = JobState.DEAD
+                elif step == len(rule.steps):
                     state = ending = JobState.DONE
                 else:
                     needs_client = rule.steps[step].action_class.needs_client
@@ -803,7 +960,7 @@ class Lane:
         if ending is not None and boot:
             state = JobState.SETTLING
         file_hash: object = job.file_hash
-        if rule is not None and outcome.kind is not OutcomeKind.LATER:
+        if rule is not None and outcome.kind not in _NAMES_NOTHING:
             action = rule.steps[job.step].action_class
             if action.imports or action.names_files:
                 # Only these know what the job is about; another's hash may be of anything.
@@ -820,7 +977,7 @@ class Lane:
             file_hash=file_hash if isinstance(file_hash, str) else None,
             boot=boot,
             ending=ending if state is JobState.SETTLING else None,
-            detail=outcome.detail,
+            detail=outcome.detail if arrival is None else _detail(outcome, arrival),
             frees_event=outcome.frees_event,
             signals=tuple((fired_topic(f.rule), f.data) for f in outcome.fires),
             run_id=job.run_id,
@@ -838,12 +995,17 @@ class Lane:
         return progress
 
     async def _tell(self, ids: Sequence[JobId]) -> None:
+        await self._pacing.ended(ids)
         if ids and self._observe is not None:
             for entry in await self._ledger(Ledger.finished, ids):
                 self._observe(entry)
 
 
-_ORDINARY = frozenset({OutcomeKind.DONE, OutcomeKind.SKIPPED, OutcomeKind.LATER})
+_ORDINARY = frozenset(
+    {OutcomeKind.DONE, OutcomeKind.PASSED, OutcomeKind.SKIPPED, OutcomeKind.LATER}
+)
+_NAMES_NOTHING = frozenset({OutcomeKind.LATER, OutcomeKind.PASSED})
+_UNTOLD = frozenset({OutcomeKind.PARK, OutcomeKind.LATER})
 _ENDINGS = frozenset({JobState.DONE, JobState.SKIPPED, JobState.DEAD})
 
 
@@ -864,9 +1026,47 @@ def _record(item: _Work, action: str, update: JobUpdate, outcome: Outcome) -> St
     return StepRecord(job.step, action, kind, outcome.detail, values, receipt, began_at)
 
 
+def _as_done(item: _Work, action: str, outcome: Outcome) -> StepRecord:
+    """Give what is kept of a step that is done."""
+    job, began_at = item.job, item.began_at
+    former = next((record for record in job.steps if record.position == job.step), None)
+    if former is not None and former.outcome is OutcomeKind.LATER:
+        began_at = former.began_at or began_at
+    return StepRecord(
+        job.step,
+        action,
+        OutcomeKind.DONE,
+        outcome.detail,
+        outcome.values,
+        outcome.receipt,
+        began_at,
+    )
+
+
+def _detail(outcome: Outcome, arrival: Arrival) -> str:
+    """Say how a job stands that has gone on through blocks."""
+    return arrival.failure or arrival.stopped or outcome.detail
+
+
 def _is_fresh(job: Job) -> bool:
     """Say whether nothing of a job has begun."""
     return job.step == 0 and not job.steps
+
+
+def _is_parked(item: _Work) -> bool:
+    return item.result is not None and item.result.kind is OutcomeKind.PARK
+
+
+def _can_be_broken_off(job: Job, rule: CompiledRule) -> bool:
+    """Say whether a job is at a point at which it may end: nothing is half done there.
+
+    Not within a step that disposes of the source, nor within one that has said what it is about
+    to change; one that only waits (for a time, for a download) is no reason to stay.
+    """
+    record = next((r for r in job.steps if r.position == job.step), None)
+    if record is None:
+        return True
+    return not rule.steps[job.step].action_class.disposes and not tells(record.receipt)
 
 
 def _found(item: _Work, rule: CompiledRule | UndoRule | None) -> str:
@@ -877,6 +1077,7 @@ def _found(item: _Work, rule: CompiledRule | UndoRule | None) -> str:
         or outcome is None
         or outcome.kind is not OutcomeKind.DONE
         or outcome.receipt is None
+        or not outcome.values.get("hash")
         or not rule.steps[job.step].action_class.imports
         # Done before, and lost by the client.
         or any(r.position == job.step and r.outcome is OutcomeKind.DONE for r in job.steps)
@@ -945,7 +1146,7 @@ def _log_set(rule: str, step: str, work: Sequence[_Work]) -> None:
     why = ""
     for item in work:
         outcome = item.result
-        if outcome is None or outcome.kind in {OutcomeKind.PARK, OutcomeKind.LATER}:
+        if outcome is None or outcome.kind in _UNTOLD or item.arrival is not None:
             continue  # that something has to wait is told where it is decided
         kind = outcome.kind
         if kind is OutcomeKind.RETRY and item.job.attempt >= MAX_ATTEMPTS:
@@ -963,6 +1164,11 @@ def _log_set(rule: str, step: str, work: Sequence[_Work]) -> None:
         log.warning(text, rule=rule, step=step, job=job.id)
     if more := len(dead[DEAD_TOLD:]):
         log.warning(f"rule {rule!r}: {step} gave up on {more} more", rule=rule, step=step)
+
+
+def _log_failure(job: Job, why: str) -> None:
+    text = f"rule {job.rule!r}: cannot go on with {_subject(job)}: {why}"
+    log.warning(text, rule=job.rule, job=job.id)
 
 
 def _subject(job: Job) -> str:

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from hydrusd.rules import LimitsSpec
 
 HOUR_SECONDS = 3600.0
+MINUTE_SECONDS = 60.0
 FIRST_PAUSE_SECONDS = 600.0
 LONGEST_PAUSE_SECONDS = 6 * HOUR_SECONDS
 
@@ -35,6 +37,10 @@ class _Past:
     pauses: int = 0
     probing: bool = False
 
+    def since(self, moment: float) -> list[tuple[float, int]]:
+        """Give what began later than that, the oldest first."""
+        return [*takewhile(lambda each: each[0] > moment, reversed(self.begun))][::-1]
+
 
 class Limits:
     """Counts what rules begin and how it ends.
@@ -55,6 +61,12 @@ class Limits:
         past.pauses = _number(kept.get("pauses"))
         past.probing = kept.get("probing") is True
 
+    def rewritten(self, rule: str) -> None:
+        """Forget how a rule was failing: it is another one now. What it has begun counts on."""
+        past = self._of(rule)
+        past.failures = past.pauses = 0
+        past.probing = False
+
     def failing(self, rule: str) -> Mapping[str, object] | None:
         """Give how a rule is failing, as plain data; None where it is not."""
         past = self._of(rule)
@@ -68,19 +80,37 @@ class Limits:
         while past.begun and past.begun[0][0] <= now - HOUR_SECONDS:
             past.begun.popleft()
         left = spec.per_hour - sum(count for _, count in past.begun)
+        if spec.per_minute is not None:
+            left = min(left, spec.per_minute - sum(n for _, n in past.since(now - MINUTE_SECONDS)))
         return max(0, min(wanted, left, 1 if past.probing else wanted))
 
     def begun(self, rule: str, count: int, now: float) -> None:
         """Note that so many jobs have begun."""
         self._of(rule).begun.append((now, count))
 
+    def taken_back(self, rule: str, count: int) -> None:
+        """Note that so many of the jobs that began last have not begun after all."""
+        begun = self._of(rule).begun
+        while begun and count > 0:
+            at, last = begun.pop()
+            if last > count:
+                begun.append((at, last - count))
+            count -= last
+
     def exhausted(self, rule: str, spec: LimitsSpec, now: float) -> Pause:
         """Say how long a rule without an allowance has to wait."""
-        seconds = self._of(rule).begun[0][0] + HOUR_SECONDS - now
+        past = self._of(rule)
+        while past.begun and past.begun[0][0] <= now - HOUR_SECONDS:
+            past.begun.popleft()
+        limit, span, words = spec.per_hour, HOUR_SECONDS, "hour"
+        if sum(count for _, count in past.begun) < limit and spec.per_minute is not None:
+            limit, span, words = spec.per_minute, MINUTE_SECONDS, "minute"
+        first = next(iter(past.since(now - span)), (now, 0))
+        article = "an" if words == "hour" else "a"
         return Pause(
-            max(seconds, 1.0),
-            f"it began {spec.per_hour:,} jobs within an hour, which is its limit; it goes on by "
-            f"itself as the hour passes (limits: per_hour says how many)",
+            max(first[0] + span - now, 1.0),
+            f"it began {limit:,} jobs within {article} {words}, which is its limit; it goes on by "
+            f"itself as the {words} passes (limits: per_{words} says how many)",
         )
 
     def is_probing(self, rule: str) -> bool:

@@ -11,6 +11,7 @@ than guessed.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +37,7 @@ from hydrusd.errors import (
     WriteRefused,
 )
 from hydrusd.hydrus import HydrusClient
-from hydrusd.ledger import Ledger, LedgerWriter, NewJob
+from hydrusd.ledger import BUSY_TOGETHER, Ledger, LedgerWriter, NewJob, busy_rules
 from hydrusd.model import Event, EventId, Job, JobId, OutcomeKind, StepRecord
 from hydrusd.plugin import (
     AnyAction,
@@ -49,11 +50,14 @@ from hydrusd.plugin import (
     HadFile,
     Prospect,
     Signal,
+    Start,
 )
+from hydrusd.rules import Mode
 
 SET_SIZE = 256
 _ENDS = frozenset({OutcomeKind.SKIPPED, OutcomeKind.DEAD})
 _THERE = "already in Hydrus"
+_STEPS = re.compile(r"\bsteps\.(\w+)")
 
 log = structlog.get_logger("hydrusd.planning")
 
@@ -98,6 +102,11 @@ class PlannedJob:
     def is_open(self) -> bool:
         """Whether more of its steps would run."""
         return not self.passed_over and self.ending is OutcomeKind.DONE
+
+    def give_way(self) -> None:
+        """Say that a later job takes its place before anything of it has begun."""
+        self.steps.clear()
+        self.end(OutcomeKind.SKIPPED, "a later event takes its place (mode: restart)")
 
     def end(self, outcome: OutcomeKind | None, why: str) -> None:
         """Say that no more of them would, and why."""
@@ -219,6 +228,10 @@ class Planner:
             for rule in source.rules
         }
         limits = {rule.name: rule.spec.limits.per_run for rule in source.rules}
+        modes = {rule.name: rule.spec.pace.mode for rule in source.rules}
+        single = [name for name, mode in modes.items() if mode is Mode.SINGLE]
+        busy = await self._ledger(busy_rules, single)
+        newest: dict[str, PlannedJob] = {}
         for start in range(0, len(events), SET_SIZE):
             some = events[start : start + SET_SIZE]
             fresh: list[PlannedJob] = []
@@ -229,6 +242,8 @@ class Planner:
                         job.passed_over = "the rule has dealt with it already"
                     elif not isinstance(verdict, NewJob):
                         job.passed_over = verdict.reason
+                    elif verdict.rule in busy and not verdict.failure:
+                        job.passed_over = busy[verdict.rule]
                     else:
                         runs[verdict.rule] = runs.get(verdict.rule, 0) + 1
                         if verdict.failure:
@@ -237,6 +252,12 @@ class Planner:
                             limit = f"{limits[verdict.rule]:,}"
                             why = f"one run of its rule may have {limit} jobs (limits: per_run)"
                             job.end(OutcomeKind.DEAD, why)
+                        if job.is_open and modes[job.rule] is Mode.SINGLE:
+                            busy[job.rule] = BUSY_TOGETHER
+                        elif job.is_open and modes[job.rule] is Mode.RESTART:
+                            if job.rule in newest:
+                                newest[job.rule].give_way()
+                            newest[job.rule] = job
                     fresh.append(job)
             jobs += fresh
             for rule in source.rules:
@@ -246,27 +267,68 @@ class Planner:
     # --- what the steps would do ---------------------------------------------------------
 
     async def _walk(self, rule: CompiledRule, jobs: Sequence[PlannedJob]) -> None:
-        for position, step in enumerate(rule.steps):
-            made: dict[str, AnyAction] = {}
-            calls: dict[PlannedJob, Call[AnyAction]] = {}
-            for job in jobs:
-                if not job.is_open:
-                    if job.ending is None:
-                        why = "hangs on a step before it"
-                        job.steps.append(Prediction(step.action_class, None, why))
-                    continue
-                try:
-                    calls[job] = rule.call(
-                        position,
-                        _as_job(rule, job, position),
-                        self._clients[rule.spec.client],
-                        self._clock,
-                        made,
-                    )
-                except ExpressionError as error:
-                    self._unrendered(job, step, error)
-            if not calls:
+        """Take jobs through their steps, each on its own way, and those at one step together."""
+        waiting: dict[int, list[PlannedJob]] = {}
+        for job in jobs:
+            self._go_on(rule, job, 0, waiting)
+        while waiting:
+            position = min(waiting)
+            here = waiting.pop(position)
+            await self._step(rule, position, here)
+            for job in here:
+                if job.is_open:
+                    self._go_on(rule, job, position + 1, waiting)
+                elif job.ending is None:
+                    _leave_open(rule, job, position)
+
+    @staticmethod
+    def _go_on(
+        rule: CompiledRule,
+        job: PlannedJob,
+        position: int,
+        waiting: dict[int, list[PlannedJob]],
+    ) -> None:
+        """Lead a job to its next step, as the conditions say on the way there."""
+        arrival = rule.arrive(position, job.event.data, job.records)
+        for record in sorted(arrival.records, key=lambda each: each.position):
+            kind = rule.steps[record.position].action_class
+            if record.outcome is OutcomeKind.DEAD:
                 continue
+            decided = record.outcome is not OutcomeKind.PASSED
+            detail = f"{record.detail}{_reserve(job, record) if decided else ''}"
+            foreseen = Foreseen(detail, changes=False, outcome=record.outcome)
+            job.steps.append(Prediction(kind, foreseen))
+            job.records.append(record)
+        if arrival.failure:
+            kind = rule.steps[arrival.position].action_class
+            if job.changes and "steps" in arrival.failure:
+                why = f"is known only then: {arrival.failure}"
+                job.steps.append(Prediction(kind, None, why))
+                job.end(None, arrival.failure)
+                _leave_open(rule, job, arrival.position)
+            else:
+                job.steps.append(Prediction(kind, Foreseen.dead(arrival.failure)))
+                job.end(OutcomeKind.DEAD, arrival.failure)
+        elif arrival.position < len(rule.steps):
+            waiting.setdefault(arrival.position, []).append(job)
+
+    async def _step(self, rule: CompiledRule, position: int, jobs: Sequence[PlannedJob]) -> None:
+        """Foresee what a step would do to these."""
+        step = rule.steps[position]
+        made: dict[str, AnyAction] = {}
+        calls: dict[PlannedJob, Call[AnyAction]] = {}
+        for job in jobs:
+            try:
+                calls[job] = rule.call(
+                    position,
+                    _as_job(rule, job, position),
+                    self._clients[rule.spec.client],
+                    self._clock,
+                    made,
+                )
+            except ExpressionError as error:
+                self._unrendered(job, step, error)
+        if calls:
             predictions = await self._foresee(step, list(calls.values()))
             for job, prediction in zip(calls, predictions, strict=True):
                 self._take_in(job, position, prediction)
@@ -332,6 +394,22 @@ class Planner:
         )
 
 
+def _leave_open(rule: CompiledRule, job: PlannedJob, position: int) -> None:
+    """Say of all steps behind this one that they hang on it."""
+    left = rule.steps[position + 1 :] if rule.program is None else rule.program.behind(position)
+    why = "hangs on a step before it"
+    job.steps += [Prediction(step.action_class, None, why) for step in left]
+
+
+def _reserve(job: PlannedJob, record: StepRecord) -> str:
+    """Say of a decision that it hangs on what is only foreseen, where it does."""
+    read = set(_STEPS.findall(record.detail))
+    for step in job.steps:
+        if step.name in read and step.foreseen is not None and step.foreseen.changes:
+            return f" (if {step.name} ends as foreseen)"
+    return ""
+
+
 class _Looking:
     """What a trigger sees of the engine while it only looks (its ``TriggerContext``)."""
 
@@ -351,6 +429,10 @@ class _Looking:
     @property
     def client(self) -> HydrusClient:
         return self._intake.client
+
+    @property
+    def start(self) -> Start:
+        return self._intake.start
 
     @property
     def rules(self) -> Sequence[str]:

@@ -50,6 +50,11 @@ class Pruner:
         self._history = history
         self._listeners = listeners
 
+    def follow(self, history: HistorySpec, listeners: Sequence[Listener]) -> None:
+        """Go on by another part of the rules file, from the next time on."""
+        self._history = history
+        self._listeners = listeners
+
     async def run(self) -> None:
         """Prune once a day until cancelled."""
         await self._clock.sleep(FIRST_AFTER_SECONDS)

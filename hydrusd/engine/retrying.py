@@ -101,6 +101,8 @@ def sound(outcome: object) -> Outcome:
     """
     if not isinstance(outcome, Outcome):
         return Outcome.retry(f"the action gave {type(outcome).__name__} for an outcome")
+    if outcome.kind is OutcomeKind.PASSED:
+        return Outcome.retry("the action passed itself over, which is for the rule to do")
     if _is_simple(outcome):
         return outcome
     try:

@@ -6,16 +6,20 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+import anyio
+
 from hydrusd.engine.compiling import CompiledRule, compile_rule
+from hydrusd.engine.matching import Matching
 from hydrusd.engine.undoing import UndoRule, is_undo, undo_rule
 from hydrusd.errors import HydrusdError
 from hydrusd.expressions import Expressions
-from hydrusd.ledger import Ledger, LedgerWriter
+from hydrusd.ledger import Ledger, LedgerWriter, Listener
 from hydrusd.model import fired_topic
 from hydrusd.plugin import Trigger
-from hydrusd.rules import RuleSet, RuleSpec, Vocabulary, rule_from_definition
+from hydrusd.rules import InvalidRule, RuleSet, RuleSpec, Vocabulary, rule_from_definition
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,11 @@ class Source:
 
     trigger: Trigger
     rules: Sequence[CompiledRule]
+
+    @cached_property
+    def matching(self) -> Matching:
+        """The rules, made ready to judge what it notices."""
+        return Matching(self.rules)
 
     @property
     def name(self) -> str:
@@ -48,8 +57,8 @@ class Source:
     @property
     def identity(self) -> str:
         """Under what the trigger remembers: its parameters, and its rule where that has its own."""
-        parameters = hashlib.sha256(_parameters(self.rules[0]).encode()).hexdigest()[:16]
-        return parameters if self.trigger.shared else f"{self.rules[0].name} {parameters}"
+        rule = self.rules[0]
+        return _identity(self.trigger, rule.spec.client, rule.name)
 
     @property
     def view(self) -> bytes:
@@ -58,8 +67,13 @@ class Source:
         return hashlib.sha256(listening.encode()).digest()[:16]
 
 
-def _parameters(rule: CompiledRule) -> str:
-    return f"{rule.spec.client} {rule.spec.trigger} {rule.trigger.model_dump_json()}"
+def _parameters(trigger: Trigger, client: str) -> str:
+    return f"{client} {trigger.trigger} {trigger.model_dump_json()}"
+
+
+def _identity(trigger: Trigger, client: str, rule: str) -> str:
+    parameters = hashlib.sha256(_parameters(trigger, client).encode()).hexdigest()[:16]
+    return parameters if trigger.shared else f"{rule} {parameters}"
 
 
 class RuleBook:
@@ -74,6 +88,9 @@ class RuleBook:
         self._folder: Path = folder
         self._allow = rules.allow
         self._rules = {s.name: self._compile(s) for s in rules.rules if s.enabled}
+        self.invalid: Mapping[str, InvalidRule] = {each.name: each for each in rules.invalid}
+        self.adopting = anyio.Lock()
+        """Held by a lane that puts jobs under these rules: no two must judge the same ones."""
         self._former: dict[tuple[str, str], CompiledRule] = {}
         self._undos: dict[tuple[str, str], UndoRule] = {}
 
@@ -94,10 +111,26 @@ class RuleBook:
         """Say whether jobs of this rule can be worked: it is in the file, or undoes one."""
         return name in self._rules or is_undo(name)
 
+    def why_unknown(self, name: str) -> str:
+        """Say why the jobs of a rule that is not known wait."""
+        if (invalid := self.invalid.get(name)) is not None:
+            return f"the rule is invalid, and its jobs wait until it is mended: {invalid.reason}"
+        return "the rule is no longer in the rules file; its jobs wait until it is back"
+
     @property
     def topics(self) -> frozenset[str]:
         """The topics of signals on which some rule's trigger listens."""
-        return frozenset(topic for source in self.sources() for topic in source.topics)
+        return frozenset(topic for listener in self.listeners() for topic in listener.topics)
+
+    def listeners(self) -> list[Listener]:
+        """Give those who have signals to read; rules that will when they are mended, too."""
+        listening = [Listener(s.name, s.identity, s.topics) for s in self.sources()]
+        for rule in self.invalid.values():
+            if isinstance(trigger := rule.trigger_config, Trigger):
+                topics = frozenset(trigger.topics([rule.name]))
+                identity = _identity(trigger, rule.client, rule.name)
+                listening.append(Listener(rule.trigger, identity, topics))
+        return [each for each in listening if each.topics]
 
     def can_fire(self, name: str) -> bool:
         """Say whether a rule listens for being fired."""
@@ -113,7 +146,8 @@ class RuleBook:
         grouped: dict[tuple[str, str], list[CompiledRule]] = {}
         for rule in self._rules.values():
             own = "" if rule.trigger.shared else rule.name
-            grouped.setdefault((_parameters(rule), own), []).append(rule)
+            parameters = _parameters(rule.trigger, rule.spec.client)
+            grouped.setdefault((parameters, own), []).append(rule)
         return [Source(rules[0].trigger, tuple(rules)) for rules in grouped.values()]
 
     async def at(self, name: str, revision: str, ledger: LedgerWriter) -> CompiledRule | UndoRule:

@@ -74,6 +74,10 @@ class Settling:
         self._said_waiting = False
         self._no_commit_before = 0.0
 
+    def follow(self, rules: RuleBook) -> None:
+        """Go on with other rules; not while ``settle`` runs."""
+        self._rules = rules
+
     async def begin(self) -> None:
         """Take over what settled when the daemon last stopped."""
         self.entered(await self._ledger(Ledger.settling, self._lane))
@@ -220,8 +224,9 @@ class Settling:
         """Find for each job the first step whose work the client no longer has."""
         back: dict[JobId, tuple[int, bool] | None] = {}
         left = {job.id: job for job in jobs}
-        steps: Sequence[CompiledStep | UndoStep] = rule.steps
-        for position, step in enumerate(steps):
+        done_at = {r.position for job in jobs for r in job.steps if r.outcome is OutcomeKind.DONE}
+        for position in sorted(at for at in done_at if at < len(rule.steps)):
+            step: CompiledStep | UndoStep = rule.steps[position]
             if not step.action_class.changes_client:
                 continue
             done = [job for job in left.values() if _to_prove(rule, job, position)]
@@ -258,11 +263,15 @@ def _to_prove(rule: CompiledRule | UndoRule, job: Job, position: int) -> bool:
 
     A step that disposes of the source ran only when all before it was proved.
     """
-    steps = rule.steps[position : job.step]
+    done = [r.position for r in job.steps if r.outcome is OutcomeKind.DONE]
     return (
-        position < job.step
-        and not any(step.action_class.disposes for step in steps)
-        and any(r.position == position and r.outcome is OutcomeKind.DONE for r in job.steps)
+        position in done
+        and position < job.step
+        and not any(
+            rule.steps[at].action_class.disposes for at in done if position <= at < job.step
+        )
+        # A client that lost what a decision hung on may have led the job another way since.
+        and (not isinstance(rule, CompiledRule) or rule.is_on_the_way(position, job))
     )
 
 

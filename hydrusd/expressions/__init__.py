@@ -12,7 +12,15 @@ count in 1024s, because that is how Hydrus shows the size of files.
 
 from __future__ import annotations
 
-from hydrusd.expressions._compiled import Condition, Expressions, Template, Value, is_template
+from hydrusd.expressions._compiled import (
+    Condition,
+    Expressions,
+    Result,
+    Template,
+    Value,
+    is_template,
+)
+from hydrusd.expressions._guards import Guard
 from hydrusd.expressions._plain import PlainData, plain
 from hydrusd.expressions._syntax import ExpressionSyntaxError, Read
 from hydrusd.expressions._told import FilterWords, filters_told
@@ -22,8 +30,10 @@ __all__ = [
     "ExpressionSyntaxError",
     "Expressions",
     "FilterWords",
+    "Guard",
     "PlainData",
     "Read",
+    "Result",
     "Template",
     "Value",
     "filters_told",

@@ -13,7 +13,15 @@ from jinja2.runtime import LoopContext
 from jinja2.utils import missing
 
 from hydrusd.errors import ExpressionError
-from hydrusd.expressions._bounds import MAX_TEXT, NAMES, Evaluation, calculate, name_of
+from hydrusd.expressions._bounds import (
+    MAX_TEXT,
+    NAMES,
+    Evaluation,
+    calculate,
+    name_of,
+    refuse_missing,
+)
+from hydrusd.expressions._guards import Guard, guard_of, roots_of
 from hydrusd.expressions._plain import PlainData, plain
 from hydrusd.expressions._syntax import (
     ExpressionSyntaxError,
@@ -171,10 +179,25 @@ class Expressions:
         root, chains = self._compile(found[1], condition=True)
         return Value(text, self._environment, root, chains, self.template(text))
 
+    def result(self, text: str) -> Result | None:
+        """Compile a text that is one ``{{ … }}`` and nothing else, for what it is worth, of any
+        kind; None for any other text.
+
+        Raises ExpressionSyntaxError.
+        """
+        found = _ONE_VALUE.fullmatch(text)
+        if found is None:
+            return None
+        self.template(text)  # what is wrong with it is told by its place in the whole text
+        root, chains = self._compile(found[1], condition=True)
+        return Result(text, self._environment, root, chains)
+
     def condition(self, text: str) -> Condition:
         """Compile a condition. Raises ExpressionSyntaxError."""
-        root, chains = self._compile(text, condition=True)
-        return Condition(text, self._environment, root, chains)
+        tree = self._tree(text, condition=True)
+        guard, roots = guard_of(tree), roots_of(tree)
+        root, chains = self._code(tree, text)
+        return Condition(text, self._environment, root, chains, guard, roots)
 
     def reads(self, text: str, *, condition: bool = False) -> list[Read]:
         """Give the names that a template or condition needs, in order of place.
@@ -185,7 +208,12 @@ class Expressions:
         return reads(self._environment, text, condition=condition)
 
     def _compile(self, text: str, *, condition: bool) -> tuple[_Root, list[tuple[str, ...]]]:
-        tree = parse(self._environment, text, self._filters, condition=condition)
+        return self._code(self._tree(text, condition=condition), text)
+
+    def _tree(self, text: str, *, condition: bool) -> nodes.Template:
+        return parse(self._environment, text, self._filters, condition=condition)
+
+    def _code(self, tree: nodes.Template, text: str) -> tuple[_Root, list[tuple[str, ...]]]:
         chains = [chain for node in tree.find_all(nodes.Getattr) if (chain := _chain(node))]
         try:
             code = self._environment.compile(tree)
@@ -315,9 +343,26 @@ class _Evaluated(_Compiled):
 
 
 class Condition(_Evaluated):
-    """A text that is true or false of the data. ``text`` is what was compiled."""
+    """A text that is true or false of the data. ``text`` is what was compiled.
 
-    __slots__ = ()
+    ``guard`` is what it asks first, if that can be looked up; ``roots`` are the names at which it
+    enters the data.
+    """
+
+    __slots__ = ("guard", "roots")
+
+    def __init__(
+        self,
+        text: str,
+        environment: _Sandbox,
+        root: _Root,
+        chains: list[tuple[str, ...]],
+        guard: Guard | None,
+        roots: frozenset[str],
+    ) -> None:
+        super().__init__(text, environment, root, chains)
+        self.guard = guard
+        self.roots = roots
 
     def holds(self, context: Mapping[str, object]) -> bool:
         """Tell whether the condition is true of the data (not empty, not zero, not None).
@@ -325,6 +370,23 @@ class Condition(_Evaluated):
         Raises ExpressionError, with what was missing or did not fit.
         """
         return self._evaluate(context, bool)
+
+
+class Result(_Evaluated):
+    """A text that is one ``{{ … }}``, for the value and not for the text that it makes."""
+
+    __slots__ = ()
+
+    def evaluate(self, context: Mapping[str, object]) -> object:
+        """Give what comes of it: plain data. Raises ExpressionError."""
+        return self._evaluate(context, _plainly)
+
+
+def _plainly(value: object) -> object:
+    refuse_missing(value)
+    if isinstance(value, range):
+        value = list(value)
+    return plain({"result": value})["result"]
 
 
 class Value(_Evaluated):

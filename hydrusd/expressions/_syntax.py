@@ -44,6 +44,7 @@ _ALLOWED = (
     nodes.Operand, nodes.Or, nodes.Output, nodes.Pair, nodes.Pos, nodes.Slice,
     nodes.Template, nodes.TemplateData, nodes.Test, nodes.Tuple,
 )  # fmt: skip
+_ESCAPES = frozenset("\\'\"abfnrtvxuUN01234567\n")
 _ALLOWED_TAGS = "for, if, set"
 
 # What people write who think of another language → what to write here.
@@ -98,7 +99,7 @@ def _tokens(
                 start = end
             else:
                 end = start + len(value)
-            yield start + 1, kind, value
+            yield start + 1, kind, _kept_backslashes(value) if kind == "string" else value
 
     try:
         yield from environment.lexer.wrap(raw(), name)
@@ -109,6 +110,16 @@ def _tokens(
         raise TemplateSyntaxError(message, at + 1, name) from error
     except ValueError as error:  # a number of more than 4,300 digits
         raise TemplateSyntaxError("a number that is too large", end + 1, name) from error
+
+
+def _kept_backslashes(literal: str) -> str:
+    """Keep the backslash of what is no escape: patterns are full of them."""
+    return re.sub(
+        r"\\(.)",
+        lambda found: found[0] if found[1] in _ESCAPES else f"\\\\{found[1]}",
+        literal,
+        flags=re.DOTALL,
+    )
 
 
 def parse(

@@ -56,6 +56,58 @@ _TOLD: dict[str, FilterWords] = {
     "title": FilterWords("Each word with a capital.", "'an owl' | title", "An Owl"),
     "trim": FilterWords("Without spaces at both ends.", "'  owl ' | trim", "owl"),
     "unique": FilterWords("Each item once.", "['a', 'b', 'a'] | unique | join", "ab"),
+    "basename": FilterWords("The last part of a path.", "'a/b/owl.jpg' | basename", "owl.jpg"),
+    "clean_tag": FilterWords(
+        "A tag, or a list of them, as Hydrus would store it; what nothing is left of is left out.",
+        "'  Big  OWL' | clean_tag",
+        "big owl",
+    ),
+    "date": FilterWords(
+        "A time (seconds or nanoseconds since 1970, or ISO text) as `strftime` writes it, in "
+        "local time or in a zone by its name.",
+        "0 | date('%d.%m.%Y', 'UTC')",
+        "01.01.1970",
+    ),
+    "dirname": FilterWords("A path without its last part.", "'a/b/owl.jpg' | dirname", "a/b"),
+    "matches": FilterWords(
+        "Whether a pattern (of RE2) is found in a text; `^` and `$` are its ends.",
+        "'owl 7' | matches('[0-9]$')",
+        "true",
+    ),
+    "md5": FilterWords("The MD5 of a text.", "'owl' | md5 | first", "5"),
+    "parse_date": FilterWords(
+        "A text as a time, in seconds since 1970: the other way round.",
+        "'02.01.1970' | parse_date('%d.%m.%Y', 'UTC')",
+        "86400",
+    ),
+    "parts": FilterWords(
+        "The folders and the name of a path, as a list.",
+        "'a/b/owl.jpg' | parts | join(' ')",
+        "a b owl.jpg",
+    ),
+    "regex": FilterWords(
+        "The groups of a pattern where it is first found, by name and number; nothing where it "
+        "is not.",
+        "('owl_7' | regex('(?P<bird>[a-z]+)_')).bird",
+        "owl",
+    ),
+    "regex_all": FilterWords(
+        "All that a pattern finds: its first group, or the whole where it has none.",
+        "'a1 b2' | regex_all('[0-9]') | join(' ')",
+        "1 2",
+    ),
+    "regex_replace": FilterWords(
+        "A text in which all that a pattern finds is another text.",
+        "'owl_7' | regex_replace('_[0-9]+$', '')",
+        "owl",
+    ),
+    "sha256": FilterWords("The SHA-256 of a text.", "'owl' | sha256 | length", "64"),
+    "stem": FilterWords(
+        "The name at the end of a path, without its suffix.", "'a/b/owl.jpg' | stem", "owl"
+    ),
+    "suffix": FilterWords(
+        "The suffix of a path, with its dot and in small letters.", "'a/b/owl.JPG' | suffix", ".jpg"
+    ),
     "upper": FilterWords("In capitals.", "'owl' | upper", "OWL"),
 }
 

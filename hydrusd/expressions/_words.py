@@ -24,6 +24,7 @@ from hydrusd.expressions._bounds import (
     name_of,
     refuse_missing,
 )
+from hydrusd.expressions._library import LIBRARY
 from hydrusd.expressions._plain import plain
 
 CONSTANTS = {"KB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
@@ -211,6 +212,7 @@ FILTERS: dict[str, Callable[..., object]] = {
     "trim": _of_text("trim", str.strip),
     "unique": _unique,
     "upper": _of_text("upper", str.upper),
+    **LIBRARY,
 }
 
 _PLAIN_TESTS = (

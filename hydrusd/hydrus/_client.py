@@ -124,6 +124,11 @@ class HydrusClient(
         """Close."""
         await self.close()
 
+    @property
+    def requests_under_way(self) -> int:
+        """How many requests wait for their answers."""
+        return self._wire.under_way
+
     async def close(self) -> None:
         """Close all connections. The object cannot be used afterwards."""
         await self._wire.close()

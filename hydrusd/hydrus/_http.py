@@ -183,6 +183,7 @@ class Wire:
             (b"User-Agent", f"hydrusd/{__version__}".encode()),
         )
         # httpx hands out connections in quadratic time when many wait: let them wait here.
+        self.under_way = 0
         self._turns = anyio.Semaphore(MAX_CONNECTIONS, fast_acquire=True)
         self._transport = transport or httpx.AsyncHTTPTransport(
             verify=True if context is None else context,
@@ -209,6 +210,13 @@ class Wire:
                 method=request.method,
                 path=request.path,
             )
+        self.under_way += 1
+        try:
+            return await self._sent(request)
+        finally:
+            self.under_way -= 1
+
+    async def _sent(self, request: Request) -> Answer:
         async with self._turns:
             try:
                 response = await self._transport.handle_async_request(self._build(request))

@@ -4,6 +4,7 @@ The only room that knows SQL. Everything else asks it in words of the model.
 """
 
 from hydrusd.ledger._backups import Backup, Occasion, back_up, backups, export
+from hydrusd.ledger._conditions import forget_conditions
 from hydrusd.ledger._explaining import (
     History,
     JobTrace,
@@ -53,6 +54,15 @@ from hydrusd.ledger._reading import (
 )
 from hydrusd.ledger._repairing import Health, LostJob, Repair, Repaired, examine
 from hydrusd.ledger._salvaging import Salvage
+from hydrusd.ledger._taking_turns import (
+    BUSY_TOGETHER,
+    Queue,
+    busy_rules,
+    last_activity,
+    queues,
+    rules_of,
+    superseded_among,
+)
 from hydrusd.ledger._undoing import (
     NewUndo,
     PutBack,
@@ -67,6 +77,7 @@ from hydrusd.ledger._undoing import (
 from hydrusd.ledger._writer import LedgerWriter
 
 __all__ = [
+    "BUSY_TOGETHER",
     "FOR_GOOD",
     "RETRIED",
     "Backup",
@@ -100,6 +111,7 @@ __all__ = [
     "Pruned",
     "PrunedJob",
     "PutBack",
+    "Queue",
     "Repair",
     "Repaired",
     "Retention",
@@ -116,18 +128,24 @@ __all__ = [
     "UndoJob",
     "back_up",
     "backups",
+    "busy_rules",
     "enqueue_undo",
     "examine",
     "export",
+    "forget_conditions",
     "forget_noticing",
     "has_undone",
     "keep_steps",
+    "last_activity",
     "made_paths",
     "note_noticing",
     "open_to_look",
     "progress",
     "put_back",
+    "queues",
     "rate",
+    "rules_of",
+    "superseded_among",
     "take_up_undo",
     "waits_for",
 ]

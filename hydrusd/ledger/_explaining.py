@@ -297,8 +297,16 @@ def waits_for(
     if not running:
         return f"{own}; hydrusd is not running, and has to be started for that"
     for condition in conditions:
-        if (condition.kind, condition.name, condition.state) == ("rule", item.rule, "parked"):
+        if (condition.kind, condition.name) != ("rule", item.rule):
+            continue
+        # What has begun is held up by nothing but a rule that cannot work.
+        begun = item.step > 0 or item.steps or item.state is not JobState.READY
+        if condition.state == "parked" or (condition.state == "waiting" and not begun):
             return f"the rule waits: {condition.reason}"
+        if condition.state == "invalid":
+            return f"the rule is invalid, and has to be mended: {condition.reason}"
+        if condition.state == "in turn" and not begun:
+            return f"its turn: {condition.reason}"
     if item.needs_client or item.state is JobState.SETTLING:
         for condition in conditions:
             if (condition.kind, condition.name, condition.state) == (

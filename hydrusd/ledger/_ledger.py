@@ -81,6 +81,12 @@ from hydrusd.ledger._tables import (
     step,
     trigger_memory,
 )
+from hydrusd.ledger._taking_turns import (
+    may_be_claimed,
+    no_longer_superseded,
+    pass_over_while_busy,
+    supersede,
+)
 from hydrusd.model import (
     UNDO_RULE,
     Data,
@@ -186,21 +192,37 @@ class RunSoFar:
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """What an intake stored. ``runs`` are those that it made or went on with, by rule."""
+    """What an intake stored. ``runs`` are those that it made or went on with, by rule.
+
+    ``busy`` says how many events were passed over as a job of the rule was not over;
+    ``superseded`` are the jobs that ended for a new one.
+    """
 
     events: int
     jobs: int
     runs: Mapping[str, RunSoFar] = field(default_factory=dict, compare=False)
+    busy: Mapping[str, int] = field(default_factory=dict, compare=False)
+    superseded: Sequence[JobId] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimFilter:
-    """Which jobs may be claimed now."""
+    """Which jobs may be claimed now.
+
+    Of rules in ``held`` only those that have begun; of those in ``turns`` only the one that is
+    named; of those in ``at_most`` not more than so many at once. ``ranks`` are rules that come
+    before all others (the first of them first), ``last`` those that come after them.
+    """
 
     lane: str
     without_client: bool = False
     blocked_rules: frozenset[str] = frozenset()
     only_undos: bool = False
+    held: frozenset[str] = frozenset()
+    turns: Mapping[str, JobId | None] = field(default_factory=dict)
+    at_most: Mapping[str, int] = field(default_factory=dict)
+    ranks: Sequence[frozenset[str]] = ()
+    last: Sequence[frozenset[str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,10 +441,14 @@ class Ledger(KnownFiles, Pruning):
         memory: Memory | None = None,
         *,
         runs: Mapping[str, RunSoFar] | None = None,
+        single: Collection[str] = (),
+        restart: Collection[str] = (),
     ) -> Intake:
         """Store events, a job for each match and a reason for each other verdict.
 
         ``runs`` are the runs that the new jobs of these rules belong to; others get a new one.
+        Rules in ``single`` get no job while they have one that is not over; a new job of one in
+        ``restart`` takes the place of those that are not.
 
         Known events and rules that already have their job are left as they are. What the
         trigger wants to remember is stored along with them, or not at all.
@@ -459,13 +485,22 @@ class Ledger(KnownFiles, Pruning):
                         if item.event.key not in fresh:
                             told[event_id] = item.event.data
             self._make_whole(connection, told)
+            busy = pass_over_while_busy(connection, new_jobs, single) if single else []
+            passed += [_passed_over(row, why, now) for row, why in busy]
             present = _into_runs(connection, trigger, new_jobs, runs or {}, now)
             self._store_verdicts(connection, new_jobs, passed, judged)
             if memory is not None:
                 self._remember(connection, trigger, memory)
             dead = [(row["event_id"], row["rule"]) for row in new_jobs if row["finished_at"]]
             self._tell_of_stillborn(connection, dead, now)
-        return Intake(intake_events, len(new_jobs), present)
+            over: list[JobId] = []
+            if restart:
+                alive = {row["rule"] for row in new_jobs if row["finished_at"] is None}
+                over = supersede(connection, alive & set(restart), now)
+                _count_ended(connection, over)
+                self._tell_of_endings(connection, over, now)
+        refused = Counter(row["rule"] for row, _ in busy)
+        return Intake(intake_events, len(new_jobs), present, refused, over)
 
     @staticmethod
     def _make_whole(connection: Connection, told: Mapping[EventId, Data]) -> None:
@@ -706,17 +741,16 @@ class Ledger(KnownFiles, Pruning):
             due.append(job.c.rule.not_in(wanted.blocked_rules))
         if wanted.only_undos:
             due.append(job.c.rule.startswith(UNDO_RULE))
+        due += may_be_claimed(wanted.held, wanted.turns)
         with unhurried(self._engine).begin() as connection:
-            first = connection.execute(
-                select(job.c.rule, job.c.revision, job.c.step)
-                .where(*due)
-                .order_by(job.c.id)
-                .limit(1)
-            ).first()
+            first = _first_in_rank(connection, due, wanted)
             if first is None:
                 return []
+            if first.step == 0:
+                limit = min(limit, wanted.at_most.get(first.rule, limit))
             alike = (
                 *due,
+                job.c.id >= first.id,  # so that no index is walked up to there again
                 job.c.rule == first.rule,
                 job.c.revision == first.revision,
                 job.c.step == first.step,
@@ -874,6 +908,7 @@ class Ledger(KnownFiles, Pruning):
             statement = statement.where(job.c.rule.not_in(wanted.blocked_rules))
         if wanted.only_undos:
             statement = statement.where(job.c.rule.startswith(UNDO_RULE))
+        statement = statement.where(*may_be_claimed(wanted.held, wanted.turns))
         with self._engine.connect() as connection:
             return connection.execute(statement).scalar()
 
@@ -996,6 +1031,7 @@ class Ledger(KnownFiles, Pruning):
         ``take_up`` decides, when a daemon that knows the rule comes by.
         """
         with self._engine.begin() as connection:
+            no_longer_superseded(connection, _dead(ids, rule))
             revived = connection.execute(
                 update(job)
                 .where(*_dead(ids, rule))
@@ -1328,6 +1364,34 @@ _COUNTED = frozenset({JobState.DONE, JobState.SKIPPED})
 """Endings that are only counted: too many to be counted when somebody asks."""
 
 
+def _first_in_rank(
+    connection: Connection, due: Sequence[ColumnElement[bool]], wanted: ClaimFilter
+) -> Any:
+    """Give the oldest due job of the first rank that has one; None where none has."""
+    columns = select(job.c.id, job.c.rule, job.c.revision, job.c.step)
+    oldest = columns.where(*due).order_by(job.c.id).limit(1)
+    # By the lane itself SQLite would go through all that is open in it to find one rule.
+    others = due[1:]
+    of_rule = columns.where(*others, job.c.lane.concat("") == wanted.lane).order_by(job.c.id)
+
+    def of_rules(rules: Iterable[str]) -> Any:
+        found = [
+            connection.execute(of_rule.where(job.c.rule == rule).limit(1)).first() for rule in rules
+        ]
+        return min((row for row in found if row is not None), default=None)
+
+    for rules in wanted.ranks:
+        if (first := of_rules(rules)) is not None:
+            return first
+    if wanted.last:
+        last = frozenset[str]().union(*wanted.last)
+        first = connection.execute(oldest.where(job.c.rule.not_in(last))).first()
+        if first is not None:
+            return first
+        return next((row for rules in wanted.last if (row := of_rules(rules)) is not None), None)
+    return connection.execute(oldest).first()
+
+
 def _dead(ids: Sequence[int], rule: str | None) -> list[ColumnElement[bool]]:
     """Give what chooses dead letters: these jobs, those of a rule, or all."""
     chosen = [job.c.state == DEAD]
@@ -1467,6 +1531,12 @@ def _job_row(event_id: EventId, verdict: NewJob, now: datetime) -> dict[str, Any
         "created_at": now,
         "finished_at": now if failed else None,
     }
+
+
+def _passed_over(row: Mapping[str, Any], reason: str, now: datetime) -> dict[str, Any]:
+    """Give what is kept of a job that is not to be, for good."""
+    verdict = NotMatched(row["rule"], FOR_GOOD, reason)
+    return _passed_row(row["event_id"], verdict, now)
 
 
 def _passed_row(event_id: EventId, verdict: NotMatched, now: datetime) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from sqlalchemy import Connection, inspect, text
 
 from hydrusd.errors import LedgerError
 
-HEAD = "0007"
+HEAD = "0008"
 """The newest migration; a test holds it against the versions folder."""
 
-KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
+KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
 
 
 def revision(connection: Connection) -> str | None:

@@ -7,7 +7,7 @@ anyway. A rate is only given where it is one: over whole minutes in which the ru
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -89,10 +89,13 @@ def note_noticing(ledger: Ledger, trigger: str, rules: Sequence[str], seen: Noti
         insert_or_update(connection, trigger_memory, [row])
 
 
-def forget_noticing(ledger: Ledger) -> None:
-    """Forget what the triggers of a daemon that no longer runs saw."""
+def forget_noticing(ledger: Ledger, triggers: Collection[str] | None = None) -> None:
+    """Forget what triggers saw that are no longer there; all of them, if none are named."""
+    statement = delete(trigger_memory).where(trigger_memory.c.trigger == _NOTICING)
+    if triggers is not None:
+        statement = statement.where(trigger_memory.c.identity.in_(triggers))
     with ledger.engine.begin() as connection:
-        connection.execute(delete(trigger_memory).where(trigger_memory.c.trigger == _NOTICING))
+        connection.execute(statement)
 
 
 def progress(reader: LedgerReader, now: datetime) -> list[RuleProgress]:
@@ -145,7 +148,8 @@ def _stopped(connection: Connection) -> set[str] | None:
     found = connection.execute(statement.where(condition.c.kind.in_(["client", "rule"]))).all()
     if not any(kind == "client" and state == "connected" for kind, _, state in found):
         return None
-    return {name for kind, name, state in found if kind == "rule" and state == "parked"}
+    still = {"parked", "waiting", "invalid"}
+    return {name for kind, name, state in found if kind == "rule" and state in still}
 
 
 def _rates(connection: Connection, now: datetime) -> Mapping[str, float]:

@@ -274,6 +274,14 @@ undoing = Table(
     Index("ix_undoing_of_run", "of_run"),
 )
 
+# Which jobs are to end at the next point at which that is safe, and for which later one.
+superseded = Table(
+    "superseded",
+    metadata,
+    Column("job_id", ForeignKey("job.id", ondelete="CASCADE"), primary_key=True),
+    Column("by_job", Integer, nullable=False),
+)
+
 # What a trigger keeps for itself: since when a rule listens, what was fired last.
 trigger_memory = Table(
     "trigger_memory",

@@ -2,6 +2,7 @@
 
 from hydrusd.clock import Clock, first_of
 from hydrusd.errors import (
+    AccessDenied,
     HydrusFailed,
     HydrusUnavailable,
     PermanentError,
@@ -27,6 +28,7 @@ from hydrusd.hydrus import (
     FileMetadata,
     FileRelationships,
     GalleryItem,
+    HashType,
     Header,
     HeaderApproval,
     HydrusClient,
@@ -64,6 +66,7 @@ from hydrusd.model import (
     Event,
     FinishedJob,
     Firing,
+    JobId,
     Outcome,
     OutcomeKind,
     StepRecord,
@@ -85,7 +88,19 @@ from hydrusd.plugin._action import (
     source_outcome,
 )
 from hydrusd.plugin._cookies import CookieAction, FoundCookies, cookie_expiry
+from hydrusd.plugin._downloading import (
+    DownloadAction,
+    Texts,
+)
+from hydrusd.plugin._outside import BesideAction, OutsideAction
+from hydrusd.plugin._processes import (
+    ProgramEnd,
+    find_program,
+    program_environment,
+    run_program,
+)
 from hydrusd.plugin._reading import ReadingAction
+from hydrusd.plugin._secret_texts import PlainSecret, SecretText, TextOrSecret, revealed
 from hydrusd.plugin._sidecars import (
     MalformedSidecar,
     SidecarData,
@@ -101,13 +116,14 @@ from hydrusd.plugin._trigger import (
     HadFile,
     Prospect,
     Signal,
+    Start,
     Trigger,
     TriggerContext,
 )
 from hydrusd.plugin._websites import HeaderText, WebDomains, WebSite, covers, header_text
 from hydrusd.plugin.hookspecs import hookimpl
 from hydrusd.redaction import redact
-from hydrusd.rules import OR_ONE, Duration, FilePath, FolderPath, Secret, Size
+from hydrusd.rules import OR_ONE, Duration, FilePath, FolderPath, Secret, Size, ZoneName
 from hydrusd.syncing import sync_folder
 
 __all__ = [
@@ -115,10 +131,12 @@ __all__ = [
     "CHAIN_VARIABLE",
     "FILE_NAMES",
     "OR_ONE",
+    "AccessDenied",
     "Action",
     "AnswerLost",
     "AnyAction",
     "Aside",
+    "BesideAction",
     "Call",
     "CanvasType",
     "Clock",
@@ -127,6 +145,7 @@ __all__ = [
     "Data",
     "Detail",
     "Doubt",
+    "DownloadAction",
     "Duration",
     "Event",
     "Fault",
@@ -145,6 +164,7 @@ __all__ = [
     "FoundCookies",
     "GalleryItem",
     "HadFile",
+    "HashType",
     "Header",
     "HeaderApproval",
     "HeaderText",
@@ -154,6 +174,7 @@ __all__ = [
     "HydrusUnavailable",
     "ImportItem",
     "ImportStatus",
+    "JobId",
     "MalformedSidecar",
     "Mount",
     "NewPage",
@@ -161,6 +182,7 @@ __all__ = [
     "NoteMerge",
     "Outcome",
     "OutcomeKind",
+    "OutsideAction",
     "Page",
     "PageInfo",
     "PageType",
@@ -169,15 +191,18 @@ __all__ = [
     "Permission",
     "PermissionMissing",
     "PixelDuplicates",
+    "PlainSecret",
     "Popup",
     "Potentials",
     "PotentialsSearch",
+    "ProgramEnd",
     "Prospect",
     "ReadingAction",
     "Relation",
     "RenderFormat",
     "RequestRejected",
     "Secret",
+    "SecretText",
     "Service",
     "ServiceType",
     "SetAction",
@@ -189,11 +214,14 @@ __all__ = [
     "Signal",
     "Size",
     "SourceState",
+    "Start",
     "StepRecord",
     "TagAction",
     "TagStatus",
     "Tally",
     "TemporaryError",
+    "TextOrSecret",
+    "Texts",
     "TimeKind",
     "Trigger",
     "TriggerContext",
@@ -206,11 +234,13 @@ __all__ = [
     "WebSite",
     "WriteRefused",
     "WrongFileError",
+    "ZoneName",
     "clean_tag",
     "cookie_expiry",
     "covers",
     "depth_of",
     "fetch",
+    "find_program",
     "finished_topic",
     "fired_topic",
     "first_of",
@@ -219,7 +249,10 @@ __all__ = [
     "keep_receipts",
     "mount_of",
     "part_of",
+    "program_environment",
     "redact",
+    "revealed",
+    "run_program",
     "source_outcome",
     "sync_folder",
     "system_path",

@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -110,6 +111,9 @@ class AnyAction(BaseModel):
     """True where the step is about sidecars, so that the rule's trigger must look for them."""
     needs_allowing: ClassVar[bool] = False
     """True where the rules file has to name the action under ``allow``."""
+    outside: ClassVar[bool] = False
+    """True where the step works on something beside the client and the folders that its parameters
+    name: programs, servers, a browser. In tests of rules it is noted and not run."""
     no_undo: ClassVar[str] = ""
     """Why nothing that it does can ever be taken back."""
     undo_needs_client: ClassVar[bool | None] = None
@@ -131,6 +135,15 @@ class AnyAction(BaseModel):
         """Name what a look at the connected client shows to be wrong with these parameters."""
         del client
         return ()
+
+    def for_test(self, scratch: Path) -> AnyAction:
+        """Give the step as it is to be in a test of rules.
+
+        For what lies elsewhere without a path among the parameters saying so: let it be in
+        ``scratch`` then, a folder of the test. The paths that are parameters are there already.
+        """
+        del scratch
+        return self
 
     @classmethod
     async def lost(cls, calls: Sequence[Call[AnyAction]]) -> Sequence[Call[AnyAction]]:

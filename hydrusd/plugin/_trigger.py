@@ -34,6 +34,20 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True)
+class Start:
+    """A start of hydrusd: an id that no other one has, and the time.
+
+    ``seconds`` is the clock's ``monotonic`` then. ``later``: the trigger itself began afterwards,
+    because the rules were read again while hydrusd ran.
+    """
+
+    id: str
+    at: datetime
+    seconds: float
+    later: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Doubt:
     """The groups of files that have to be asked about, and what proves when that was found."""
 
@@ -86,6 +100,11 @@ class TriggerContext(Protocol):
     @property
     def client(self) -> HydrusClient:
         """The client. Before it was reached for the first time, calls raise HydrusUnavailable."""
+        ...
+
+    @property
+    def start(self) -> Start:
+        """The start of hydrusd, and whether this trigger began with it or later."""
         ...
 
     @property
@@ -197,6 +216,9 @@ class Trigger(BaseModel):
     in_portions: ClassVar[bool] = False
     """True where one firing is handed over in many calls of ``emit``, each of a part of what was
     found: calls that come close together then make one run, to which limits apply as a whole."""
+    outside: ClassVar[bool] = False
+    """True where it looks at something beside the client and the folders that its parameters name:
+    a website, a port. In tests of rules it does not run, and notices what the test says."""
     gives: ClassVar[Mapping[str, Any] | None] = None
     """The names in the data of its events, as conditions and templates see them, one in the other:
     ``{"page": {"title": None}}``. None stands for a value, or for names that only the event
@@ -242,6 +264,15 @@ class Trigger(BaseModel):
     def leads_elsewhere(self) -> bool:
         """Say whether it notices files that are not in its folder: no step may dispose of them."""
         return False
+
+    def for_test(self) -> Trigger:
+        """Give the trigger as it is to be in a test of rules, where no time is lost by waiting."""
+        return self
+
+    @property
+    def patience(self) -> float:
+        """Say after how many seconds, at most, it notices what is there when it begins to look."""
+        return 0.0
 
     def overlooks(self, path: Path) -> str | None:
         """Say why a file at this path is not noticed: "" where it is.

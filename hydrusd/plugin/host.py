@@ -8,6 +8,8 @@ the others load. There is no module-global manager: each host is a fresh one.
 
 from __future__ import annotations
 
+import hashlib
+import importlib.machinery
 import importlib.metadata
 import importlib.util
 import inspect
@@ -17,7 +19,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import CodeType, MappingProxyType, ModuleType
 from typing import TypeVar
 
 import pluggy
@@ -27,8 +29,11 @@ from hydrusd.plugin import hookspecs
 from hydrusd.plugin._action import Action, AnyAction, SetAction
 from hydrusd.plugin._sidecars import SidecarFormat
 from hydrusd.plugin._trigger import Trigger
+from hydrusd.rules import STEP_WORDS
 
 ENTRY_POINT_GROUP = "hydrusd"
+SETTINGS = (".toml", ".yaml", ".yml", ".ini", ".cfg")
+"""How the names of files end in which plugins may keep what a user sets: a change reloads them."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 _SUFFIX = re.compile(r"(\.[a-z0-9_-]+)+\Z")
@@ -64,7 +69,11 @@ class _Conflict(Exception):
 class PluginHost:
     """All plugins of one daemon."""
 
-    def __init__(self) -> None:
+    def __init__(self, former: PluginHost | None = None) -> None:
+        """Make a host. Files that ``former`` has loaded, and that are the same, are used on."""
+        self._former = former.files if former is not None else None
+        self.files: dict[Path, tuple[bytes, ModuleType]] = {}
+        """What was imported from files: a digest of their content, and the module."""
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
         self._actions: dict[str, type[AnyAction]] = {}
@@ -110,11 +119,35 @@ class PluginHost:
             files = sorted(
                 p for p in folder.iterdir() if p.suffix == ".py" and p.name[0] not in "_."
             )
+            shared = _digest(
+                sorted(
+                    p
+                    for p in folder.iterdir()
+                    if (p.name[0] == "_" and p.suffix == ".py") or p.suffix.lower() in SETTINGS
+                )
+            )
         except OSError as error:
             self.faults.append(PluginFault(folder.name, str(folder), f"cannot be read: {error}"))
             return
         for file in files:
-            self._load(file.stem, str(file), _import_file, file)
+            self._load(file.stem, str(file), self._import_file, file, shared)
+
+    def _import_file(self, file: Path, shared: bytes) -> ModuleType:
+        """Import a file, or give the module that it was, with what its folder shares, before."""
+        content = _digest([file]) + shared
+        former = self._former.get(file) if self._former is not None else None
+        if former is not None and former[0] == content:
+            module = former[1]
+        else:
+            module = _import_file(file, anew=self._former is not None)
+        self.files[file] = (content, module)
+        return module
+
+    def broken_since(self, former: PluginHost) -> list[PluginFault]:
+        """Give the faults of plugins that the former host could load."""
+        loaded = {plugin.origin for plugin in former.plugins}
+        loaded |= {str(file.parent) for file in former.files}
+        return [fault for fault in self.faults if fault.origin in loaded]
 
     def load_entry_points(self) -> None:
         """Load the plugins that installed packages announce."""
@@ -156,6 +189,8 @@ class PluginHost:
 
         def register_action(action: type[AnyAction]) -> None:
             _check_action(action)
+            if action.action in STEP_WORDS:
+                raise _Conflict(f"action {action.action!r}: this word has a meaning of its own")
             _claim(self._actions, action.action, action, "action")
             plugin.actions.append(action.action)
 
@@ -206,9 +241,29 @@ class PluginHost:
         return failures
 
 
-def _import_file(file: Path) -> ModuleType:
+def _digest(files: Iterable[Path]) -> bytes:
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.digest()
+
+
+class _Anew(importlib.machinery.SourceFileLoader):
+    """Compiles what the file holds now.
+
+    Python keeps what it has compiled, and knows a changed file by its size and the second of its
+    last change: too little for one that is saved twice in a second.
+    """
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
+def _import_file(file: Path, *, anew: bool) -> ModuleType:
     name = f"hydrusd_plugin_{file.stem}"
-    spec = importlib.util.spec_from_file_location(name, file)
+    loader = _Anew(name, str(file)) if anew else None
+    spec = importlib.util.spec_from_file_location(name, file, loader=loader)
     if spec is None or spec.loader is None:
         raise ImportError(f"{file} is not a Python file")
     module = importlib.util.module_from_spec(spec)

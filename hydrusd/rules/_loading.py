@@ -7,6 +7,8 @@ dash, ``on`` with two triggers) deserves an answer of its own.
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import hashlib
 import json
 import re
@@ -17,45 +19,85 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, SecretStr
 
-from hydrusd.errors import ConfigError, ExpressionError
+from hydrusd.errors import ConfigError, ExpressionError, Problem
 from hydrusd.model import UNDO_RULE
 from hydrusd.rules import _yaml
+from hydrusd.rules._assembling import assemble
+from hydrusd.rules._files import Gathering, read_text
+from hydrusd.rules._pace import PACE, Pace, PaceSpec
 from hydrusd.rules._problems import Problems, nearest
-from hydrusd.rules._secrets import SecretError, access_key
+from hydrusd.rules._secrets import REFERENCE, SecretError, access_key
 from hydrusd.rules._settings import Backups, Client, History, Limits
 from hydrusd.rules._specs import (
+    MAX_ITEMS,
     ONLY_CLIENT,
     BackupsSpec,
+    BranchSpec,
     ClientSpec,
     HistorySpec,
+    InvalidRule,
     LimitsSpec,
+    LoopSpec,
+    NodeSpec,
     Position,
     RuleSet,
     RuleSpec,
+    Sources,
     StepSpec,
+    StopSpec,
     Vocabulary,
 )
+from hydrusd.rules._tests import RuleTest, TestsReader
 from hydrusd.rules._units import resolve_path
 from hydrusd.rules._wording import validate
 from hydrusd.rules._yaml import Document, Path as DataPath
 
-_TOP = ("client", "clients", "plugins", "allow", "backups", "history", "rules")
-_RULE = ("name", "client", "on", "if", "do", "limits", "enabled")
+_TOP = (
+    "client",
+    "clients",
+    "plugins",
+    "allow",
+    "backups",
+    "history",
+    "include",
+    "vars",
+    "defaults",
+    "blueprints",
+    "rules",
+    "tests",
+)
+_RULE = ("name", "client", "on", "if", "vars", "do", "limits", *PACE, "enabled", "tests")
 _CLIENT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _URL_HINT = "as in http://127.0.0.1:45869"
 # What looks like a space, or like nothing, and is neither to YAML: pasted from a web page.
 _SPECIAL_SPACES = tuple("\u00a0\u2007\u200b\u202f\u3000\ufeff")
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_BRANCH = ("if", "do", "else")
+_LOOP = ("for_each", "as", "do")
+_STOP = ("stop", "if")
+_TAKEN = frozenset(
+    {"steps", "vars", "rule", "loop", "true", "false", "none", "KB", "MB", "GB", "TB"}
+)
+"""What an item of a loop cannot be called."""
+_VARIABLE = re.compile(r"\bvars\s*(?:\.\s*|\[\s*['\"])([A-Za-z_][A-Za-z0-9_]*)")
+MAX_LOOPS = 2
 MAX_NAME = 200
-MAX_PLACES_DEPTH = 5
-"""How deep in a rule places are kept: ``do``, the step, its action, a parameter, an item."""
+MAX_PLACES_DEPTH = 3
+"""How deep in a step or a trigger places are kept: its action, a parameter, an item."""
 
 
 def load(
-    path: Path, vocabulary: Vocabulary, *, environ: Mapping[str, str], resolve_secrets: bool = True
+    path: Path,
+    vocabulary: Vocabulary,
+    *,
+    environ: Mapping[str, str],
+    resolve_secrets: bool = True,
+    tolerant: bool = False,
 ) -> RuleSet:
     """Read a rules file. Raises ConfigError with every problem, in the order of the file.
 
-    With ``resolve_secrets=False`` references to secrets are checked for their form only.
+    With ``resolve_secrets=False`` references to secrets are checked for their form only. With
+    ``tolerant=True`` rules with problems of their own are left out, and are in ``invalid``.
     """
     text = _read_file(path)
     return parse(
@@ -65,7 +107,22 @@ def load(
         folder=path.parent,
         environ=environ,
         resolve_secrets=resolve_secrets,
+        tolerant=tolerant,
     )
+
+
+def read_sources(path: Path) -> Sources:
+    """Say which files and folders the rules are read from, whatever may be wrong with them.
+
+    Never fails: ``load`` tells what is wrong.
+    """
+    try:
+        text = _read_file(path)
+    except ConfigError:
+        return Sources((path,))
+    gathering = Gathering(Problems(str(path), text))
+    gathering.first(path, text)
+    return gathering.sources
 
 
 def read_clients(
@@ -94,23 +151,21 @@ def parse(
     environ: Mapping[str, str],
     folder: Path | None = None,
     resolve_secrets: bool = True,
+    tolerant: bool = False,
 ) -> RuleSet:
     """Do what ``load`` does, with a text. ``folder`` is where relative paths start."""
     problems = Problems(file, text)
-    document = _yaml.read(text, problems)
-    if document is None:
+    folder = (folder if folder is not None else Path(file).parent).absolute()
+    gathering = Gathering(problems)
+    if not gathering.first(folder / Path(file).name, text):
         problems.raise_if_any()
-        raise AssertionError  # read() gives None only with a problem
-    reading = _Reading(
-        document,
-        problems,
-        vocabulary,
-        (folder if folder is not None else Path(file).parent).absolute(),
-    )
-    rules = reading.file(environ, resolve_secrets=resolve_secrets)
+        raise AssertionError  # nothing is read only where there is a problem
+    document = assemble(gathering.read, problems, vocabulary, _RULE)
+    reading = _Reading(document, problems, vocabulary, folder)
+    rules = reading.file(environ, resolve_secrets=resolve_secrets, tolerant=tolerant)
     problems.raise_if_any()
     assert rules is not None
-    return rules
+    return dataclasses.replace(rules, sources=gathering.sources)
 
 
 def read_plugin_folders(path: Path) -> tuple[Path, ...]:
@@ -161,33 +216,10 @@ def rule_from_definition(
 
 def _read_file(path: Path) -> str:
     problems = Problems(str(path))
-    try:
-        # A pipe or a device would be waited for, maybe for ever.
-        if path.exists() and not path.is_file():
-            kind = "a folder" if path.is_dir() else "not a file"
-            problems.add((0, 0), f"this is {kind}", "give the path of a rules file")
-        else:
-            with path.open("rb") as opened:
-                content = opened.read(_yaml.MAX_BYTES + 1)
-            if len(content) <= _yaml.MAX_BYTES:
-                return content.decode("utf-8-sig")
-            problems.add((0, 0), _yaml.TOO_LARGE)
-    except FileNotFoundError:
-        problems.add((0, 0), "there is no such file", "see rules.example.yaml for a start")
-    except UnicodeDecodeError as error:
-        before = error.object[: error.start].decode("utf-8-sig", "replace")
-        lines = before.splitlines() or [""]
-        if before.endswith(("\n", "\r")):
-            lines.append("")
-        problems.add(
-            (len(lines), len(lines[-1]) + 1),
-            "the file is not UTF-8 text",
-            "save it as UTF-8 in your editor",
-        )
-    except OSError as error:
-        problems.add((0, 0), f"the file cannot be read: {error.strerror or error}")
+    text = read_text(path, problems, (0, 0))
     problems.raise_if_any()
-    raise AssertionError  # every way here added a problem
+    assert text is not None
+    return text
 
 
 def _listed(value: object) -> list[object]:
@@ -227,8 +259,12 @@ class _Reading:
         # What is rebuilt from the ledger is held against what is allowed when it is compiled.
         self._allow: frozenset[str] | None = None
         self._clients: Mapping[str, ClientSpec] | None = None
+        self._shared: dict[str, tuple[object, DataPath]] = {}
+        self._rule_path: DataPath = ()
 
-    def file(self, environ: Mapping[str, str], *, resolve_secrets: bool) -> RuleSet | None:
+    def file(
+        self, environ: Mapping[str, str], *, resolve_secrets: bool, tolerant: bool
+    ) -> RuleSet | None:
         self._cover_secrets()
         data = self._document.data
         if not isinstance(data, dict):
@@ -243,12 +279,36 @@ class _Reading:
         self._allow = self._allowed(data)
         backups = self._backups(data)
         history = self._history(data)
-        rules = self._rules(data)
+        self._shared = self._variables(data.get("vars"), ("vars",))
+        # What is wrong around the rules may be wrong for all of them.
+        invalid: list[InvalidRule] | None = [] if tolerant and not self._problems else None
+        rules = self._rules(data, invalid)
+        tests = self._tests(data)
         if self._problems:
             return None
-        file = Path(self._problems.file)
-        warnings = self._problems.warnings
-        return RuleSet(self._clients, rules, folders, file, self._allow, backups, history, warnings)
+        return RuleSet(
+            self._clients,
+            rules,
+            folders,
+            Path(self._problems.file),
+            self._allow,
+            backups,
+            history,
+            self._problems.warnings,
+            tests,
+            invalid=tuple(invalid or ()),
+            secret_files=self._secret_files(),
+        )
+
+    def _secret_files(self) -> tuple[Path, ...]:
+        """Give the files that secrets are kept in."""
+        texts = (str(node.value) for node in self._document.scalars.values())
+        named = {n for t in texts for kind, n in REFERENCE.findall(t) if kind == "file" and n}
+        found = []
+        for name in sorted(named):
+            with contextlib.suppress(RuntimeError, ValueError):
+                found.append(resolve_path(name, self._folder or Path()))
+        return tuple(found)
 
     def clients_only(
         self, environ: Mapping[str, str], *, resolve_secrets: bool
@@ -453,9 +513,15 @@ class _Reading:
 
     # -- the rules ----------------------------------------------------------------
 
-    def _rules(self, data: dict[str, Any]) -> tuple[RuleSpec, ...]:
+    def _rules(
+        self, data: dict[str, Any], invalid: list[InvalidRule] | None
+    ) -> tuple[RuleSpec, ...]:
+        """Read the rules; those with problems of their own go into ``invalid``, where it is given.
+
+        One without a name that is its own is not among them: nobody knows whose jobs are meant.
+        """
         if "rules" not in data:
-            self._missing(data, (), "rules", "it is a list of rules")
+            self._missing(data, (), "rules", "it is a list of rules, here or in what is included")
             return ()
         raw = data["rules"]
         if not isinstance(raw, list):
@@ -464,8 +530,26 @@ class _Reading:
             )
             return ()
         names: set[str] = set()
-        read = [self.rule(("rules", index), names) for index in range(len(raw))]
-        return tuple(rule for rule in read if rule is not None)
+        read = []
+        for index in range(len(raw)):
+            known, before = set(names), self._problems.noted
+            rule = self.rule(("rules", index), names)
+            if rule is not None:
+                read.append(rule)
+            elif invalid is not None and (own := names - known):
+                problems = self._problems.take(before)
+                invalid.append(self._invalid(("rules", index), own.pop(), problems))
+        return tuple(read)
+
+    def _invalid(self, path: DataPath, name: str, problems: tuple[Problem, ...]) -> InvalidRule:
+        """Tell of a rule with problems what can be told."""
+        raw = self._at(path)
+        assert isinstance(raw, dict)
+        before = self._problems.noted
+        client, trigger = self._client_of(raw, path), self._trigger(raw, path)
+        self._problems.take(before)  # they are known
+        kind, config, _ = trigger or ("", None, None)
+        return InvalidRule(name, problems, kind, config, client or ONLY_CLIENT)
 
     def rule(self, path: DataPath, names: set[str]) -> RuleSpec | None:
         """Read one rule; None where there were problems."""
@@ -478,35 +562,44 @@ class _Reading:
         name = self._name(raw, path, names)
         client = self._client_of(raw, path)
         limits = self._limits(raw, path)
+        pace = self._pace(raw, path)
         trigger = self._trigger(raw, path)
         condition = self._condition(raw, path)
-        steps = self._steps(raw, path)
+        self._rule_path = path
+        own = self._variables(raw.get("vars"), (*path, "vars"))
+        body = self._body(raw, path)
         enabled = raw.get("enabled", True)
         if not isinstance(enabled, bool):
             self._problem_at((*path, "enabled"), "'enabled' must be true or false")
         if len(self._problems) > before or name is None or trigger is None or client is None:
             return None
         trigger_name, trigger_config, trigger_raw = trigger
-        definition = _canonical(
-            {
-                "on": {trigger_name: trigger_raw},
-                "if": condition,
-                "do": [{step.action: step.raw} for step in steps],
-                **({"client": client} if "client" in raw else {}),
-            }
-        )
+        meant: dict[str, Any] = {
+            "on": {trigger_name: trigger_raw},
+            "if": condition,
+            "do": list(map(_written, body)),
+            **({"client": client} if "client" in raw else {}),
+        }
+        variables = self._in_order(_used_variables(meant, self._shared | own))
+        if variables:
+            meant["vars"] = dict(variables)
+        definition = _canonical(meant)
+        if len(self._problems) > before:
+            return None
         rule = RuleSpec(
             name=name,
             trigger=trigger_name,
             trigger_config=trigger_config,
             condition=condition,
-            steps=steps,
+            body=body,
             revision=hashlib.sha256(definition.encode()).hexdigest()[:16],
             definition=definition,
             position=self._position(self._document.value(path)),
             enabled=bool(enabled),
             client=client,
             limits=limits,
+            variables=variables,
+            pace=pace,
             places=self._places(raw, path),
         )
         for fault in self._vocabulary.check_rule(rule):
@@ -517,21 +610,27 @@ class _Reading:
             add(place, fault.message, fault.hint)
         return rule if len(self._problems) == before else None
 
-    def _places(
-        self, raw: dict[str, Any], path: DataPath
-    ) -> dict[tuple[str | int, ...], tuple[int, int]]:
+    def _places(self, raw: dict[str, Any], path: DataPath) -> dict[DataPath, Position]:
         """Give the places of what a fault that shows later may be about."""
-        places: dict[tuple[str | int, ...], tuple[int, int]] = {}
-        waiting: list[tuple[DataPath, object]] = [((key,), raw.get(key)) for key in ("on", "do")]
+        places: dict[DataPath, Position] = {}
+        waiting: list[tuple[DataPath, object, int]] = [
+            (("on",), raw.get("on"), MAX_PLACES_DEPTH),
+            (("do",), raw.get("do"), MAX_PLACES_DEPTH),
+            (("if",), raw.get("if"), 0),
+            (("vars",), raw.get("vars"), 1),
+            *(((key,), raw[key], MAX_PLACES_DEPTH) for key in PACE if key in raw),
+        ]
         while waiting:
-            at, value = waiting.pop()
-            places[at] = self._document.key((*path, *at))
-            if len(at) >= MAX_PLACES_DEPTH:
+            at, value, left = waiting.pop()
+            places[at] = self._position(self._document.key((*path, *at)))
+            if isinstance(value, list) and at[-1] in {"do", "else"}:
+                waiting += [((*at, i), item, MAX_PLACES_DEPTH) for i, item in enumerate(value)]
+            elif left <= 0:
                 continue
-            if isinstance(value, dict):
-                waiting += [((*at, key), item) for key, item in value.items()]
+            elif isinstance(value, dict):
+                waiting += [((*at, key), item, left - 1) for key, item in value.items()]
             elif isinstance(value, list):
-                waiting += [((*at, index), item) for index, item in enumerate(value)]
+                waiting += [((*at, i), item, left - 1) for i, item in enumerate(value)]
         return places
 
     def _name(self, raw: dict[str, Any], path: DataPath, names: set[str]) -> str | None:
@@ -562,11 +661,19 @@ class _Reading:
         if "limits" not in raw:
             return LimitsSpec()
         if not isinstance(raw["limits"], dict):
-            hint = "it knows: 'per_hour', 'per_run', 'failures'"
+            hint = "it knows: 'per_hour', 'per_minute', 'per_run', 'failures'"
             self._problem_at(at, "'limits' must be a mapping", hint)
             return LimitsSpec()
         read, _ = self._validated(Limits, raw["limits"], at)
         return LimitsSpec(**read.model_dump()) if read is not None else LimitsSpec()
+
+    def _pace(self, raw: dict[str, Any], path: DataPath) -> PaceSpec:
+        """Read how a rule takes up its jobs."""
+        given = {key: raw[key] for key in PACE if key in raw}
+        if not given:
+            return PaceSpec()
+        read, _ = self._validated(Pace, given, path)
+        return read.spec() if isinstance(read, Pace) else PaceSpec()
 
     def _client_of(self, raw: dict[str, Any], path: DataPath) -> str | None:
         """Give the name of the client that a rule works on."""
@@ -628,24 +735,162 @@ class _Reading:
             self._expression_problem(at, error)
         return text.strip()
 
-    def _steps(self, raw: dict[str, Any], path: DataPath) -> tuple[StepSpec, ...]:
-        at = (*path, "do")
+    # -- variables ----------------------------------------------------------------
+
+    def _variables(self, raw: object, at: DataPath) -> dict[str, tuple[object, DataPath]]:
+        """Read variables, each with its path; those with problems are left out."""
+        if raw is None:
+            return {}
+        if not isinstance(raw, dict):
+            self._problem_at(at, "'vars' must be a mapping", "as in: vars: {artist: …}")
+            return {}
+        right: dict[str, tuple[object, DataPath]] = {}
+        for name, value in raw.items():
+            before = len(self._problems)
+            if not NAME.fullmatch(name):
+                place = self._document.key((*at, name))
+                self._problems.add(place, "a variable is called by letters, digits and _")
+            self._check_templates(value, (*at, name))
+            if len(self._problems) == before:
+                right[name] = (value, (*at, name))
+        return right
+
+    def _in_order(
+        self, variables: Mapping[str, tuple[object, DataPath]]
+    ) -> tuple[tuple[str, object], ...]:
+        """Put each variable behind those that it uses."""
+        ordered: dict[str, object] = {}
+        left = {
+            name: _variables_in(value) & variables.keys()
+            for name, (value, _) in sorted(variables.items())
+        }
+        while left:
+            ready = [name for name, uses in left.items() if uses <= ordered.keys()]
+            if not ready:
+                name = next(iter(left))
+                words = ", ".join(f"vars.{other}" for other in left)
+                self._problems.add(
+                    self._document.key(variables[name][1]),
+                    f"the variable '{name}' uses itself, maybe by a detour",
+                    f"look at {words}",
+                )
+                break
+            for name in ready:
+                ordered[name] = variables[name][0]
+                del left[name]
+        return tuple(ordered.items())
+
+    # -- steps and blocks -----------------------------------------------------------
+
+    def _body(self, raw: dict[str, Any], path: DataPath) -> tuple[NodeSpec, ...]:
         if "do" not in raw:
             self._missing(raw, path, "do", "it is a list of steps")
             return ()
-        do = raw["do"]
+        return self._nodes(raw["do"], (*path, "do"), "this rule would do nothing")
+
+    def _nodes(self, do: object, at: DataPath, empty: str, loops: int = 0) -> tuple[NodeSpec, ...]:
         if not isinstance(do, list):
-            hint = "begin each step with '- '"
-            self._problem_at(at, "'do' must be a list of steps", hint)
+            self._problem_at(at, f"'{at[-1]}' must be a list of steps", "begin each step with '- '")
             return ()
         if not do:
-            self._problem_at(at, "'do' is empty: this rule would do nothing")
+            self._problem_at(at, f"'{at[-1]}' is empty: {empty}")
             return ()
-        steps = [self._step(item, (*at, index)) for index, item in enumerate(do)]
-        return tuple(step for step in steps if step is not None)
+        nodes = [self._node(item, (*at, index), loops) for index, item in enumerate(do)]
+        return tuple(node for node in nodes if node is not None)
+
+    def _node(self, raw: object, path: DataPath, loops: int) -> NodeSpec | None:
+        if isinstance(raw, dict):
+            if "for_each" in raw:
+                return self._loop(raw, path, loops)
+            if "stop" in raw:
+                return self._stop(raw, path)
+            if {"do", "else"} & {*raw} or [*raw] == ["if"]:
+                return self._branch(raw, path, loops)
+        elif raw == "stop":
+            return StopSpec("", self._position(self._document.value(path)), self._inside(path))
+        return self._step(raw, path)
+
+    def _inside(self, path: DataPath) -> DataPath:
+        """Give a path as it leads from the rule."""
+        return path[len(self._rule_path) :]
+
+    def _branch(self, raw: dict[str, Any], path: DataPath, loops: int) -> BranchSpec | None:
+        before = len(self._problems)
+        self._refuse_unknown(raw, path, _BRANCH)
+        if "if" not in raw:
+            self._missing(raw, path, "if", "steps under 'do' or 'else' need a condition")
+        condition = self._condition(raw, path)
+        if "if" in raw and condition is None and len(self._problems) == before:
+            self._problem_at((*path, "if"), "'if' must be a condition")
+        body: tuple[NodeSpec, ...] = ()
+        if "do" in raw:
+            body = self._nodes(raw["do"], (*path, "do"), "leave the block out", loops)
+        elif "else" not in raw:
+            self._missing(raw, path, "do", "it is a list of steps, for where the condition holds")
+        otherwise: tuple[NodeSpec, ...] = ()
+        if "else" in raw:
+            otherwise = self._nodes(raw["else"], (*path, "else"), "leave it out", loops)
+        if len(self._problems) > before or condition is None:
+            return None
+        place = self._position(self._document.key((*path, "if")))
+        return BranchSpec(condition, body, otherwise, place, self._inside(path))
+
+    def _loop(self, raw: dict[str, Any], path: DataPath, loops: int) -> LoopSpec | None:
+        before = len(self._problems)
+        self._refuse_unknown(raw, path, _LOOP)
+        if loops >= MAX_LOOPS:
+            place = self._document.key((*path, "for_each"))
+            hint = "let a rule of its own do the inner part, by `fire`"
+            self._problems.add(place, f"loops go {MAX_LOOPS} deep at most", hint)
+            return None
+        at = (*path, "for_each")
+        items = raw["for_each"]
+        if isinstance(items, list):
+            if len(items) > MAX_ITEMS:
+                self._problem_at(at, f"a loop goes over {MAX_ITEMS} items at most")
+            self._check_templates(items, at)
+            items = tuple(items)
+        elif isinstance(items, str) and items.strip().startswith("{{"):
+            try:
+                self._vocabulary.check_list(items)
+            except ExpressionError as error:
+                self._expression_problem(at, error)
+        else:
+            hint = 'as in: for_each: [a, b], or: for_each: "{{ steps.unpack_archive.paths }}"'
+            self._problem_at(at, "'for_each' must be a list, or one {{ … }} that gives one", hint)
+        name = raw.get("as", "item")
+        if not isinstance(name, str) or not NAME.fullmatch(name) or name in _TAKEN:
+            hint = f"letters, digits and _, and none of: {', '.join(sorted(_TAKEN))}"
+            self._problem_at((*path, "as"), "'as' must be a name for the item", hint)
+        body: tuple[NodeSpec, ...] = ()
+        if "do" not in raw:
+            self._missing(raw, path, "do", "it is a list of steps, done for each item")
+        else:
+            body = self._nodes(raw["do"], (*path, "do"), "leave the loop out", loops + 1)
+        if len(self._problems) > before:
+            return None
+        position = self._position(self._document.key(at))
+        return LoopSpec(items, name, body, position, self._inside(path))
+
+    def _stop(self, raw: dict[str, Any], path: DataPath) -> StopSpec | None:
+        self._refuse_unknown(raw, path, _STOP)
+        at = (*path, "stop")
+        reason = "" if raw["stop"] is None else self._as_text(raw["stop"], at)
+        if reason is None:
+            self._problem_at(at, "'stop' may have a reason, as text", "as in: - stop: it is known")
+            return None
+        self._check_templates(reason, at)
+        condition = self._condition(raw, path)
+        return StopSpec(
+            reason, self._position(self._document.key(at)), self._inside(path), condition
+        )
 
     def _step(self, raw: object, path: DataPath) -> StepSpec | None:
         actions = self._vocabulary.actions
+        condition = None
+        if isinstance(raw, dict) and "if" in raw and len(raw) == 2:
+            condition = self._condition(raw, path)
+            raw = {key: value for key, value in raw.items() if key != "if"}
         if isinstance(raw, str):
             named = self._named(raw, {}, path, path, "action", actions)
         elif not isinstance(raw, dict) or not raw:
@@ -670,16 +915,18 @@ class _Reading:
                 f"write 'allow: [{action}]' at the top level, if you trust this file",
             )
             return None
-        return StepSpec(action, model, data, self._position(self._document.key((*path, action))))
+        place = self._position(self._document.key((*path, action)))
+        return StepSpec(action, model, data, place, self._inside(path), condition)
 
     def _two_keys(self, raw: dict[str, Any], path: DataPath) -> None:
-        first, second = [*raw][:2]
+        first, second = [key for key in raw if key != "if"][:2]
         place = self._document.key((*path, second))
         if second in self._vocabulary.actions or first not in self._vocabulary.actions:
             hint = f"begin a step of its own: '- {second}:'"
         else:
             hint = f"indent '{second}' further if it belongs to '{first}'"
-        self._problems.add(place, f"a step names one action, this one {len(raw)}", hint)
+        number = len([key for key in raw if key != "if"])
+        self._problems.add(place, f"a step names one action, this one {number}", hint)
 
     def _named(
         self,
@@ -715,12 +962,44 @@ class _Reading:
 
     def _check_templates(self, data: object, path: DataPath) -> None:
         for at, text in _yaml.strings(data, path):
-            if not any(opening in text for opening in ("{{", "{%", "{#")):
-                continue
-            try:
-                self._vocabulary.check_template(text)
-            except ExpressionError as error:
-                self._expression_problem(at, error)
+            if _is_template(text):
+                try:
+                    self._vocabulary.check_template(text)
+                except ExpressionError as error:
+                    self._expression_problem(at, error)
+        for at, text in _yaml.keys(data, path):
+            if _is_template(text):
+                try:
+                    self._vocabulary.check_template(text)
+                except ExpressionError as error:
+                    hint = str(getattr(error, "hint", "") or "")
+                    message = str(getattr(error, "message", "") or error)
+                    self._problems.add(self._document.key(at), message, hint)
+
+    # -- their tests --------------------------------------------------------------
+
+    def _tests(self, data: dict[str, Any]) -> tuple[RuleTest, ...]:
+        """Read the tests of rules, and of the file, in the order in which they stand there."""
+        raw = data.get("rules")
+        written = [each for each in raw if isinstance(each, dict)] if isinstance(raw, list) else []
+        if "tests" not in data and not any("tests" in each for each in written):
+            return ()
+        names = [str(each.get("name", "")).strip() for each in written]
+        reader = TestsReader(
+            self._document,
+            self._problems,
+            self._validated,
+            rules=names,
+            clients=self._clients or (),
+            actions=self._vocabulary.actions,
+        )
+        tests: list[RuleTest] = []
+        for index, each in enumerate(raw if isinstance(raw, list) else ()):
+            if isinstance(each, dict) and "tests" in each:
+                name = str(each.get("name", "")).strip()
+                tests += reader.read(each["tests"], ("rules", index, "tests"), name)
+        tests += reader.read(data.get("tests"), ("tests",))
+        return tuple(sorted(tests, key=lambda test: test.position.line))
 
     # -- what all of them need ----------------------------------------------------
 
@@ -770,7 +1049,7 @@ class _Reading:
         return self._document.text(path) if isinstance(value, bool | int | float) else None
 
     def _position(self, place: tuple[int, int]) -> Position:
-        return Position(self._problems.file, *place)
+        return self._problems.position(place)
 
     def _at(self, path: DataPath) -> object:
         value: Any = self._document.data
@@ -779,8 +1058,53 @@ class _Reading:
         return value
 
 
+def _written(node: NodeSpec) -> dict[str, Any]:
+    """Give a step or a block as the ledger keeps it."""
+    match node:
+        case StepSpec():
+            written: dict[str, Any] = {node.action: node.raw}
+        case StopSpec():
+            written = {"stop": node.reason}
+        case LoopSpec():
+            items = node.items if isinstance(node.items, str) else list(node.items)
+            return {"for_each": items, "as": node.name, "do": list(map(_written, node.body))}
+        case BranchSpec():
+            return {
+                "if": node.condition,
+                **({"do": list(map(_written, node.body))} if node.body else {}),
+                **({"else": list(map(_written, node.otherwise))} if node.otherwise else {}),
+            }
+    return written if node.condition is None else {**written, "if": node.condition}
+
+
+def _variables_in(value: object) -> set[str]:
+    """Give the names of the variables that a piece of a rule speaks of."""
+    texts = [text for _, text in (*_yaml.strings(value, ()), *_yaml.keys(value, ()))]
+    return {found for text in texts for found in _VARIABLE.findall(text)}
+
+
+def _used_variables(
+    meant: object, variables: Mapping[str, tuple[object, DataPath]]
+) -> dict[str, tuple[object, DataPath]]:
+    """Give those that a rule uses: a change of any other is no change of the rule."""
+    if not variables:
+        return {}
+    used: dict[str, tuple[object, DataPath]] = {}
+    waiting = _variables_in(meant)
+    while waiting:
+        name = waiting.pop()
+        if name in variables and name not in used:
+            used[name] = variables[name]
+            waiting |= _variables_in(variables[name][0])
+    return used
+
+
 def _needs_allowing(action: type[BaseModel]) -> bool:
     return bool(getattr(action, "needs_allowing", False))
+
+
+def _is_template(text: str) -> bool:
+    return any(opening in text for opening in ("{{", "{%", "{#"))
 
 
 def _is_folder(path: Path) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from bisect import bisect_right
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -45,22 +46,46 @@ _SECRETS = (
 
 
 class Problems:
-    """The problems of one file, each with its line."""
+    """The problems of a file and of those that it includes, each with its line.
+
+    Lines are counted through all of them, in the order in which they were read: so a place is
+    two numbers, whichever file it is in, and what stands in one file may become part of a rule
+    of another. Line 0 of a file is the file as a whole.
+    """
 
     def __init__(self, file: str, text: str = "") -> None:
         self.file = file
-        self._lines = LINE_BREAK.split(text)
+        self.lines = LINE_BREAK.split(text)
+        self._files = [file]
+        self._starts = [0]
         self._found: dict[tuple[int, int, str], Problem] = {}
         self._warnings: dict[tuple[int, int, str], Problem] = {}
         self._covered: dict[int, list[tuple[int, int]]] = {}
         self._more = 0
+        self._times = 0
         self._settled: frozenset[tuple[int, int]] = frozenset()
 
     def __bool__(self) -> bool:
         return bool(self._found)
 
     def __len__(self) -> int:
-        return len(self._found)
+        """Say how often something was found wrong: also where it had been said before."""
+        return self._times
+
+    def open(self, file: str, text: str) -> int:
+        """Take in another file. Gives the number of its line 0."""
+        self.lines.append("")
+        start = len(self.lines)
+        self.lines += LINE_BREAK.split(text)
+        self._files.append(file)
+        self._starts.append(start)
+        return start
+
+    def position(self, place: tuple[int, int]) -> Position:
+        """Give a place as its own file counts."""
+        line, column = place
+        index = bisect_right(self._starts, line) - 1
+        return Position(self._files[index], line - self._starts[index], column)
 
     def cover(self, start: tuple[int, int], end: tuple[int, int]) -> None:
         """Never show what stands between these two places (line and column from 1)."""
@@ -71,6 +96,7 @@ class Problems:
 
     def add(self, place: tuple[int, int], message: str, hint: str = "") -> None:
         """Note a problem, once. Beyond a hundred they are only counted."""
+        self._times += 1
         line, column = place
         key = (line, column, message)
         if key in self._found or place in self._settled:
@@ -88,15 +114,32 @@ class Problems:
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
-        """All doubts, in the order of the file."""
-        return tuple(sorted(self._warnings.values(), key=lambda doubt: (doubt.line, doubt.column)))
+        """All doubts, in the order of the files."""
+        return tuple(doubt for _, doubt in sorted(self._warnings.items(), key=_by_place))
 
     def problem(
         self, place: tuple[int, int], message: str, hint: str, severity: Severity
     ) -> Problem:
         """Give a problem with its line, and nothing secret in it."""
+        at = self.position(place)
         excerpt = self.excerpt(*place)
-        return Problem(self.file, *place, _hidden(message), _hidden(hint), excerpt, severity)
+        return Problem(
+            at.file, at.line, at.column, _hidden(message), _hidden(hint), excerpt, severity
+        )
+
+    @property
+    def noted(self) -> int:
+        """How many different problems there are, for ``take``."""
+        return len(self._found)
+
+    def take(self, start: int) -> tuple[Problem, ...]:
+        """Give the problems that came after the first ``start``, and forget them."""
+        taken = [(key, self._found.pop(key)) for key in list(self._found)[start:]]
+        found = [problem for _, problem in sorted(taken, key=_by_place)]
+        if self._more:
+            found.append(Problem(self.file, 0, 0, f"… and {self._more} more problems"))
+            self._more = 0
+        return tuple(found)
 
     def settle(self) -> None:
         """Say nothing more about places that have a problem by now.
@@ -119,11 +162,11 @@ class Problems:
         return f"there are: {listed}"
 
     def raise_if_any(self) -> None:
-        """Raise a ConfigError with all problems and doubts, in the order of the file."""
+        """Raise a ConfigError with all problems and doubts, in the order of the files."""
         if not self._found:
             return
-        found = [*self._found.values(), *self._warnings.values()]
-        problems = sorted(found, key=lambda problem: (problem.line, problem.column))
+        found = [*self._found.items(), *self._warnings.items()]
+        problems = [problem for _, problem in sorted(found, key=_by_place)]
         if self._more:
             problems.append(Problem(self.file, 0, 0, f"… and {self._more} more problems"))
         raise ConfigError(problems)
@@ -131,9 +174,9 @@ class Problems:
     def excerpt(self, line: int, column: int) -> str:
         """Give a line as it may be shown; nothing where there is no such place."""
         # A caret beyond the excerpt would point at nothing.
-        if not 1 <= line <= len(self._lines) or column > EXCERPT_LENGTH:
+        if not 1 <= line <= len(self.lines) or column > EXCERPT_LENGTH:
             return ""
-        return self._clean(line, self._lines[line - 1])[:EXCERPT_LENGTH].rstrip()
+        return self._clean(line, self.lines[line - 1])[:EXCERPT_LENGTH].rstrip()
 
     def _clean(self, number: int, line: str) -> str:
         spans: Iterable[tuple[int, int]] = (
@@ -144,6 +187,11 @@ class Problems:
             shown = line[first:last]
             line = line[:first] + COVER * len(shown.rstrip()) + line[first + len(shown.rstrip()) :]
         return redact(UNPRINTABLE.sub("\ufffd", line))
+
+
+def _by_place(found: tuple[tuple[int, int, str], Problem]) -> tuple[int, int]:
+    (line, column, _), _ = found
+    return line, column
 
 
 def problem_at(place: Position, message: str, hint: str, severity: Severity) -> Problem:

@@ -15,8 +15,10 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.errors import PydanticInvalidForJsonSchema
 
+from hydrusd.rules._pace import PACE, Allowed, Pace
 from hydrusd.rules._settings import Backups, Client, Folders, History, Limits
-from hydrusd.rules._specs import Vocabulary
+from hydrusd.rules._specs import MAX_ITEMS, Vocabulary
+from hydrusd.rules._tests import Content, Expect, Given, Had, Happening, Library, Written
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _DEFINITIONS = "#/$defs/"
@@ -27,9 +29,22 @@ _RULE_WORDS = {
     "client": "The client that it works on, where there are several.",
     "on": "The trigger, with its parameters: what the rule waits for.",
     "if": "A condition; where it does not hold, nothing is done.",
-    "do": "The steps, one after the other.",
+    "vars": "Variables, by names: what expressions here call `vars.NAME`.",
+    "do": "The steps, one after the other; blocks of steps under a condition, and loops.",
     "limits": "How much the rule may do before it waits or rests.",
+    **PACE,
     "enabled": "False puts the rule aside.",
+    "tests": "What the rule is to do, for `hydrusd test`.",
+}
+_BLOCK_WORDS = {
+    "if": "A condition; where it does not hold, this is passed over.",
+    "do": "Steps.",
+    "else": "Steps for where the condition does not hold.",
+    "for_each": "A list, or one {{ … }} that gives it; its items are gone through one by one.",
+    "as": "What an item is called in the steps; `item` unless you say otherwise.",
+    "stop": "Ends the job, as done. It may have a reason.",
+    "use": "The name of a blueprint.",
+    "with": "Its parameters.",
 }
 _TOP_WORDS = {
     "client": "How to reach Hydrus.",
@@ -38,7 +53,12 @@ _TOP_WORDS = {
     "allow": "Actions that run only where this file allows them.",
     "backups": "How the ledger is backed up.",
     "history": "How long what has ended is kept whole.",
+    "include": "More files with rules, and folders of them.",
+    "vars": "Variables for all rules, by names.",
+    "defaults": "What holds for rules of this file, and those it includes, that do not say it.",
+    "blueprints": "Rules with gaps (`${name}`), by names, for rules that `use` them.",
     "rules": "The rules. They all look at whatever is noticed; their order does not matter.",
+    "tests": "What the rules are to do together, for `hydrusd test`.",
 }
 
 
@@ -60,8 +80,9 @@ def schema(vocabulary: Vocabulary) -> Json:
     """Give the JSON Schema (draft 2020-12) of rules files with these triggers and actions."""
     definitions: Json = {}
     triggers = _by_name(vocabulary.triggers, "trigger", definitions)
-    actions = _by_name(vocabulary.actions, "action", definitions)
+    _steps(vocabulary, definitions)
     client = _model("setting.client", Client, definitions)
+    tests = {"type": "array", "items": _model("setting.test", Written, definitions)}
     guarded = [n for n, a in vocabulary.actions.items() if getattr(a, "needs_allowing", False)]
     top: Json = {
         "client": client,
@@ -75,7 +96,29 @@ def schema(vocabulary: Vocabulary) -> Json:
         "allow": _one_or_more({"enum": sorted(guarded)} if guarded else {"type": "string"}),
         "backups": _or_nothing(_model("setting.backups", Backups, definitions)),
         "history": _model("setting.history", History, definitions),
-        "rules": {"type": "array", "items": {"$ref": f"{_DEFINITIONS}rule"}},
+        "include": _one_or_more({"type": "string"}),
+        "vars": {"type": "object"},
+        "defaults": {"type": "object"},
+        "blueprints": {
+            "type": "object",
+            "additionalProperties": {
+                "type": "object",
+                "properties": {
+                    "description": {"type": "string"},
+                    "parameters": {"type": ["array", "object", "null"]},
+                    "rule": {"type": "object"},
+                },
+                "required": ["rule"],
+                "additionalProperties": False,
+            },
+        },
+        "rules": {
+            "type": "array",
+            "items": {
+                "anyOf": [{"$ref": f"{_DEFINITIONS}rule"}, {"$ref": f"{_DEFINITIONS}rule.use"}]
+            },
+        },
+        "tests": tests,
     }
     definitions["rule"] = {
         "type": "object",
@@ -86,13 +129,25 @@ def schema(vocabulary: Vocabulary) -> Json:
                 "client": {"type": ["string", "number"]},
                 "on": triggers,
                 "if": {"type": ["string", "number", "boolean", "null"]},
-                "do": {"type": "array", "minItems": 1, "items": actions},
+                "vars": {"type": ["object", "null"]},
+                "do": {"$ref": f"{_DEFINITIONS}steps"},
                 "limits": _model("setting.limits", Limits, definitions),
+                **_keys("setting.pace", Pace, definitions),
                 "enabled": {"type": "boolean"},
+                "tests": tests,
             },
             _RULE_WORDS,
         ),
         "required": ["name", "on", "do"],
+        "additionalProperties": False,
+    }
+    own = definitions["rule"]["properties"]
+    used = {"use": {"type": "string"}, "with": {"type": ["object", "null"]}}
+    definitions["rule.use"] = {
+        "type": "object",
+        "description": "A rule after a blueprint. What it says itself holds instead.",
+        "properties": {**_described(used, _BLOCK_WORDS), **own},
+        "required": ["use"],
         "additionalProperties": False,
     }
     return {
@@ -101,7 +156,7 @@ def schema(vocabulary: Vocabulary) -> Json:
         "type": "object",
         "properties": _described(top, _TOP_WORDS),
         "patternProperties": {"^x-": {"description": "A place for anchors, as in &tags."}},
-        "required": ["rules"],
+        "anyOf": [{"required": ["rules"]}, {"required": ["include"]}],
         "oneOf": [{"required": ["client"]}, {"required": ["clients"]}],
         "additionalProperties": False,
         "$defs": definitions,
@@ -131,6 +186,15 @@ FILE_PARTS: Mapping[str, type[BaseModel]] = {
     "backups": Backups,
     "history": History,
     "limits": Limits,
+    "tests": Written,
+    "tests: given": Given,
+    "tests: given: files": Content,
+    "tests: given: client": Library,
+    "tests: given: client: has": Had,
+    "tests: when": Happening,
+    "tests: expect": Expect,
+    "rule": Pace,
+    "rule.allowed": Allowed,
 }
 """The parts of a rules file that are settings, by the keys that lead there."""
 
@@ -205,6 +269,52 @@ def _by_name(models: Mapping[str, type[BaseModel]], kind: str, definitions: Json
     }
 
 
+def _steps(vocabulary: Vocabulary, definitions: Json) -> None:
+    """Put among the definitions what may stand under ``do``: steps and blocks of them."""
+    plain = _by_name(vocabulary.actions, "action", definitions)
+    alone, named = plain["anyOf"][1], plain["anyOf"][0]
+    alone["enum"].append("stop")
+    steps = {"$ref": f"{_DEFINITIONS}steps"}
+    condition = {"type": ["string", "number", "boolean"]}
+    free = {"type": ["string", "number", "boolean", "null"]}
+    items = {"anyOf": [{"type": "array", "maxItems": MAX_ITEMS}, {"type": "string"}]}
+    blocks: list[tuple[Json, list[str]]] = [
+        ({"if": condition, "do": steps, "else": steps}, ["if"]),
+        ({"for_each": items, "as": {"type": "string"}, "do": steps}, ["for_each", "do"]),
+        ({"stop": free, "if": condition}, ["stop"]),
+    ]
+    definitions["steps"] = {
+        "type": "array",
+        "minItems": 1,
+        "items": {
+            "anyOf": [
+                named,
+                {
+                    **named,
+                    "properties": {
+                        **named["properties"],
+                        **_described({"if": condition}, _BLOCK_WORDS),
+                    },
+                    "required": ["if"],
+                    "minProperties": 2,
+                    "maxProperties": 2,
+                },
+                *(
+                    {
+                        "type": "object",
+                        "properties": _described(properties, _BLOCK_WORDS),
+                        "required": required,
+                        "additionalProperties": False,
+                        **({} if required != ["if"] else {"minProperties": 2}),
+                    }
+                    for properties, required in blocks
+                ),
+                alone,
+            ]
+        },
+    }
+
+
 def _model(name: str, model: type[BaseModel], definitions: Json) -> Json:
     """Put a model among the definitions, and give a reference to it."""
     whole = _plain_schema(model)
@@ -213,6 +323,13 @@ def _model(name: str, model: type[BaseModel], definitions: Json) -> Json:
     whole.pop("title", None)
     definitions[name] = _lenient(whole, name)
     return {"$ref": f"{_DEFINITIONS}{name}"}
+
+
+def _keys(name: str, model: type[BaseModel], definitions: Json) -> Json:
+    """Give the fields of a model as keys of something else."""
+    _model(name, model, definitions)
+    keys: Json = definitions.pop(name)["properties"]
+    return keys
 
 
 def _plain_schema(model: type[BaseModel]) -> Json:

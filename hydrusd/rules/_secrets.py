@@ -21,6 +21,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from hydrusd import redaction
 from hydrusd.errors import PermanentError
+from hydrusd.rules._rehearsing import MADE_UP_SECRET, is_rehearsal
 from hydrusd.rules._units import resolve_path
 
 REFERENCE = re.compile(r"\$\{\s*(\w+)\s*:\s*([^}]*?)\s*\}")
@@ -102,6 +103,8 @@ class Secret:
 
     def reveal(self) -> str:
         """Give the secret itself. Raises PermanentError where it cannot be had."""
+        if is_rehearsal():
+            return MADE_UP_SECRET
         try:
             return self.resolve(os.environ)
         except SecretError as error:

@@ -33,6 +33,11 @@ class Limits(BaseModel):
         ge=1,
         description="How many jobs the rule may begin in an hour; what is too much waits.",
     )
+    per_minute: int | None = Field(
+        default=None,
+        ge=1,
+        description="How many jobs the rule may begin in a minute; what is too much waits.",
+    )
     per_run: int = Field(
         default=LimitsSpec().per_run,
         ge=1,

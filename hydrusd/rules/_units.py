@@ -6,15 +6,25 @@ two of what? Sizes count in 1024s, as Hydrus does when it shows them.
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
+import zoneinfo
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, GetJsonSchemaHandler, ValidationInfo, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    GetJsonSchemaHandler,
+    ValidationInfo,
+    WithJsonSchema,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
+
+from hydrusd.rules._rehearsing import placed
 
 LONGEST_SECONDS = 10 * 366 * 86_400
 LARGEST_SIZE = 2**63 - 1
@@ -99,7 +109,18 @@ def _path(value: object, info: ValidationInfo) -> Path:
         raise _wrong("begins with '~', but that home folder is not known") from None
     if known and not path.is_absolute():
         raise _wrong("is a relative path, and it is not known from where")
-    return path
+    return placed(path)
+
+
+def _zone(name: str) -> str:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        known = {each.lower(): each for each in zoneinfo.available_timezones()}
+        near = difflib.get_close_matches(name.lower(), known, 1)
+        hint = f"did you mean '{known[near[0]]}'?" if near else "write it as in Europe/Berlin"
+        raise ValueError(f"there is no time zone '{name[:60]}'; {hint}") from None
+    return name
 
 
 def resolve_path(text: str, folder: Path | None) -> Path:
@@ -183,3 +204,6 @@ FilePath = Annotated[
     WithJsonSchema({"type": "string", "format": "path", "description": "a file"}),
 ]
 """A file; ``~`` is the home folder, a relative path starts at the rules file's folder."""
+
+ZoneName = Annotated[str, AfterValidator(_zone)]
+"""The name of a time zone, as in ``Europe/Berlin``."""

@@ -81,7 +81,9 @@ class Document:
     """The plain data of a file, and where each part of it stands.
 
     ``keys`` and ``values`` lead from a path such as ``("rules", 0, "on")`` to a line and
-    a column from 1; items of a list have no key. ``nodes`` holds the scalars.
+    a column from 1; items of a list have no key. ``scalars`` holds the nodes of texts and numbers.
+    ``lines`` are those of all files that are read together, and the file's own begin behind
+    ``start``.
     """
 
     data: object = None
@@ -89,6 +91,7 @@ class Document:
     values: dict[Path, Place] = field(default_factory=dict)
     scalars: dict[Path, ScalarNode] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
+    start: int = 0
 
     def key(self, path: Path) -> Place:
         """Give the place of the key that leads there; for an item of a list, of the item."""
@@ -98,7 +101,7 @@ class Document:
         """Give the place of the value, or of the nearest thing around it."""
         while path not in self.values and path:
             path = path[:-1]
-        return self.values.get(path, (1, 1))
+        return self.values.get(path, (self.start + 1, 1))
 
     def text(self, path: Path) -> str | None:
         """Give the text of a scalar as it was written, or None for a list or mapping."""
@@ -138,22 +141,42 @@ class Document:
                 return start.line + 1, first + column
         return self.value(path)
 
+    def take(self, at: Path, source: Document, path: Path, data: object) -> None:
+        """Note where a piece of another document, with this data, stands: it is now at ``at``."""
+        waiting = [(at, path, data)]
+        while waiting:
+            here, there, value = waiting.pop()
+            if there in source.keys:
+                self.keys[here] = source.keys[there]
+            if there in source.values:
+                self.values[here] = source.values[there]
+            if there in source.scalars:
+                self.scalars[here] = source.scalars[there]
+            if isinstance(value, dict):
+                waiting += [((*here, k), (*there, k), inner) for k, inner in value.items()]
+            elif isinstance(value, list):
+                waiting += [((*here, i), (*there, i), inner) for i, inner in enumerate(value)]
+
     def _line(self, index: int) -> str:
         return self.lines[index] if index < len(self.lines) else ""
 
 
-def read(text: str, problems: Problems) -> Document | None:
-    """Give the document, or None where the problems leave nothing to go on with."""
+def read(text: str, problems: Problems, start: int = 0) -> Document | None:
+    """Give the document, or None where the problems leave nothing to go on with.
+
+    ``start`` is the number of the file's line 0 among the lines of all files.
+    """
     if len(text) > MAX_BYTES:
-        problems.add((0, 0), TOO_LARGE)
+        problems.add((start, 0), TOO_LARGE)
         return None
-    document = Document(lines=LINE_BREAK.split(text))
-    for number, line in enumerate(document.lines, 1):
+    document = Document(lines=problems.lines, start=start)
+    for number, line in enumerate(LINE_BREAK.split(text), start + 1):
         bad = UNPRINTABLE.search(line)
         if bad:
             problems.add((number, bad.start() + 1), *_bad_character(bad[0]))
             return None
     loader = _Loader(text)
+    loader.line = start  # so that its marks count through all files
     try:
         root = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
@@ -168,7 +191,8 @@ def read(text: str, problems: Problems) -> Document | None:
     finally:
         loader.dispose()
     if root is None:
-        problems.add((0, 0), "the file is empty", "it needs 'client:' and 'rules:'")
+        needs = "it needs 'rules:'" if start else "it needs 'client:' and 'rules:'"
+        problems.add((start, 0), "the file is empty", needs)
         return None
     reader = _Reader(document, problems)
     try:
@@ -257,10 +281,11 @@ class _Reader:
             key = str(key_node.value)
             place = _place(key_node.start_mark)
             if key in data:
-                first = self._document.keys[(*path, key)]
+                first = self._problems.position(self._document.keys[(*path, key)])
                 self._problems.add(
                     place,
-                    f"'{_short(key)}' is here twice: also in line {first[0]}, column {first[1]}",
+                    f"'{_short(key)}' is here twice: also in line {first.line}, "
+                    f"column {first.column}",
                     "keep one of the two",
                 )
                 continue
@@ -457,7 +482,7 @@ def _in_words(error: yaml.MarkedYAMLError, document: Document) -> tuple[Place, s
             message, hint = words.replace("{}", named) or str(error.problem), advice
             break
     if mark is None:
-        return (1, 1), message, hint
+        return (document.start + 1, 1), message, hint
     return _on_a_line(_place(mark), document), message, hint
 
 
@@ -465,10 +490,23 @@ def _on_a_line(place: Place, document: Document) -> Place:
     """Move a place behind the last line back to the end of what was written."""
     line, column = place
     lines = document.lines
-    while line > 1 and (line > len(lines) or not lines[line - 1].strip()):
+    while line > document.start + 1 and (line > len(lines) or not lines[line - 1].strip()):
         line -= 1
         column = len(lines[line - 1]) + 1 if line <= len(lines) else 1
     return line, column
+
+
+def keys(data: object, path: Path) -> Iterator[tuple[Path, str]]:
+    """Give every key of plain data, with its path."""
+    waiting: list[tuple[Path, Any]] = [(path, data)]
+    while waiting:
+        at, value = waiting.pop()
+        if isinstance(value, dict):
+            for key, item in value.items():
+                yield (*at, key), key
+                waiting.append(((*at, key), item))
+        elif isinstance(value, list):
+            waiting += [((*at, index), item) for index, item in enumerate(value)]
 
 
 def strings(data: object, path: Path) -> Iterator[tuple[Path, str]]:

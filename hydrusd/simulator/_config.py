@@ -69,6 +69,7 @@ class SimulatorConfig:
     ``lose_uncommitted``: a crash loses what was not committed; False commits each write at once.
     ``add_url_seconds``: how long ``add_url`` sleeps before it answers; real ones 0.05.
     ``fetch_hosts``: hosts that URLs may be fetched from besides this machine.
+    ``web``: what is at URLs, instead of the network, of which nothing is fetched then.
     ``import_seconds``, ``known_seconds``: how long the client is busy with a new file and with
     one it has already; real ones take about 0.06 and 0.0035.
     ``migrate_seconds``: from the answer of ``migrate_files`` to its work.
@@ -88,6 +89,7 @@ class SimulatorConfig:
     known_seconds: float = 0.0
     add_url_seconds: float = 0.0
     fetch_hosts: frozenset[str] = frozenset()
+    web: Mapping[str, bytes] | None = None
     migrate_seconds: float = 0.02
     extra_services: tuple[Service, ...] = ()
     tag_rules: tuple[TagRules, ...] = ()

@@ -16,7 +16,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -116,6 +116,11 @@ class Downloads:
         with self._store.lock:
             self._boot += 1
             self._wake.notify_all()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a page has something to do."""
+        return bool(self._at_work)
 
     def look_at(self, page: Page) -> None:
         """Begin with what is new on a page."""
@@ -250,6 +255,8 @@ class Downloads:
         return lambda: item.end(status, note)
 
     def _fetch(self, url: str) -> _Fetched:
+        if self._config.web is not None:
+            return self._made_up(url, self._config.web)
         self._check(url)
         request = urllib.request.Request(url)  # noqa: S310 - only http(s) comes here
         self._network.dress(request)
@@ -266,6 +273,14 @@ class Downloads:
             raise _Refused(error.code) from error
         except (OSError, http.client.HTTPException) as error:
             raise _Away from error
+
+    def _made_up(self, url: str, web: Mapping[str, bytes]) -> _Fetched:
+        found = {normalise(self._era, each): content for each, content in web.items()}
+        if url not in found:
+            raise _Refused(404)
+        spool = Spool(self._store.scratch)
+        spool.write(found[url])
+        return _Fetched(spool.finish(), [url], None)
 
     def _check(self, url: str) -> None:
         host = _host(url)

@@ -145,6 +145,11 @@ class Simulator:
         """Press OK in that dialog: the keys it handed out work from now on."""
         self._client.access.approve()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether pages have something under way that is not waiting."""
+        return self._client.downloads.is_busy
+
     def set_idle(self, idle: bool) -> None:
         """Say what ``/client_info`` tells of the user's presence."""
         self._client.idle = idle

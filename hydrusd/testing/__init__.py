@@ -12,6 +12,9 @@ pytest finds it by itself wherever hydrusd is installed (``-p no:hydrusd.testing
 
 Nothing is mocked: files on the disk, a daemon, its ledger, and HTTP to a simulated client.
 What passes here has worked once; what keeps the contract works when things go wrong, too.
+
+The tests that rules files carry (``tests:``) are collected as well, where the setting
+``hydrusd_rules`` names such files.
 """
 
 from __future__ import annotations
@@ -20,15 +23,16 @@ import importlib
 from typing import TYPE_CHECKING
 
 try:
+    from hydrusd.testing._collecting import pytest_addoption, pytest_collect_file
     from hydrusd.testing._fixtures import KeepContract, MakeProject, contract, project
 except ModuleNotFoundError as error:
     if error.name != "pytest":
-        raise  # without pytest there are no fixtures; the rest works
+        raise  # without pytest there is nothing of its own; the rest works
 
 if TYPE_CHECKING:
+    from hydrusd.rehearsal import paint
     from hydrusd.testing._contract import Broken, ContractBroken, Promise, keep_contract
     from hydrusd.testing._example import Example
-    from hydrusd.testing._pictures import paint
     from hydrusd.testing._project import NotAsExpected, Project
 
 __all__ = [
@@ -44,17 +48,19 @@ __all__ = [
     "keep_contract",
     "paint",
     "project",
+    "pytest_addoption",
+    "pytest_collect_file",
 ]
 
 _LATE = {
-    "Broken": "_contract",
-    "ContractBroken": "_contract",
-    "Example": "_example",
-    "NotAsExpected": "_project",
-    "Project": "_project",
-    "Promise": "_contract",
-    "keep_contract": "_contract",
-    "paint": "_pictures",
+    "Broken": "hydrusd.testing._contract",
+    "ContractBroken": "hydrusd.testing._contract",
+    "Example": "hydrusd.testing._example",
+    "NotAsExpected": "hydrusd.testing._project",
+    "Project": "hydrusd.testing._project",
+    "Promise": "hydrusd.testing._contract",
+    "keep_contract": "hydrusd.testing._contract",
+    "paint": "hydrusd.rehearsal",
 }
 
 
@@ -62,4 +68,4 @@ def __getattr__(name: str) -> object:
     """Import the rest when it is asked for: other projects' tests do not wait for it."""
     if name not in _LATE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"hydrusd.testing.{_LATE[name]}"), name)
+    return getattr(importlib.import_module(_LATE[name]), name)

@@ -7,10 +7,10 @@ import json
 import pytest
 from outside import Hook, call_of, rules, to_the_end
 
-from hydrusd.builtin.actions import _outside
 from hydrusd.builtin.actions.http_request import KEPT_BYTES, HttpRequest
 from hydrusd.errors import ConfigError
 from hydrusd.model import JobState, OutcomeKind
+from hydrusd.plugin import _outside
 
 FORM = "application/x-www-form-urlencoded"
 DONE, DEAD, RETRY = OutcomeKind.DONE, OutcomeKind.DEAD, OutcomeKind.RETRY

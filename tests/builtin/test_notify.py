@@ -8,11 +8,12 @@ import threading
 import pytest
 from outside import Hook, call_of, rules, to_the_end
 
-from hydrusd.builtin.actions import _outside, notify
+from hydrusd.builtin.actions import notify
 from hydrusd.builtin.actions.notify import Notify
 from hydrusd.clock import ManualClock
 from hydrusd.errors import ConfigError
 from hydrusd.model import JobState, OutcomeKind
+from hydrusd.plugin import _outside
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import anyio
 import pytest
 from outside import call_of, rules, to_the_end
 
-from hydrusd.builtin.actions import _outside, _processes
 from hydrusd.builtin.actions.run_command import RunCommand
 from hydrusd.errors import ConfigError
 from hydrusd.model import JobState, OutcomeKind
+from hydrusd.plugin import _outside, _processes
 from hydrusd.redaction import register
 
 PYTHON = sys.executable
@@ -183,7 +183,7 @@ async def test_when_its_time_is_up_it_is_stopped_with_all_that_it_started(tmp_pa
     pid_file = tmp_path / "pid"
     outcome = await to_the_end(run_command(PARENT, str(pid_file), timeout="1500ms"))
     assert outcome.kind is OutcomeKind.DEAD
-    assert "stopped: not over within 1.5 s" in outcome.detail
+    assert "not over within 1.5 s; stopped" in outcome.detail
     with anyio.fail_after(10):  # it dies when the system comes to it
         while _alive(int(pid_file.read_text())):  # noqa: ASYNC110 - nothing tells of it
             await anyio.sleep(0.01)

@@ -13,7 +13,7 @@ from hydrusd.builtin.triggers.search import CONFIRM_SECONDS, MOST_GROWTH, Search
 from hydrusd.errors import ConfigError, HydrusUnavailable, PermissionMissing, RequestRejected
 from hydrusd.hydrus import FoundFiles, TagAction
 from hydrusd.simulator import DEFAULT_ACCESS_KEY, Permissions, SimulatorConfig
-from hydrusd.testing._pictures import paint
+from hydrusd.testing import paint
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import anyio
 
-from hydrusd.testing._pictures import paint
+from hydrusd.testing import paint
 
 TRIGGER = '''
 from collections.abc import Callable

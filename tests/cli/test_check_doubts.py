@@ -167,6 +167,40 @@ DOUBTFUL = {
             )
         ],
     ),
+    "a mode that passes over what is found": (
+        rule("r", "mode: single", ADD),
+        [
+            (
+                5,
+                5,
+                (
+                    "watch_folder with `mode: single`: whatever is found while a job of the rule "
+                    "is not over is passed over for good"
+                ),
+            )
+        ],
+    ),
+    "a mode that does the last alone": (
+        rule("r", "mode: restart", ADD),
+        [
+            (
+                5,
+                5,
+                (
+                    "watch_folder with `mode: restart`: of all that is found at once, "
+                    "only the last is done"
+                ),
+            )
+        ],
+    ),
+    "a minute's limit beyond the hour's": (
+        rule("r", "limits: {per_minute: 10, per_hour: 10}", ADD),
+        [(5, 14, "this has no effect: `per_hour` allows 10 in all")],
+    ),
+    "a priority over nobody": (
+        rule("r", "priority: 3", ADD),
+        [(5, 5, "this has no effect: all rules of the client have the same priority")],
+    ),
     "a rule that waits for one that is put aside": (
         rule("a", ADD, "enabled: false")
         + rule("b", "do: [log: {message: x}]", on="    on: {rule_finished: {rule: a}}\n"),
@@ -175,6 +209,13 @@ DOUBTFUL = {
 }
 
 FINE = {
+    "a mode of what comes one by one": rule(
+        "r", "mode: single", "do: [log: {message: x}]", on="    on: manual\n"
+    ),
+    "a queue of files, at night": rule(
+        "r", "mode: queued", "allowed: {hours: '22:00-06:00'}", "limits: {per_minute: 5}", ADD
+    ),
+    "a priority over another": rule("r", "priority: 3", ADD) + rule("s", ADD),
     "what may be missing": rule("r", "if: file.other is defined and file.other", ADD),
     "with a default": rule("r", "do: [log: {message: \"{{ file.x | default('') }}\"}]"),
     "a condition that asks": rule("r", "if: file is defined", ADD),
@@ -253,7 +294,8 @@ def test_errors_and_warnings_are_told_together(hydrusd, tmp_path):
     assert code == 2
     assert "rules.yaml:5:9: warning: " in complaints
     assert "rules.yaml:9:10: there is no action 'add_fil'" in complaints
-    assert complaints.endswith("\n1 problem and 1 warning found; nothing was done.\n")
+    found = "1 problem and 1 warning found; `hydrusd run` leaves invalid rules out."
+    assert complaints.endswith(f"\n{found}\n")
 
 
 def test_sarif_names_file_line_and_column(hydrusd, tmp_path):

@@ -139,3 +139,22 @@ def test_people_read_which_client_answered(hydrusd, tmp_path, url):
     assert printed.splitlines()[0] == "rules.yaml: 1 rule, no problems"
     assert f"  hydrus: Hydrus v682, Client API 95 at {url}" in printed
     assert "  line 7: " in printed
+
+
+def test_a_client_that_cannot_tell_that_it_is_idle_is_told_at_the_key(look):
+    rules = """\
+client: {{url: "{url}", access_key: {key}}}
+rules:
+  - name: r
+    on: manual
+    allowed:
+      days: [sat]
+      client_idle: true
+    do: [log: {{message: x}}]
+"""
+    with Simulator(SimulatorConfig(api_version=32)) as simulator, simulator.serve() as url:
+        code, found = look(url, rules=rules)
+    assert code == 2
+    [(line, column, message)] = places(found, "error")
+    assert (line, column) == (7, 7)
+    assert "since Client API 92" in message

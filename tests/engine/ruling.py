@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from hydrusd.daemon import check_rule, load_plugins
+from functools import partial
+
+from hydrusd.daemon import load_plugins
+from hydrusd.engine import check_list, check_rule
 from hydrusd.engine.compiling import compile_rule
 from hydrusd.expressions import Expressions
 from hydrusd.rules import Vocabulary, parse
@@ -14,6 +17,7 @@ VOCABULARY = Vocabulary(
     actions=HOST.actions,
     check_condition=EXPRESSIONS.condition,
     check_template=EXPRESSIONS.template,
+    check_list=partial(check_list, EXPRESSIONS),
     check_rule=check_rule,
 )
 

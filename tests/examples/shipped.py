@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
+import re
 import sqlite3
+import sys
 import zipfile
+from collections.abc import Mapping
 from contextlib import closing
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 from exampling import Example
 from local import HurryingClock
@@ -17,6 +22,12 @@ from PIL import ExifTags, Image, PngImagePlugin
 from hydrusd.clock import SystemClock
 from hydrusd.model import JobState
 from hydrusd.testing import Promise, paint
+
+sys.path.append(str(Path(__file__).parents[1] / "builtin"))
+sys.path.append(str(Path(__file__).parents[1] / "shipped"))
+
+from downloads import Site
+from outside import Hook
 
 PAGE = "shipped-plugins.md"
 CURRENT = 0
@@ -114,7 +125,100 @@ def it_is_told_of(project):
     assert "broken.png: " in str(popup)
 
 
+VIDEO = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2" + bytes(4000)
+SITES = []
+
+
+def on_a_site(name, kind, content, listed):
+    """Give what puts a file on a site, and its address into a list."""
+
+    def prepare(project):
+        SITES.append(Site({f"/{name}": (kind, content)}))
+        project.write({listed: f"{SITES[-1].url}/{name}\n"})
+
+    return prepare
+
+
+def downloaded(content, *tags):
+    """Give what says that it was downloaded once, imported and disposed of."""
+
+    def check(project):
+        site = SITES.pop()
+        site.close()
+        sha256 = hashlib.sha256(content).hexdigest()
+        assert project.simulator.files[sha256].status == "current"
+        assert project.simulator.tags(sha256, "downloader tags").get(CURRENT, set()) >= set(tags)
+        downloads = next(project.folder.glob("*/downloads"))
+        assert [path for path in downloads.iterdir() if path.name[0] != "."] == []
+
+    return check
+
+
+def of_the_documents():
+    """Give the tagger that the documents write down."""
+    text = (Path(__file__).parents[2] / "docs" / PAGE).read_text(encoding="utf-8")
+    return re.search(r"^```py\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[1]
+
+
+def a_moving_picture(project):
+    project.write({"tagger.py": of_the_documents()})
+    project.drop("Pictures/inbox/a.gif", paint("a.gif") + b"NETSCAPE2.0")
+
+
+def it_is_said_to_move(project):
+    tags = project.simulator.tags(project.sha256("Pictures/inbox/a.gif"))
+    assert tags[CURRENT] == {"animated", "rating:unknown"}
+
+
+class Proxied(Mapping):
+    """An environment in which a board of the documents is on this machine, behind a proxy."""
+
+    board = None
+
+    def _opened(self):
+        type(self).board = Hook()
+        md5 = hashlib.md5(paint("a.png")).hexdigest()
+        self.board.answer(200, json.dumps([{"id": 17, "md5": md5}]).encode())
+        return {"HTTP_PROXY": self.board.url, "http_proxy": self.board.url}
+
+    def items(self):
+        return self._opened().items()
+
+    def __getitem__(self, name):
+        raise KeyError(name)
+
+    def __iter__(self):
+        return iter(())
+
+    def __len__(self):
+        return 0
+
+
+def a_picture_of_the_board(project):
+    project.drop("Pictures/inbox/a.png", paint("a.png"))
+
+
+def its_post_is_noted(project):
+    Proxied.board.close()
+    entry = project.simulator._client.store.entries[project.sha256("Pictures/inbox/a.png")]
+    assert list(entry.known_urls) == ["http://board.example/posts/17"]
+
+
 EXAMPLES = {
+    "gallery_dl": Example(
+        PAGE,
+        downloaded(paint("a.png")),
+        on_a_site("a.png", "image/png", paint("a.png"), "galleries.txt"),
+        run={"jobs": 2},
+    ),
+    "yt_dlp": Example(
+        PAGE,
+        downloaded(VIDEO, "title:film"),
+        on_a_site("film.mp4", "video/mp4", VIDEO, "videos.txt"),
+        run={"jobs": 2},
+    ),
+    "find_posts": Example(PAGE, its_post_is_noted, a_picture_of_the_board, environ=Proxied()),
+    "ask_tagger": Example(PAGE, it_is_said_to_move, a_moving_picture),
     "failures": Example(
         PAGE,
         it_is_told_of,

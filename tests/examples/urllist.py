@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "builtin"))
 from noticing import Web
 from url_site import HastyClock
 
-from hydrusd.testing._pictures import paint
+from hydrusd.testing import paint
 
 PROXIED = {"http_proxy": "", "no_proxy": "", "HTTP_PROXY": "", "NO_PROXY": "", "all_proxy": ""}
 

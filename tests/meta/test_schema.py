@@ -91,6 +91,9 @@ rules:
         ("rules:", "client_: 1\nrules:"),
         ("  - name: r", "  - enabled: 'no'\n    name: r"),
         ("  - name: r", "  - limits: {per_hour: 0}\n    name: r"),
+        ("rules:", "tests: [{name: a}]\nrules:"),
+        ("rules:", "tests: [{name: a, expect: {importd: []}}]\nrules:"),
+        ("  - name: r", "  - tests: [{name: a, given: {files: {a: 7}}, expect: {}}]\n    name: r"),
     ],
 )
 def test_what_is_wrong_is_refused(validator, good, bad):
@@ -108,6 +111,11 @@ def test_what_is_wrong_is_refused(validator, good, bad):
         ("add_file:", "add_file: {}"),
         ("rules:", "x-any: {a: [b]}\nrules:"),
         ("rules:", "history: {keep: forever}\nrules:"),
+        ("rules:", "tests: [{name: a, expect: {imported: a.png, skipped: {b: why}}}]\nrules:"),
+        (
+            "rules:",
+            "tests: [{name: a, given: {files: {a: }}, when: {fire: r}, expect: {}}]\nrules:",
+        ),
         ("rules:", "allow: run_command\nrules:"),
         ("client: {", "clients: {main: {"),
     ],

@@ -327,6 +327,10 @@ BAD = {
         "Greet.action = ''\n",
         r"Greet\.action = '': wants a name in lower case",
     ),
+    "an action with a name that rules need": (
+        "Greet.action = 'stop'\n",
+        "action 'stop': this word has a meaning of its own",
+    ),
     "an action with a name of two words": ("Greet.action = 'Add File'\n", "lower case"),
     "an action that does nothing": (
         "class Greet(Action):\n    action: ClassVar[str] = 'idle'\n",

@@ -526,7 +526,13 @@ def test_a_broken_file(problems, text, expected):
         ("action_unknown", "did you mean 'add_file'?"),
         ("param_unknown", "did you mean 'larger_than'?"),
         ("literal", "did you mean 'poll'?"),
-        ("unknown_key", "there are: client, do, enabled, if, limits, name, on"),
+        (
+            "unknown_key",
+            (
+                "there are: allowed, client, cooldown, do, enabled, if, limits, mode, name, on, "
+                "priority, tests, vars"
+            ),
+        ),
         ("two_keys", "begin a step of its own: '- add_tags:'"),
         ("unindented", "indent 'my tags' further if it belongs to 'add_tags'"),
         ("duration", "write it with its unit, as in 500ms, 2s, 15m, 1h30m or 1d"),

@@ -109,7 +109,7 @@ def test_a_rule_is_rebuilt_from_its_definition(example, tmp_path, vocabulary):
     assert rebuilt == replace(
         rule,
         position=nowhere,
-        steps=tuple(replace(step, position=nowhere) for step in rule.steps),
+        body=tuple(replace(step, position=nowhere) for step in rule.body),
     )
     assert set(json.loads(rule.definition)) == {"on", "if", "do"}
 

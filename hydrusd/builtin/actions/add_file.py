@@ -62,6 +62,7 @@ _POLICIES: Mapping[Policy, str] = {
 _CHUNK = 1024 * 1024
 _THERE = "already in Hydrus"
 _DELETED = "deleted before"
+_REFUSED = "refused"
 _AWAY = frozenset({SourceState.GONE, SourceState.CHANGED})
 _LOOKS_ONLY_SINCE_API = 31  # before, asking about a hash makes the client remember it
 
@@ -73,11 +74,12 @@ class AddFile(SetAction):
     sent again; later steps (tags) apply to them all the same, unless `duplicates` says
     otherwise. A file that was deleted in Hydrus before stays deleted: the job ends there and the
     source is left untouched, unless `deleted_before` says otherwise. One that Hydrus refuses
-    becomes a dead letter, with its words. Whether bytes are sent or a path is told is what
-    `client: transfer` says.
+    becomes a dead letter, with its words, unless `refused` says otherwise. Whether bytes are sent
+    or a path is told is what `client: transfer` says.
 
     Later steps see `steps.add_file.hash` and `steps.add_file.status`
-    (`imported`, `already in Hydrus` or `deleted before`).
+    (`imported`, `already in Hydrus`, `deleted before` or `refused`); of a refused file there is no
+    hash, but the words of Hydrus in `steps.add_file.note`. No step disposes of it for good.
     """
 
     action: ClassVar[str] = "add_file"
@@ -97,6 +99,14 @@ class AddFile(SetAction):
         default="keep",
         description=(
             "The same for a file that was deleted in Hydrus: it is not imported in any case."
+        ),
+    )
+
+    refused: Literal["dead", "go_on"] = Field(
+        default="dead",
+        description=(
+            "For a file that Hydrus refuses, as broken or by its import options: a `dead` letter, "
+            "or `go_on` with the next step, which a condition on `steps.add_file.status` can tell."
         ),
     )
 
@@ -196,7 +206,7 @@ class AddFile(SetAction):
         if not client.can_look_up_files:
             return calls
         # What was deleted is not there, and not lost.
-        sent = [call for call in calls if not _was_deleted(call)]
+        sent = [call for call in calls if not _was_not_taken(call)]
         try:
             known = await client.known_hashes([c.file_hash for c in sent if c.file_hash])
         except (PermissionMissing, VersionTooOld):
@@ -259,8 +269,9 @@ def _foreseen(
     return Foreseen("would import it", values={"hash": found, "status": "imported"})
 
 
-def _was_deleted(call: Call[AnyAction]) -> bool:
-    return call.earlier is not None and call.earlier.values.get("status") == _DELETED
+def _was_not_taken(call: Call[AnyAction]) -> bool:
+    earlier = call.earlier
+    return earlier is not None and earlier.values.get("status") in {_DELETED, _REFUSED}
 
 
 async def _finish_late(calls: Sequence[Call[SetAction]]) -> None:
@@ -467,9 +478,9 @@ async def _upload(call: Call[SetAction], file_hash: str) -> Outcome:
         case ImportStatus.PREVIOUSLY_DELETED:
             return _deleted_before(call, file_hash, result.note)
         case ImportStatus.VETOED:
-            return Outcome.dead(f"Hydrus' import options refuse it: {result.note}")
+            return _refused(call, f"Hydrus' import options refuse it: {result.note}", result.note)
         case _:
-            return Outcome.dead(f"Hydrus cannot import it: {result.note}")
+            return _refused(call, f"Hydrus cannot import it: {result.note}", result.note)
 
 
 def _there(call: Call[SetAction], file_hash: str, status: str) -> Outcome:
@@ -480,7 +491,8 @@ def _there(call: Call[SetAction], file_hash: str, status: str) -> Outcome:
         and earlier.receipt is not None
         and earlier.receipt.get("imported") == file_hash
     )
-    values = {"hash": file_hash, "status": status}
+    # And rules that tell new files from known ones must not tell them apart by our crashes.
+    values = {"hash": file_hash, "status": "imported" if ours else status}
     outcome = Outcome.done(status, values=values, receipt={"imported": file_hash if ours else None})
     assert isinstance(call.action, AddFile)
     # A file whose sidecar comes late was dealt with when it was noticed.
@@ -493,6 +505,15 @@ def _deleted_before(call: Call[SetAction], file_hash: str, note: str) -> Outcome
     values = {"hash": file_hash, "status": _DELETED}
     outcome = Outcome.done(detail, values=values, receipt={"imported": None})
     return _by_policy(outcome, call.action.deleted_before)
+
+
+def _refused(call: Call[SetAction], detail: str, note: str) -> Outcome:
+    assert isinstance(call.action, AddFile)
+    if call.action.refused == "dead":
+        return Outcome.dead(detail)
+    # No hash: it names no file of the client, and later steps must not take it for one.
+    values = {"status": _REFUSED, "note": note}
+    return Outcome.done(detail, values=values, receipt={"imported": None})
 
 
 def _by_policy(outcome: Outcome, policy: Policy) -> Outcome:

@@ -12,7 +12,6 @@ from urllib.parse import urlencode, urlsplit
 
 from pydantic import Field, model_validator
 
-from hydrusd.builtin.actions._outside import Kept, Outside, Text, revealed
 from hydrusd.plugin import (
     CHAIN_HEADER,
     AnswerLost,
@@ -22,7 +21,11 @@ from hydrusd.plugin import (
     Foreseen,
     HttpReply,
     Outcome,
+    OutsideAction,
+    SecretText,
+    TextOrSecret,
     fetch,
+    revealed,
 )
 
 KEPT_BYTES = 64 * 1024
@@ -35,7 +38,7 @@ _SICK = frozenset({408, 500, 502, 504})
 _TOLD_CHARACTERS = 200
 
 
-class HttpRequest(Outside):
+class HttpRequest(OutsideAction):
     """Send a request to a server that is not Hydrus: a webhook, a service of your own.
 
     Redirects are followed as long as nothing but reading is repeated. 429 and 503 are tried
@@ -51,17 +54,17 @@ class HttpRequest(Outside):
     repeat_shows: ClassVar[bool] = True
     no_undo: ClassVar[str] = "only the other side knows how it is undone"
 
-    url: Text = Field(
+    url: TextOrSecret = Field(
         description='Where to; may hold templates. A secret address as `{secret: "${env:NAME}"}`.'
     )
-    query: dict[str, Text] = Field(
+    query: dict[str, TextOrSecret] = Field(
         default={},
         description="What to add to it, as in `?name=value`, each encoded as an address needs it.",
     )
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] = Field(
         default="GET", description="What to do there."
     )
-    headers: dict[str, Text] = Field(
+    headers: dict[str, TextOrSecret] = Field(
         default={},
         description='Headers to send; secrets as `{secret: "Bearer ${env:TOKEN}"}`.',
     )
@@ -101,7 +104,7 @@ class HttpRequest(Outside):
     @property
     def _place(self) -> str:
         """Where it goes, as far as that may be told."""
-        if isinstance(self.url, Kept):
+        if isinstance(self.url, SecretText):
             return "a secret address"
         try:
             parts = urlsplit(self.url)
@@ -116,7 +119,7 @@ class HttpRequest(Outside):
         call = calls[0]
         action = call.action
         assert isinstance(action, HttpRequest)
-        secret = isinstance(action.url, Kept)
+        secret = isinstance(action.url, SecretText)
         body, content_type = action._body()  # noqa: SLF001 - its own
         own = {"Content-Type": content_type} if content_type else {}
         if not action.harmless:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from anyio import to_thread
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from hydrusd.builtin.actions._outside import Outside, PlainSecret
 from hydrusd.plugin import (
     AnyAction,
     Call,
@@ -25,7 +24,9 @@ from hydrusd.plugin import (
     Foreseen,
     HydrusClient,
     Outcome,
+    OutsideAction,
     PermanentError,
+    PlainSecret,
     Secret,
 )
 
@@ -43,7 +44,7 @@ _TEXT = {"type": "string", "pattern": r"\$\{"}
 _begun: deque[float] = deque()
 
 
-class Notify(Outside):
+class Notify(OutsideAction):
     """Tell people elsewhere: by mail, in a chat, on a phone, through a hundred services.
 
     `to` is an address as [Apprise](https://github.com/caronc/apprise) writes it. It holds a

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from hydrusd.builtin.actions._outside import Outside, Text, revealed
-from hydrusd.builtin.actions._processes import Ended, find, run
 from hydrusd.plugin import (
     CHAIN_VARIABLE,
     AnyAction,
@@ -21,22 +18,17 @@ from hydrusd.plugin import (
     Foreseen,
     HydrusClient,
     Outcome,
-    redact,
+    OutsideAction,
+    ProgramEnd,
+    TextOrSecret,
+    find_program,
+    program_environment,
+    revealed,
+    run_program,
 )
 
-# What programs of each system take for granted. Nothing in here is anybody's key.
-_NAMES = (
-    "APPDATA COMSPEC DBUS_SESSION_BUS_ADDRESS DISPLAY HOME HOMEDRIVE HOMEPATH LANG "
-    "LANGUAGE LOCALAPPDATA LOGNAME NUMBER_OF_PROCESSORS OS PATH PATHEXT "
-    "PROCESSOR_ARCHITECTURE PROGRAMDATA PROGRAMFILES PROGRAMFILES(X86) SHELL SYSTEMDRIVE "
-    "SYSTEMROOT TEMP TMP TMPDIR TZ USER USERNAME USERPROFILE WAYLAND_DISPLAY WINDIR "
-    "XAUTHORITY XDG_RUNTIME_DIR"
-)
-_BASICS = frozenset(_NAMES.split())
-_TOLD_CHARACTERS = 300
 
-
-class RunCommand(Outside):
+class RunCommand(OutsideAction):
     """Run a program.
 
     There is no shell: `command` is a list, and each entry of it is one argument, whatever a file
@@ -69,7 +61,7 @@ class RunCommand(Outside):
         validate_default=True,
         description="The folder to run it in; relative paths start at the rules file's folder.",
     )
-    env: dict[str, Text] = Field(
+    env: dict[str, TextOrSecret] = Field(
         default={},
         description='Variables to add to the environment; secrets as `{secret: "${env:NAME}"}`.',
     )
@@ -94,7 +86,7 @@ class RunCommand(Outside):
     def preflight(self, client: HydrusClient) -> Iterable[Fault]:
         """Name a program that is not there."""
         del client
-        if find(self.command[0], self._environment({}), self.folder) is None:
+        if find_program(self.command[0], self.folder, self._environment({})) is None:
             yield Fault(
                 f"there is no program {self.command[0]!r} that could be run",
                 "give its whole path, or put it where PATH leads",
@@ -116,7 +108,7 @@ class RunCommand(Outside):
         call = calls[0]
         action = call.action
         assert isinstance(action, RunCommand)
-        ended = await run(
+        ended = await run_program(
             action.command,
             folder=action.folder,
             environment=action._environment(  # noqa: SLF001 - its own
@@ -128,18 +120,12 @@ class RunCommand(Outside):
         return action._outcome(ended)  # noqa: SLF001 - its own
 
     def _environment(self, added: Mapping[str, str]) -> dict[str, str]:
-        passed_on = {
-            name: value
-            for name, value in os.environ.items()
-            if (self.inherit_env or name.upper() in _BASICS or name.startswith("LC_"))
-            and redact(value) == value
-        }
-        return {**passed_on, **added}
+        return {**program_environment(whole=self.inherit_env), **added}
 
-    def _outcome(self, ended: Ended) -> Outcome:
-        stdout, stderr = (text.decode("utf-8", "replace") for text in (ended.stdout, ended.stderr))
+    def _outcome(self, ended: ProgramEnd) -> Outcome:
         if ended.exit_code is None:
-            return self.unknown(_told(f"stopped: not over within {self.timeout:g} s", stderr))
+            return self.unknown(f"not over within {self.timeout:g} s; {ended.story}")
+        stdout, stderr = (text.decode("utf-8", "replace") for text in (ended.stdout, ended.stderr))
         values: dict[str, object] = {
             "exit_code": ended.exit_code,
             "stdout": stdout,
@@ -147,14 +133,11 @@ class RunCommand(Outside):
         }
         if ended.whole and (found := _json(stdout)) is not None:
             values["json"] = found
-        detail = f"exit code {ended.exit_code}"
-        if ended.exit_code < 0:
-            detail = f"killed by signal {-ended.exit_code}"
         if ended.exit_code in self.ok:
-            return Outcome.done(detail, values=values)
+            return Outcome.done(f"exit code {ended.exit_code}", values=values)
         if ended.exit_code in self.retry_on:
-            return Outcome.retry(_told(detail, stderr))
-        return Outcome.dead(_told(detail, stderr or stdout), values=values)
+            return Outcome.retry(ended.story)
+        return Outcome.dead(ended.story, values=values)
 
 
 def _event(call: Call[Any]) -> bytes:
@@ -167,9 +150,3 @@ def _json(text: str) -> object:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
-
-
-def _told(detail: str, said: str) -> str:
-    """Add the end of what the program said, where people say what went wrong."""
-    end = " ".join(said.split())[-_TOLD_CHARACTERS:]
-    return f"{detail}: {end}" if end else detail

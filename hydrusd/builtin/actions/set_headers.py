@@ -15,7 +15,6 @@ from pydantic import (
     model_validator,
 )
 
-from hydrusd.builtin.actions._outside import PlainSecret
 from hydrusd.plugin import (
     Action,
     AnyAction,
@@ -30,6 +29,7 @@ from hydrusd.plugin import (
     Outcome,
     PermanentError,
     Permission,
+    PlainSecret,
     WebSite,
     header_text,
 )

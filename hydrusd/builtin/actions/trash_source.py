@@ -104,6 +104,10 @@ class TrashSource(Disposing):
 
         return await foresee_all(calls, look)
 
+    def for_test(self, scratch: Path) -> AnyAction:
+        """Use a folder as the trash: the system's is a real one."""
+        return self if self.folder else self.model_copy(update={"folder": scratch / "trash"})
+
     def about_to(self, call: Call[Action]) -> Data:
         """Give what will be in the system's trash; what is moved elsewhere is found there."""
         return disposals(call, "trashed") if self.folder is None else {}

@@ -130,6 +130,11 @@ class ClientTrigger(Trigger):
     def _too_old(self) -> str:
         return f"a client can tell that it is {self.when} since Client API {BOOT_IDS_SINCE_API}"
 
+    @property
+    def patience(self) -> float:
+        """Give how often it asks."""
+        return self.every
+
     async def run(self, context: TriggerContext) -> None:
         """Look until cancelled."""
         remembered = await context.recall(_MEMORY)

@@ -26,6 +26,7 @@ class Feed(Trigger):
     """
 
     trigger: ClassVar[str] = "feed"
+    outside: ClassVar[bool] = True
     shared: ClassVar[bool] = False
     gives: ClassVar[Mapping[str, Any] | None] = {
         "url": None,

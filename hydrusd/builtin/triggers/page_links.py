@@ -38,6 +38,7 @@ class PageLinks(Trigger):
     """
 
     trigger: ClassVar[str] = "page_links"
+    outside: ClassVar[bool] = True
     shared: ClassVar[bool] = False
     gives: ClassVar[Mapping[str, Any] | None] = {
         "url": None,

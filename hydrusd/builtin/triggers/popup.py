@@ -48,6 +48,11 @@ class PopupPutAway(Trigger):
         json_schema_extra={"default": "5s"},
     )
 
+    @property
+    def patience(self) -> float:
+        """Give how often it asks."""
+        return self.every
+
     async def run(self, context: TriggerContext) -> None:
         """Look until cancelled."""
         remembered = await context.recall(_OPEN)

@@ -8,7 +8,6 @@ clock. A time is its own identity: however often it is come to, it fires once.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 import zoneinfo
@@ -22,7 +21,7 @@ from anyio import to_thread
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from hydrusd.builtin.triggers._cron import read_cron
-from hydrusd.plugin import Duration, Event, Prospect, Trigger, TriggerContext
+from hydrusd.plugin import Duration, Event, Prospect, Trigger, TriggerContext, ZoneName
 
 if TYPE_CHECKING:
     from hydrusd.builtin.triggers._calendar import Calendar
@@ -62,19 +61,7 @@ def _wall_time(value: object) -> datetime:
     raise ValueError("must be a date and a time, as in 2026-12-24 18:00")
 
 
-def _zone(name: str) -> str:
-    try:
-        zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        known = {each.lower(): each for each in zoneinfo.available_timezones()}
-        near = difflib.get_close_matches(name.lower(), known, 1)
-        hint = f"did you mean '{known[near[0]]}'?" if near else "write it as in Europe/Berlin"
-        raise ValueError(f"there is no time zone '{name[:60]}'; {hint}") from None
-    return name
-
-
 Cron = Annotated[str, AfterValidator(_cron)]
-ZoneName = Annotated[str, AfterValidator(_zone)]
 WallTime = Annotated[
     datetime,
     BeforeValidator(_wall_time),
@@ -160,6 +147,11 @@ class Schedule(Trigger):
         if self.every is not None and self.jitter > self.every:
             raise ValueError("'jitter' must not be longer than 'every'")
         return self
+
+    @property
+    def patience(self) -> float:
+        """Give by how much it may be late."""
+        return self.jitter
 
     async def preview(self, context: TriggerContext) -> Prospect:
         """Give the times that are made up for, and say which come next."""

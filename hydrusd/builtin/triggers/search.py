@@ -114,6 +114,11 @@ class Search(Trigger):
             except RequestRejected as error:
                 yield Fault(error.message, path=("tag_service",))
 
+    @property
+    def patience(self) -> float:
+        """Give how seldom it asks at most, where Hydrus answers at once."""
+        return 5 * self.every + 1
+
     async def preview(self, context: TriggerContext) -> Prospect:
         """Search once, and compare with what is known."""
         return await _Poll(self, context).foresee()

@@ -101,6 +101,11 @@ class UrlList(Trigger):
         json_schema_extra={"default": "5s"},
     )
 
+    @property
+    def patience(self) -> float:
+        """Give what lists are left alone for, and how often they are looked at."""
+        return self.settle + 2 * self.look_every
+
     async def preview(self, context: TriggerContext) -> Prospect:
         """Read the lists once; what is there is taken to be complete."""
         return await _Watch(self, context).foresee()

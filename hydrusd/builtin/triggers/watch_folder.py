@@ -23,7 +23,7 @@ from hydrusd.builtin.sidecars import FORMATS
 from hydrusd.builtin.triggers._globs import Selection, problem_of, samples_of
 from hydrusd.builtin.triggers._looking import FolderAway, Looker, Survey
 from hydrusd.builtin.triggers._methods import Method, doubt_about, spoken
-from hydrusd.builtin.triggers._settling import Settled, Settling
+from hydrusd.builtin.triggers._settling import EMPTY_SECONDS, Settled, Settling
 from hydrusd.builtin.triggers._sidecars import InThread, SidecarNames, Units, names_of
 from hydrusd.plugin import (
     FILE_NAMES,
@@ -260,6 +260,16 @@ class WatchFolder(Trigger):
                     return "it is a sidecar, which is noticed with its file only"
                 return self.looker().objection(file.relative_to(root).as_posix())
         return None
+
+    def for_test(self) -> WatchFolder:
+        """Look by scans alone: hints come when the system likes."""
+        return self.model_copy(update={"method": "poll", "scan_every": None})
+
+    @property
+    def patience(self) -> float:
+        """Give what files are left alone for, empty ones longest, and wait for sidecars."""
+        waits = self.sidecar_wait if self._names is not None else 0.0
+        return UNRELIABLE_SECONDS + max(self.settle, EMPTY_SECONDS) + waits
 
     def looker(self) -> Looker:
         """Give what looks into the folder."""

@@ -95,6 +95,7 @@ class Webhook(Trigger):
     """
 
     trigger: ClassVar[str] = "webhook"
+    outside: ClassVar[bool] = True
     gives: ClassVar[Mapping[str, Any] | None] = {
         "webhook": {"path": None, "query": None, "json": None, "form": None, "text": None},
         "hash": None,

@@ -2,6 +2,9 @@
 
 A program may start others. All of them are one group, so that stopping it stops them too.
 What they print beyond what is kept is read and dropped: a full pipe would stop them for ever.
+
+Everything in hydrusd that starts a program does so here. What it prints is given as it came:
+whoever puts it into an outcome need not redact it, the ledger and the log do.
 """
 
 from __future__ import annotations
@@ -20,7 +23,8 @@ from pathlib import Path
 import anyio
 from anyio.abc import ByteReceiveStream, Process
 
-from hydrusd.plugin import PermanentError, TemporaryError
+from hydrusd.errors import PermanentError, TemporaryError
+from hydrusd.redaction import redact
 
 KEPT_BYTES = 64 * 1024
 GRACE_SECONDS = 2.0
@@ -30,10 +34,20 @@ LINGER_SECONDS = 1.0
 
 _LASTING = frozenset({errno.E2BIG, errno.EACCES, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOEXEC})
 _BATCH = frozenset({".bat", ".cmd"})
+# What programs of each system take for granted. Nothing in here is anybody's key.
+_NAMES = (
+    "APPDATA COMSPEC DBUS_SESSION_BUS_ADDRESS DISPLAY HOME HOMEDRIVE HOMEPATH LANG "
+    "LANGUAGE LOCALAPPDATA LOGNAME NUMBER_OF_PROCESSORS OS PATH PATHEXT "
+    "PROCESSOR_ARCHITECTURE PROGRAMDATA PROGRAMFILES PROGRAMFILES(X86) SHELL SYSTEMDRIVE "
+    "SYSTEMROOT TEMP TMP TMPDIR TZ USER USERNAME USERPROFILE WAYLAND_DISPLAY WINDIR "
+    "XAUTHORITY XDG_RUNTIME_DIR"
+)
+_BASICS = frozenset(_NAMES.split())
+_TOLD_CHARACTERS = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class ProgramEnd:
     """How a program ended. ``exit_code`` is None where its time was up; signals are negative.
 
     ``stdout`` is its beginning, ``stderr`` its end; ``whole`` says that nothing of ``stdout``
@@ -45,30 +59,71 @@ class Ended:
     stderr: bytes
     whole: bool
 
+    @property
+    def story(self) -> str:
+        """How it ended and the end of what it said, in one line."""
+        if self.exit_code is None:
+            how = "stopped, because its time was up"
+        elif self.exit_code < 0:
+            how = f"killed by signal {-self.exit_code}"
+        else:
+            how = f"exit code {self.exit_code}"
+        # Whole, or half a secret could be left at the start.
+        said = redact((self.stderr.strip() or self.stdout).decode("utf-8", "replace"))
+        end = " ".join(said.split())[-_TOLD_CHARACTERS:]
+        return f"{how}: {end}" if end else how
 
-def find(program: str, environment: Mapping[str, str], folder: Path) -> str | None:
-    """Give the path of a program, None where there is none."""
+
+def program_environment(*, whole: bool = False) -> dict[str, str]:
+    """Give the environment to start a program with: what every program takes for granted.
+
+    ``whole`` gives all of hydrusd's own, but for the secrets that it knows.
+    """
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if (whole or name.upper() in _BASICS or name.startswith("LC_")) and redact(value) == value
+    }
+
+
+def find_program(
+    program: str, folder: Path, environment: Mapping[str, str] | None = None
+) -> str | None:
+    """Give the path of a program, None where there is none that could be run.
+
+    One with a folder in its name is looked for from ``folder`` on, others where the
+    environment's ``PATH`` leads.
+    """
+    if environment is None:
+        environment = os.environ
     if os.path.dirname(program):  # noqa: PTH120 - "./x" and "x" differ; for pathlib they do not
         path = folder / Path(program).expanduser()
-        return shutil.which(path)
+        return shutil.which(str(path))
     return shutil.which(program, path=environment.get("PATH", os.defpath))
 
 
-async def run(
+async def run_program(
     command: Sequence[str],
     *,
     folder: Path,
-    environment: Mapping[str, str],
-    stdin: bytes | None,
     timeout_seconds: float,
-) -> Ended:
-    """Run a program to its end, or as long as it may.
+    environment: Mapping[str, str] | None = None,
+    stdin: bytes | None = None,
+    most_bytes: int = KEPT_BYTES,
+) -> ProgramEnd:
+    """Run a program in a folder, to its end or as long as it may.
+
+    ``command`` is the program and its arguments; there is no shell. Without an ``environment``
+    it gets that of ``program_environment``. ``most_bytes`` of its ``stdout`` are kept. When its
+    time is up, it is stopped with all that it has started.
 
     Raises PermanentError or TemporaryError where it could not be started. Cancelled, it stops
     the program before it gives way.
     """
+    if environment is None:
+        environment = program_environment()
     process = await _started(command, folder, environment, stdin)
-    out, err = _Beginning(), _End()
+    out, err = _Beginning(most_bytes), _End()
     try:
         with anyio.move_on_after(timeout_seconds) as in_time:
             async with anyio.create_task_group() as tasks:
@@ -86,13 +141,13 @@ async def run(
                 await _stop(process)
             await process.aclose()
     code = None if in_time.cancelled_caught else process.returncode
-    return Ended(code, bytes(out.kept), bytes(err.kept), out.whole)
+    return ProgramEnd(code, bytes(out.kept), bytes(err.kept), out.whole)
 
 
 async def _started(
     command: Sequence[str], folder: Path, environment: Mapping[str, str], stdin: bytes | None
 ) -> Process:
-    program = find(command[0], environment, folder)
+    program = find_program(command[0], folder, environment)
     if program is None:
         raise PermanentError(f"there is no program {command[0]!r} that could be run")
     if sys.platform == "win32" and Path(program).suffix.lower() in _BATCH:
@@ -165,12 +220,13 @@ async def _tell(process: Process, *, forcibly: bool) -> None:
 class _Beginning:
     """Keeps the first bytes."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int) -> None:
         self.kept = bytearray()
         self.whole = True
+        self._most_bytes = most_bytes
 
     def take(self, piece: bytes) -> None:
-        room = KEPT_BYTES - len(self.kept)
+        room = self._most_bytes - len(self.kept)
         self.kept += piece[:room]
         self.whole = self.whole and len(piece) <= room
 

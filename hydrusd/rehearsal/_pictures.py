@@ -26,3 +26,16 @@ def paint(name: str) -> bytes:
     buffer = io.BytesIO()
     Image.frombytes("RGB", _SIZE, noise).save(buffer, _FORMATS[suffix])
     return buffer.getvalue()
+
+
+def painted(name: str, size: int | None = None) -> bytes:
+    """Give a picture of just so many bytes: as ``paint`` does, and something behind its end.
+
+    Raises ValueError where it would be larger than that, or is no picture.
+    """
+    content = paint(name)
+    if size is None:
+        return content
+    if size < len(content):
+        raise ValueError(f"{name}: a picture has {len(content)} bytes at least, not {size}")
+    return content.ljust(size, b"\0")

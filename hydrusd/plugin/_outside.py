@@ -6,39 +6,26 @@ finds such a note and has begun nothing of the kind itself knows that another wa
 and that it cannot know how far that one came. Then the rule decides, not a guess.
 
 It runs beside the lane, which has other sets to do: the step is called again until the work
-is over. A daemon that stops cancels it.
+is over. A daemon that stops cancels it. What can be done any number of times needs no note, but
+may take as long: a program, a download. That is what is common to both.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 from weakref import WeakKeyDictionary
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-)
+from pydantic import Field
 
-from hydrusd.plugin import (
-    Call,
-    Outcome,
-    OutcomeKind,
-    PermanentError,
-    Secret,
-    SetAction,
-    TemporaryError,
-)
+from hydrusd.errors import PermanentError, TemporaryError
+from hydrusd.model import JobId, Outcome, OutcomeKind
+from hydrusd.plugin._action import Call, SetAction
 
 MOST_TRIES = 8
 QUICK_SECONDS = 1.0
@@ -49,60 +36,27 @@ _FIRST_DELAY_SECONDS = 5.0
 _LONGEST_DELAY_SECONDS = 3600.0
 _STALE_SECONDS = 60.0
 
-_REFERENCE = re.compile(r"\$\{\s*(env|file|keyring)\s*:")
 _NOBODY_KNOWS = (
     "whether it was done, nobody knows; `hydrusd dead retry` does it again, "
     "and `if_interrupted: repeat` would always"
 )
 
 
-def _no_template(value: object) -> object:
-    # A file could be called ${env:…}: what a template yields must never be looked up.
-    if isinstance(value, str) and ("{{" in value or "{%" in value):
-        raise ValueError("a secret must not hold a template")
-    return value
-
-
-def _no_reference(text: str, info: ValidationInfo) -> str:
-    # Only of what stands in the rules: it would be sent as it is, and be of no use.
-    if "environ" in (info.context or {}) and _REFERENCE.search(text) and "{{" not in text:
-        raise ValueError("does not look up a secret here: write it as {secret: …} for that")
-    return text
-
-
-PlainSecret = Annotated[Secret, BeforeValidator(_no_template)]
-
-
-class Kept(BaseModel):
-    """A text that is kept elsewhere: `{secret: "${env:NAME}"}` in place of it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    secret: PlainSecret
-
-
-Text = Annotated[str, AfterValidator(_no_reference)] | Kept
-
-
-def revealed(texts: Mapping[str, str | Kept]) -> dict[str, str]:
-    """Give the texts themselves. Raises PermanentError where one cannot be had."""
-    return {n: t.secret.reveal() if isinstance(t, Kept) else t for n, t in texts.items()}
-
-
 @dataclass(eq=False, slots=True)
 class _Work:
     """Something that is about to begin, under way or over.
 
-    ``waiting`` are the jobs that have not heard of its end yet.
+    ``waiting`` are the jobs that have not heard of its end yet; ``tries`` which try of each job
+    this is.
     """
 
     token: str
-    kind: type[Outside]
-    start: Callable[[], Awaitable[Outcome]]
-    waiting: set[int]
-    tries: int
+    kind: type[BesideAction]
+    start: Callable[[], Awaitable[Outcome | Mapping[JobId, Outcome]]]
+    waiting: set[JobId]
+    tries: Mapping[JobId, int]
     made_at: float = field(default_factory=time.monotonic)
-    task: asyncio.Task[Outcome] | None = None
+    task: asyncio.Task[Outcome | Mapping[JobId, Outcome]] | None = None
 
     @property
     def takes_room(self) -> bool:
@@ -110,9 +64,8 @@ class _Work:
             return not self.task.done()
         return time.monotonic() - self.made_at < _STALE_SECONDS  # else its job went elsewhere
 
-    @property
-    def note(self) -> Mapping[str, object]:
-        return {"begun": self.token, "tries": self.tries}
+    def note(self, job_id: JobId) -> Mapping[str, object]:
+        return {"begun": self.token, "tries": self.tries[job_id]}
 
     def begin(self) -> bool:
         """Begin unless it has begun; say whether it has only now."""
@@ -123,10 +76,10 @@ class _Work:
         self.task = asyncio.get_running_loop().create_task(self._run(), name=f"work {self.token}")
         return True
 
-    async def _run(self) -> Outcome:
+    async def _run(self) -> Outcome | Mapping[JobId, Outcome]:
         return await self.start()
 
-    def collect(self, job_id: int) -> Outcome:
+    def collect(self, job_id: JobId) -> Outcome:
         """Give how it ended, to one of its jobs."""
         assert self.task is not None
         self.waiting.discard(job_id)
@@ -136,7 +89,8 @@ class _Work:
         error = asyncio.CancelledError() if cancelled else self.task.exception()
         match error:
             case None:
-                outcome = self.task.result()
+                result = self.task.result()
+                outcome = result if isinstance(result, Outcome) else result[job_id]
             case TemporaryError(delay_seconds=delay):
                 outcome = Outcome.retry(str(error), delay_seconds=delay)
             case PermanentError():
@@ -146,10 +100,11 @@ class _Work:
                 outcome = Outcome.dead(f"{told}; {_NOBODY_KNOWS}")
         if outcome.kind is not OutcomeKind.RETRY:
             return outcome
-        if self.tries >= MOST_TRIES:
-            return Outcome.dead(f"{outcome.detail} (after {self.tries} tries)")
+        tries = self.tries[job_id]
+        if tries >= MOST_TRIES:
+            return Outcome.dead(f"{outcome.detail} (after {tries} tries)")
         # To store the intent sets the count of attempts back: it is kept here instead.
-        delay = min(_FIRST_DELAY_SECONDS * 2.0 ** (self.tries - 1), _LONGEST_DELAY_SECONDS)
+        delay = min(_FIRST_DELAY_SECONDS * 2.0 ** (tries - 1), _LONGEST_DELAY_SECONDS)
         return replace(outcome, delay_seconds=outcome.delay_seconds or delay)
 
 
@@ -161,13 +116,108 @@ def _works() -> dict[str, _Work]:
     return _by_loop.setdefault(asyncio.get_running_loop(), {})
 
 
-class Outside(SetAction):
-    """What all actions share that do something which cannot be looked at afterwards."""
+class BesideAction(SetAction):
+    """An action whose work takes long and is done beside the lane: a program, a download.
+
+    Subclasses write ``perform``, and say in ``groups`` what is done together. What they give or
+    raise is stored when it is over; until then, the step is called again. Where hydrusd was
+    stopped meanwhile, it is done again from the start: ``perform`` must be able to.
+    """
 
     needs_client: ClassVar[bool] = False
     changes_client: ClassVar[bool] = False
+    outside: ClassVar[bool] = True
     at_once: ClassVar[int] = 4
     """How many may be under way."""
+
+    @property
+    def harmless(self) -> bool:
+        """Say whether it can be done any number of times."""
+        return True
+
+    @property
+    def repeats(self) -> bool:
+        """Say whether it is done again where nobody knows whether it was."""
+        return self.harmless
+
+    @classmethod
+    def groups(cls, calls: Sequence[Call[Any]]) -> Sequence[Sequence[Call[Any]]]:
+        """Give what is done together."""
+        return [[call] for call in calls]
+
+    @classmethod
+    def may_begin(cls, call: Call[Any]) -> bool:
+        """Say whether another one may begin now, as far as it is not a matter of room."""
+        del call
+        return True
+
+    @classmethod
+    async def perform(cls, calls: Sequence[Call[Any]]) -> Outcome | Mapping[JobId, Outcome]:
+        """Do it for one group; give how it ended, for all of them or for each job."""
+        raise NotImplementedError  # see Action.run
+
+    def unknown(self, detail: str) -> Outcome:
+        """Give the outcome where nobody can say whether it was done."""
+        if self.repeats:
+            return Outcome.retry(detail)
+        return Outcome.dead(f"{detail}; {_NOBODY_KNOWS}")
+
+    @classmethod
+    async def run_set(cls, calls: Sequence[Call[SetAction]]) -> None:
+        """Store the intent of what is new, begin what was stored, and ask after what runs."""
+        new: list[Call[SetAction]] = []
+        mine: list[tuple[Call[SetAction], _Work]] = []
+        for call in calls:
+            assert isinstance(call.action, BesideAction)
+            earlier = call.earlier
+            work = _works().get(str(call.progress.get("begun")))
+            if earlier is not None and earlier.outcome is OutcomeKind.DONE:
+                # Others of its steps are done again after the client lost them. Not this one.
+                again = Outcome.done(earlier.detail, values=earlier.values, receipt=earlier.receipt)
+                call.finish(again)
+            elif work is not None and call.job_id in work.waiting:
+                mine.append((call, work))
+            elif "begun" not in call.progress or call.attempt > 1:
+                new.append(call)  # nothing was begun, or it failed since, and that was stored
+            elif call.action.repeats:
+                new.append(call)
+            else:
+                call.finish(call.action.unknown("hydrusd was stopped while this was under way"))
+        mine += cls._announce(new)
+        await _follow(mine)
+
+    @classmethod
+    def _announce(cls, calls: Sequence[Call[SetAction]]) -> list[tuple[Call[SetAction], _Work]]:
+        """Note of each that it is about to begin. Gives those that need no note."""
+        at_once: list[tuple[Call[SetAction], _Work]] = []
+        room = cls.at_once - sum(w.takes_room for w in _works().values() if w.kind is cls)
+        for group in cls.groups(calls):
+            first = group[0]
+            if room <= 0 or not cls.may_begin(first):
+                for call in group:
+                    waiting = {"tries": _tries(call)}
+                    detail = "waits until others are over"
+                    call.finish(Outcome.later(detail, delay_seconds=TURN_SECONDS, values=waiting))
+                continue
+            room -= 1
+            tries = {call.job_id: _tries(call) for call in group}
+            work = _Work(uuid.uuid4().hex, cls, partial(cls.perform, group), set(tries), tries)
+            _works()[work.token] = work
+            for call in group:
+                if isinstance(first.action, BesideAction) and first.action.harmless:
+                    at_once.append((call, work))
+                else:
+                    note = work.note(call.job_id)
+                    call.finish(Outcome.later("about to begin", delay_seconds=0, values=note))
+        return at_once
+
+
+class OutsideAction(BesideAction):
+    """An action that does something which cannot be looked at afterwards.
+
+    That it is about to begin is stored first. Where hydrusd was stopped in the middle, the rule
+    says what is to be done.
+    """
 
     if_interrupted: Literal["dead", "repeat"] = Field(
         default="dead",
@@ -182,76 +232,10 @@ class Outside(SetAction):
         """Say whether it can be done any number of times."""
         return False
 
-    @classmethod
-    def groups(cls, calls: Sequence[Call[Any]]) -> Sequence[Sequence[Call[Any]]]:
-        """Give what is done together."""
-        return [[call] for call in calls]
-
-    @classmethod
-    def may_begin(cls, call: Call[Any]) -> bool:
-        """Say whether another one may begin now, as far as it is not a matter of room."""
-        del call
-        return True
-
-    @classmethod
-    async def perform(cls, calls: Sequence[Call[Any]]) -> Outcome:
-        """Do it for one group."""
-        raise NotImplementedError  # see Action.run
-
-    def unknown(self, detail: str) -> Outcome:
-        """Give the outcome where nobody can say whether it was done."""
-        if self.harmless or self.if_interrupted == "repeat":
-            return Outcome.retry(detail)
-        return Outcome.dead(f"{detail}; {_NOBODY_KNOWS}")
-
-    @classmethod
-    async def run_set(cls, calls: Sequence[Call[SetAction]]) -> None:
-        """Store the intent of what is new, begin what was stored, and ask after what runs."""
-        new: list[Call[SetAction]] = []
-        mine: list[tuple[Call[SetAction], _Work]] = []
-        for call in calls:
-            assert isinstance(call.action, Outside)
-            earlier = call.earlier
-            work = _works().get(str(call.progress.get("begun")))
-            if earlier is not None and earlier.outcome is OutcomeKind.DONE:
-                # Others of its steps are done again after the client lost them. Not this one.
-                again = Outcome.done(earlier.detail, values=earlier.values, receipt=earlier.receipt)
-                call.finish(again)
-            elif work is not None and call.job_id in work.waiting:
-                mine.append((call, work))
-            elif "begun" not in call.progress or call.attempt > 1:
-                new.append(call)  # nothing was begun, or it failed since, and that was stored
-            elif call.action.harmless or call.action.if_interrupted == "repeat":
-                new.append(call)
-            else:
-                call.finish(call.action.unknown("hydrusd was stopped while this was under way"))
-        mine += cls._announce(new)
-        await _follow(mine)
-
-    @classmethod
-    def _announce(cls, calls: Sequence[Call[SetAction]]) -> list[tuple[Call[SetAction], _Work]]:
-        """Note of each that it is about to begin. Gives those that need no note."""
-        at_once: list[tuple[Call[SetAction], _Work]] = []
-        room = cls.at_once - sum(w.takes_room for w in _works().values() if w.kind is cls)
-        for group in cls.groups(calls):
-            first = group[0]
-            tries = max(_tries(call) for call in group)
-            if room <= 0 or not cls.may_begin(first):
-                for call in group:
-                    waiting = {"tries": _tries(call)}
-                    detail = "waits until others are over"
-                    call.finish(Outcome.later(detail, delay_seconds=TURN_SECONDS, values=waiting))
-                continue
-            room -= 1
-            jobs: set[int] = {call.job_id for call in group}
-            work = _Work(uuid.uuid4().hex, cls, partial(cls.perform, group), jobs, tries)
-            _works()[work.token] = work
-            for call in group:
-                if first.action.harmless:
-                    at_once.append((call, work))
-                else:
-                    call.finish(Outcome.later("about to begin", delay_seconds=0, values=work.note))
-        return at_once
+    @property
+    def repeats(self) -> bool:
+        """Say whether it is done again where nobody knows whether it was."""
+        return self.harmless or self.if_interrupted == "repeat"
 
 
 async def _follow(mine: Sequence[tuple[Call[SetAction], _Work]]) -> None:
@@ -266,7 +250,7 @@ async def _follow(mine: Sequence[tuple[Call[SetAction], _Work]]) -> None:
             seconds = time.monotonic() - work.made_at
             delay = min(max(seconds / 4, 0.5), 15.0)
             detail = f"under way for {seconds:.0f} s"
-            call.finish(Outcome.later(detail, delay_seconds=delay, values=work.note))
+            call.finish(Outcome.later(detail, delay_seconds=delay, values=work.note(call.job_id)))
 
 
 def _tries(call: Call[SetAction]) -> int:

@@ -1,0 +1,69 @@
+"""A plan knows of turns: what is passed over, what is superseded, what waits for its hour."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from planning_ahead import plan_of
+
+RULES = """
+rules:
+  - name: r
+    on: {{watch_folder: {{path: inbox, settle: 100ms}}}}
+    {pace}
+    do: [add_file]
+"""
+
+
+@pytest.fixture
+def made(project):
+    def make(pace, *names):
+        made = project({"rules.yaml": RULES.format(pace=pace)})
+        for name in names or ("a.jpg", "b.jpg", "c.jpg"):
+            made.drop(f"inbox/{name}")
+        return made
+
+    return make
+
+
+def told(plan):
+    """What becomes of each job, in the order of the plan."""
+    return [job.passed_over or job.ends_why or "done" for job in plan.jobs]
+
+
+def test_single_takes_the_first(made):
+    plan = plan_of(made("mode: single"))
+    assert told(plan) == [
+        "done",
+        *["another event came together with it, and before it (mode: single)"] * 2,
+    ]
+
+
+def test_restart_takes_the_last_in_portions_too(made):
+    names = [f"{number:03}.png" for number in range(300)]
+    plan = plan_of(made("mode: restart", *names))
+    superseded = "a later event takes its place (mode: restart)"
+    assert told(plan) == [superseded] * 299 + ["done"]
+    assert [len(job.steps) for job in plan.jobs] == [0] * 299 + [1]
+
+
+def test_a_plan_says_until_when_rules_wait(made):
+    soon = datetime.now(UTC) + timedelta(hours=3)
+    span = f'"{soon:%H:%M}-{soon + timedelta(hours=1):%H:%M}"'
+    plan = plan_of(made(f"allowed: {{hours: {span}, time_zone: UTC}}"))
+    assert f"until {soon.astimezone():%a %Y-%m-%d %H:%M}" in plan.waits["r"]
+    assert told(plan) == ["done"] * 3  # what would be done then
+
+
+@pytest.mark.parametrize("pace", ["mode: single", "mode: restart"])
+def test_the_plan_of_a_mode_is_what_happens(made, pace):
+    project = made(pace)
+    planned = {
+        job.event.data["file"]["name"]
+        for job in plan_of(project).jobs
+        if not job.passed_over and not job.ends_why
+    }
+    project.run(until=lambda p: any(job.state == "done" for job in p.jobs))
+    done = {j.data["file"]["name"] for j in project.jobs if j.state == "done"}
+    assert len(done) == len(planned) == 1
