@@ -141,7 +141,13 @@ def _ours(configuration: Configuration) -> set[str]:
 
 def _try_out(example: Example, name: str, folder: Path) -> list[Broken]:
     waived = set(example.waived)
-    first = _run(example, name, folder / "again", plans=True, repeats=Promise.AGAIN not in waived)
+    first = _run(
+        example,
+        name,
+        folder / "again",
+        plans=Promise.PLAN not in waived,
+        repeats=Promise.AGAIN not in waived,
+    )
     second = _run(
         example,
         name,

@@ -109,10 +109,12 @@ class Mishaps:
     async def _arrange(self, calls: Sequence[AnyCall], do: Do) -> None:
         self.calls += len(calls)
         kept = _Kept(calls)
+        done: Sequence[AnyCall] | None = None
         if not self._cut:
             self._cut = True
-            await self._cancel_each(calls, do, kept)
-        done: Sequence[AnyCall] = await _try(calls, do, kept)
+            done = await self._cancel_each(calls, do, kept)
+        if done is None:
+            done = await _try(calls, do, kept)
         shows = calls[0].action.repeat_shows
         if self.repeats and not shows:
             done = await self._once_more(calls, done, do, kept)
@@ -171,8 +173,14 @@ class Mishaps:
                 f"changed could no longer be undone (keep it with keep_receipts before the deed)"
             )
 
-    async def _cancel_each(self, calls: Sequence[AnyCall], do: Do, kept: _Kept) -> None:
-        """Cancel it at once, then after what it asks of the client first, and second, …"""
+    async def _cancel_each(
+        self, calls: Sequence[AnyCall], do: Do, kept: _Kept
+    ) -> Sequence[AnyCall] | None:
+        """Cancel it at once, then after what it asks of the client first, and second, …
+
+        Give what came of the try that asked for less, and was not cancelled. That one counts:
+        what it has begun may be under way.
+        """
         shows = calls[0].action.repeat_shows
         for cut in range(1 if shows else MOST_CUTS):
             when = f"after {cut} answers of the client" if cut else "at once"
@@ -184,16 +192,19 @@ class Mishaps:
                 try:
                     await do(copies)
                 except Exception:  # noqa: BLE001 - the try that counts raises it again
-                    return
+                    return None
+            if not scope.cancel_called:
+                return copies
             self.stuck += await _left_behind(before, when)
             bad = {OutcomeKind.DEAD, OutcomeKind.RETRY}
-            if scope.cancel_called and not scope.cancelled_caught:
+            if not scope.cancelled_caught:
                 failed = [c.outcome for c in copies if c.outcome is None or c.outcome.kind in bad]
                 if failed:
                     how = failed[0].detail if failed[0] else "nothing was said of it"
                     self.stuck.append(f"cancelled {when}, it took that for a failure: {how}")
             if not scope.cancelled_caught:
-                return
+                return None
+        return None
 
     def _note(self, copy: AnyCall) -> None:
         self.said += [repr(copy), repr(copy.action)]

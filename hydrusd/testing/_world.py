@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
+from os.path import commonprefix
 from typing import Any
 
 from hydrusd.testing._project import Project
@@ -25,10 +28,13 @@ _FAR_AHEAD = 400 * 24 * _HOUR
 # hang on where and when a file was written.
 _KEY = re.compile(r"\b(?:[0-9a-f]{64}|[0-9a-f]{16})\b")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T _]\d\d[:-]?\d\d([:-]?\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?")
-_HERE = re.compile(r"\b(127\.0\.0\.1|localhost):\d+")
+_STAMP = re.compile(r"(?<![\w.])\d{10}(?:\d{3})?(?:\.\d+)?(?![\w.])")
+# Programs make names of files of it, too.
+_HERE = re.compile(r"(?<![\d.])(127\.0\.0\.1|localhost)[:_]\d+")
 _NUMBERED = frozenset({"file_id"})
 _OF_A_RUN = ("state/", "rules.yaml")
 _MOST_TOLD = 6
+_LONG = 80
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,8 @@ class Photographer:
                 yield f"disk/{self._text(name)}", self._content(path.read_bytes())
 
     def _content(self, content: bytes) -> str:
+        if content.startswith(b"SQLite format 3\0"):
+            return self._text(_held(content))
         try:
             return self._text(content.decode())
         except UnicodeDecodeError:
@@ -99,7 +107,18 @@ class Photographer:
 
     def _text(self, text: str) -> str:
         text = text.replace(str(self.project.folder), "<folder>")
-        return _HERE.sub("<here>", _TIME.sub("<time>", text))
+        text = _HERE.sub("<here>", _TIME.sub("<time>", text))
+        return _STAMP.sub(lambda found: "<time>" if self._is_now(float(found[0])) else found[0], text)
+
+
+def _held(database: bytes) -> str:
+    """Give what a database holds: that alone counts, not where in it things lie."""
+    with closing(sqlite3.connect(":memory:")) as copy:
+        try:
+            copy.deserialize(database)
+            return "\n".join(copy.iterdump())
+        except sqlite3.Error:
+            return hashlib.sha256(database).hexdigest()
 
 
 def difference(before: World, after: World) -> str:
@@ -108,7 +127,7 @@ def difference(before: World, after: World) -> str:
     for path in sorted({*before, *after}):
         one, other = before.get(path, _NOTHING), after.get(path, _NOTHING)
         if one != other:
-            lines.append(f"{path}: {_short(one)} → {_short(other)}")
+            lines.append(f"{path}: {' → '.join(_short(one, other))}")
     if len(lines) > _MOST_TOLD:
         lines[_MOST_TOLD:] = [f"and {len(lines) - _MOST_TOLD} more"]
     return "; ".join(lines)
@@ -122,6 +141,11 @@ class _Nothing:
 _NOTHING = _Nothing()
 
 
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}…"
+def _short(*values: object) -> Iterator[str]:
+    """Give them as texts, of long ones the part where they differ."""
+    texts = [repr(value) for value in values]
+    same = len(commonprefix(texts)) if max(map(len, texts)) > _LONG else 0
+    begin = max(0, same - _LONG // 4)
+    for text in texts:
+        part = f"…{text[begin:]}" if 0 < begin < len(text) else text
+        yield part if len(part) <= _LONG else f"{part[: _LONG - 3]}…"

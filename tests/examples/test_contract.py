@@ -8,8 +8,13 @@ import pytest
 from local import HurryingClock
 from test_examples import EXAMPLES
 
+from hydrusd.testing import Promise
+
+PLANNED = "tests/plan plans each of these examples, and looks at more than the contract can"
+
 
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
 def test_it_keeps_the_contract(name, contract):
     example = EXAMPLES[name].told(name)
-    contract(replace(example, clock=example.clock or HurryingClock), name)
+    waived = {**example.waived, Promise.PLAN: PLANNED}
+    contract(replace(example, clock=example.clock or HurryingClock, waived=waived), name)
