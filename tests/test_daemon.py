@@ -11,6 +11,7 @@ from hydrusd.daemon import Daemon, read_configuration
 from hydrusd.errors import ConfigError, LedgerLocked
 from hydrusd.model import JobState
 from hydrusd.simulator import DEFAULT_ACCESS_KEY, Permissions, Service, SimulatorConfig
+from hydrusd.testing import NotAsExpected
 
 ON = "    on: {watch_folder: {path: inbox, settle: 50ms}}\n"
 RULES = f"""
@@ -253,7 +254,7 @@ def test_a_run_that_is_not_over_in_time_tells_what_the_ledger_knows(project):
     allowed = {DEFAULT_ACCESS_KEY: Permissions(name="few", basic=frozenset({3}))}
     made = project({"rules.yaml": RULES}, SimulatorConfig(access_keys=allowed))
     made.drop("inbox/a.jpg").drop("other/b.jpg")
-    with pytest.raises(pytest.fail.Exception) as caught:
+    with pytest.raises(NotAsExpected) as caught:
         made.run(timeout_seconds=1.5)
     story = str(caught.value)
     assert "rule import: parked" in story
@@ -265,10 +266,10 @@ def test_a_run_that_is_not_over_in_time_tells_what_the_ledger_knows(project):
 
 def test_success_is_not_claimed_where_there_is_none(project):
     made = project({"rules.yaml": RULES})
-    with pytest.raises(pytest.fail.Exception, match="no jobs"):
+    with pytest.raises(NotAsExpected, match="no jobs"):
         made.assert_success()
     made.drop("inbox/a.png", b"no picture").run()
-    with pytest.raises(pytest.fail.Exception, match="add_file: dead"):
+    with pytest.raises(NotAsExpected, match="add_file: dead"):
         made.assert_success()
 
 

@@ -618,6 +618,43 @@ def simulator(
     )
 
 
+@cli.group(epilog=EXIT_CODES)
+def plugin() -> None:
+    """Write plugins of your own, and test them."""
+
+
+@plugin.command("new", epilog=EXIT_CODES)
+@click.argument("name")
+@click.option("--package", is_flag=True, help="A package that can be installed, not one file.")
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The folder to write. Default: NAME, here.",
+)
+def plugin_new(name: str, package: bool, folder: Path | None) -> None:
+    """Write a new plugin that works: with its test, a README and a file for CI.
+
+    NAME is that of its step in rules, like tag_by_size.
+    """
+    from hydrusd.cli._plugin_new import write_new_plugin
+
+    write_new_plugin(name, folder, package=package)
+
+
+@plugin.command("test", epilog=EXIT_CODES)
+@click.argument("path", default=".", type=click.Path(path_type=Path))
+@click.argument("arguments", nargs=-1, metavar="[-- ARGUMENTS OF PYTEST]")
+def plugin_test(path: Path, arguments: tuple[str, ...]) -> None:
+    """Run the tests of a plugin, by its file or folder.
+
+    Without pytest the contract is tried on the examples of the tests, and nothing else.
+    """
+    from hydrusd.cli._plugin_test import run_tests
+
+    run_tests(path, arguments)
+
+
 class _LateGroup(click.Group):
     """A group whose commands are imported when one is asked for."""
 

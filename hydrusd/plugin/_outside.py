@@ -21,6 +21,7 @@ from functools import partial
 from typing import Any, ClassVar, Literal
 from weakref import WeakKeyDictionary
 
+import anyio
 from pydantic import Field
 
 from hydrusd.errors import PermanentError, TemporaryError
@@ -32,6 +33,7 @@ QUICK_SECONDS = 1.0
 """What is over by then needs no second call."""
 TURN_SECONDS = 5.0
 """After so long one that has to wait for others asks again."""
+_DROP_SECONDS = 10.0
 _FIRST_DELAY_SECONDS = 5.0
 _LONGEST_DELAY_SECONDS = 3600.0
 _STALE_SECONDS = 60.0
@@ -183,8 +185,12 @@ class BesideAction(SetAction):
                 new.append(call)
             else:
                 call.finish(call.action.unknown("hydrusd was stopped while this was under way"))
-        mine += cls._announce(new)
-        await _follow(mine)
+        at_once = cls._announce(new)
+        try:
+            await _follow([*mine, *at_once])
+        except asyncio.CancelledError:
+            await _drop([work for _, work in at_once])
+            raise
 
     @classmethod
     def _announce(cls, calls: Sequence[Call[SetAction]]) -> list[tuple[Call[SetAction], _Work]]:
@@ -251,6 +257,18 @@ async def _follow(mine: Sequence[tuple[Call[SetAction], _Work]]) -> None:
             delay = min(max(seconds / 4, 0.5), 15.0)
             detail = f"under way for {seconds:.0f} s"
             call.finish(Outcome.later(detail, delay_seconds=delay, values=work.note(call.job_id)))
+
+
+async def _drop(works: Sequence[_Work]) -> None:
+    """End what was begun without a note: nobody would ever ask after it, and it is done again."""
+    tasks = [work.task for work in works if work.task is not None]
+    for work in works:
+        _works().pop(work.token, None)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait(tasks, timeout=_DROP_SECONDS)
 
 
 def _tries(call: Call[SetAction]) -> int:

@@ -147,6 +147,7 @@ class OrOne:
 
 
 OR_ONE = OrOne()
+"""Marks a tuple as a parameter that may also be written as a single value."""
 
 Age = Annotated[
     float | None,

@@ -45,6 +45,11 @@ class Saving:
                 kept.timer.daemon = True
                 kept.timer.start()
 
+    def live(self) -> dict[str, Any]:
+        """Give what is kept in memory as it is now, saved or not, by name."""
+        with self._store.lock:
+            return {n: json.loads(json.dumps(k.dump())) for n, k in self._kept.items()}
+
     def save_all(self) -> None:
         """Save all that changed, as a client does that is being closed."""
         with self._store.lock:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from starlette.types import ASGIApp
 
@@ -85,6 +85,12 @@ class Simulator:
         """Commit now, as ``force_commit`` does."""
         self._store.commit()
 
+    def save(self) -> None:
+        """Commit all there is, also what is otherwise written now and then: pages, cookies."""
+        with self._store.lock:
+            self._client.saving.save_all()
+            self._store.commit()
+
     def crash(self) -> None:
         """Lose what was not committed and start anew: other boot id, sessions dead.
 
@@ -98,8 +104,7 @@ class Simulator:
     def shut_down(self) -> None:
         """Commit and start anew, as a client that the user closes and opens."""
         with self._store.lock:
-            self._client.saving.save_all()
-            self._store.commit()
+            self.save()
             self._client.boot()
 
     def close(self) -> None:
@@ -232,6 +237,19 @@ class Simulator:
     def requests(self) -> Counter[str]:
         """Requests so far by path; "(other)" for paths that this client does not have."""
         return self._application.requests()
+
+    def contents(self) -> dict[str, Any]:
+        """Give all that the running client holds, as JSON can hold it, to be compared.
+
+        ``files`` by hash, with tags, notes, ratings, URLs, times; ``popups``; ``documents``: what
+        belongs to no file (pages, cookies, headers, relationships, favourites).
+        """
+        with self._store.lock:
+            return {
+                "files": {sha256: e.to_json() for sha256, e in self._store.entries.items()},
+                "popups": self._client.popups.bodies(only_in_view=False),
+                "documents": {**self._store.documents(), **self._client.saving.live()},
+            }
 
     def state(self) -> State:
         """Give all of this as JSON can hold it; the shape is told in ``_control``."""

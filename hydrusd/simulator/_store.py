@@ -85,6 +85,11 @@ class Store:
         with self.lock:
             return self._documents.get(name)
 
+    def documents(self) -> dict[str, Any]:
+        """Give all that was put under a name, uncommitted included. Not to be changed."""
+        with self.lock:
+            return dict(self._documents)
+
     def committed(self, sha256: str) -> Entry | None:
         """Give an entry as the last commit left it."""
         with self.lock:

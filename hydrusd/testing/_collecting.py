@@ -1,7 +1,9 @@
 """Has pytest run the tests that rules files carry, one item a test.
 
-Register it with ``pytest_plugins = ("hydrusd.testing",)``. Which files are rules files says the
-setting ``hydrusd_rules``, patterns of file names.
+Which files are rules files says the setting ``hydrusd_rules``, patterns of file names. Without it
+there are none: pytest loads this in every project of an environment that has hydrusd, and others
+have files of such names, too. For the same reason nothing of hydrusd is imported before there is a
+file to read.
 """
 
 from __future__ import annotations
@@ -9,16 +11,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from hydrusd.errors import ConfigError
-from hydrusd.rehearsal import Rehearsal, Result, told
-from hydrusd.rules import RuleTest
+if TYPE_CHECKING:
+    from hydrusd.rehearsal import Rehearsal
+    from hydrusd.rules import RuleTest
 
 SETTING = "hydrusd_rules"
-USUAL = ["rules*.yaml", "rules*.yml"]
 
 _TESTS = re.compile(rb"^[\s-]*[\"']?tests[\"']?\s*:", re.MULTILINE)
 
@@ -26,7 +27,7 @@ _TESTS = re.compile(rb"^[\s-]*[\"']?tests[\"']?\s*:", re.MULTILINE)
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the setting."""
     about = "which files are rules of hydrusd, whose tests are run: patterns of their names"
-    parser.addini(SETTING, about, type="args", default=USUAL)
+    parser.addini(SETTING, about, type="args", default=[])
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -45,6 +46,9 @@ class RulesFile(pytest.File):
 
     def collect(self) -> Iterator[RulesItem]:
         """Give the tests."""
+        from hydrusd.errors import ConfigError
+        from hydrusd.rehearsal import Rehearsal
+
         try:
             rehearsal = Rehearsal(self.path)
         except ConfigError as error:
@@ -64,9 +68,11 @@ class RulesItem(pytest.Item):
 
     def runtest(self) -> None:
         """Run it."""
+        from hydrusd.rehearsal import told
+
         result = self._rehearsal.run(self._test)
         if not result.passed:
-            raise RulesTestFailed(result)
+            raise RulesTestFailed("\n".join(told(result)))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Tell what was not as expected; where it is no such thing, tell as usual."""
@@ -80,7 +86,4 @@ class RulesItem(pytest.Item):
 
 
 class RulesTestFailed(Exception):
-    """A test of rules of which not all is as expected."""
-
-    def __init__(self, result: Result) -> None:
-        super().__init__("\n".join(told(result)))
+    """A test of rules of which not all is as expected; the text says what."""

@@ -1,37 +1,85 @@
-"""The fixtures. They live where pytest finds them: in the plugin module's own namespace."""
+"""The fixtures. They live where pytest finds them: in the plugin module's own namespace.
+
+pytest imports this into every test run of every project in the same environment, so nothing
+of hydrusd is imported before a test asks for it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from hydrusd.simulator import SimulatorConfig
-from hydrusd.testing._project import Project
+if TYPE_CHECKING:
+    from hydrusd.simulator import SimulatorConfig
+    from hydrusd.testing._example import Example
+    from hydrusd.testing._project import Project
 
 
 class MakeProject(Protocol):
     """What the fixture ``project`` gives."""
 
     def __call__(
-        self, files: Mapping[str, str | bytes], simulator: SimulatorConfig | None = None
+        self,
+        files: Mapping[str, str | bytes] | Example,
+        simulator: SimulatorConfig | None = None,
+        plugins: Sequence[Path] = (),
     ) -> Project:
-        """Write the files (``rules.yaml`` is one) into a folder and start a simulated client."""
+        """Write the files (``rules.yaml`` is one) into a folder and start a simulated client.
+
+        ``plugins`` are folders with plugin files. An ``Example`` says all this itself.
+        """
+        ...
+
+
+class KeepContract(Protocol):
+    """What the fixture ``contract`` gives."""
+
+    def __call__(self, example: Example, *names: str) -> None:
+        """Fail unless the actions and triggers of these names keep their promises.
+
+        Without names it is about all that the example uses and that is not hydrusd's own.
+        """
         ...
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[MakeProject]:
     """Make projects, each with a folder and a client of its own; stopped after the test."""
-    made: list[Project] = []
+    from hydrusd.testing._example import Example
+    from hydrusd.testing._project import Project
 
-    def make(files: Mapping[str, str | bytes], simulator: SimulatorConfig | None = None) -> Project:
-        # Not resolved: the project sees the path which the system gave.
-        made.append(Project(tmp_path / f"project-{len(made) + 1}", files, simulator))
-        return made[-1]
+    with ExitStack() as closing:
+        count = 0
 
-    yield make
-    for one in made:
-        one.close()
+        def make(
+            files: Mapping[str, str | bytes] | Example,
+            simulator: SimulatorConfig | None = None,
+            plugins: Sequence[Path] = (),
+        ) -> Project:
+            nonlocal count
+            count += 1
+            # Not resolved: the project sees the path which the system gave.
+            folder = tmp_path / f"project-{count}"
+            if isinstance(files, Example):
+                return closing.enter_context(files.project(folder))
+            made = Project(folder, files, simulator, plugins)
+            closing.callback(made.close)
+            return made
+
+        yield make
+
+
+@pytest.fixture
+def contract(tmp_path_factory: pytest.TempPathFactory) -> KeepContract:
+    """Try whether actions and triggers keep the contract."""
+    from hydrusd.testing._contract import keep_contract
+
+    def keep(example: Example, *names: str) -> None:
+        __tracebackhide__ = True
+        keep_contract(example, *names, folder=tmp_path_factory.mktemp("contract"))
+
+    return keep

@@ -16,16 +16,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import anyio
-import pytest
 from anyio import to_thread
 
 from hydrusd.clock import Clock, SystemClock
-from hydrusd.daemon import LEDGER_FILE, Configuration, Daemon, read_configuration
-from hydrusd.engine import RuleBook
+from hydrusd.daemon import LEDGER_FILE, Configuration, Daemon, make_plan, read_configuration
+from hydrusd.engine import Plan, RuleBook
 from hydrusd.errors import LedgerError
 from hydrusd.ledger import (
     DeadLetter,
@@ -47,6 +47,11 @@ MOST_JOBS_TOLD = 20
 
 T = TypeVar("T")
 
+
+class NotAsExpected(AssertionError):
+    """A project did not do what it was to do; the text tells what its ledger knows."""
+
+
 _ENDINGS = frozenset({JobState.DONE, JobState.SKIPPED, JobState.DEAD})
 
 
@@ -62,7 +67,8 @@ class Project:
     """A folder with a rules file, a simulated client that listens, and a daemon at request.
 
     A rules file without ``client:`` is given one; one that has it may write ``{url}`` and
-    ``{access_key}`` there. Plugins in ``plugins/`` are found as in real life.
+    ``{access_key}`` there. Plugins in ``plugins/`` are found as in real life; ``plugins`` are
+    folders elsewhere, which the rules file then names.
 
     ``folder`` is where the files are, ``simulator`` the client, ``finished`` what observers
     were told so far, ``awaited`` the files that the next ``run`` has to see judged.
@@ -73,8 +79,10 @@ class Project:
         folder: Path,
         files: Mapping[str, str | bytes],
         simulator: SimulatorConfig | None = None,
+        plugins: Sequence[Path] = (),
     ) -> None:
         self.folder = folder
+        self._plugins = plugins
         self.finished: list[FinishedJob] = []
         self._hashes: dict[str, str] = {}
         self.awaited: list[Dropped] = []
@@ -151,7 +159,20 @@ class Project:
         text = content if isinstance(content, str) else content.decode()
         if not any(line.startswith(("client:", "clients:")) for line in text.splitlines()):
             text = f"client:\n  url: {{url}}\n  access_key: {{access_key}}\n\n{text}"
+        if self._plugins:
+            text = f"plugins: {json.dumps([str(p) for p in self._plugins])}\n{text}"
         return text.replace("{url}", self.url).replace("{access_key}", self.access_key)
+
+    def configuration(self) -> Configuration:
+        """Read the rules file, with the plugins. Raises ConfigError."""
+        return read_configuration(self.folder / RULES_FILE)
+
+    def plan(self, *, clock: Clock | None = None) -> Plan:
+        """Say what a run would do, as ``hydrusd plan`` does; changes nothing."""
+        configuration = self.configuration()
+        with ThreadPoolExecutor(1, "hydrusd") as thread:
+            make = partial(make_plan, configuration, self.state_dir, clock=clock)
+            return thread.submit(anyio.run, make).result()
 
     # --- running -------------------------------------------------------------------------
 
@@ -162,16 +183,18 @@ class Project:
         until: Callable[[Project], bool] | None = None,
         clock: Clock | None = None,
         timeout_seconds: float = 20.0,
+        configuration: Configuration | None = None,
     ) -> Self:
         """Run a daemon until all that was dropped was judged and all jobs have ended.
 
         ``jobs``: there must be that many jobs, too, for triggers that notice no files.
         ``until``: what to wait for instead; asked again and again, in a thread. ``clock``: the
-        daemon's, the system's if none is given. A test fails
-        after ``timeout_seconds``, with all that the ledger knows. Raises what the daemon
-        raises, ConfigError for rules that cannot be used.
+        daemon's, the system's if none is given. ``configuration``: that of this project, read
+        before. Raises NotAsExpected after ``timeout_seconds``, with all that the ledger knows;
+        else what the daemon raises, ConfigError for rules that cannot be used.
         """
-        configuration = read_configuration(self.folder / RULES_FILE)
+        __tracebackhide__ = True
+        configuration = configuration or self.configuration()
         clock = clock or SystemClock()
         watch = _Watch(self, configuration, jobs, clock.now())
         over = (lambda: until(self)) if until else watch.over
@@ -181,7 +204,7 @@ class Project:
                 anyio.run, self._run, configuration, over, clock, timeout_seconds
             ).result()
         if not in_time:
-            pytest.fail(f"not over within {timeout_seconds:g} s; {self.story()}", pytrace=False)
+            raise NotAsExpected(f"not over within {timeout_seconds:g} s; {self.story()}")
         self.awaited.clear()
         return self
 
@@ -249,10 +272,11 @@ class Project:
         raise LookupError(f"no job for {name}; {self.story()}")
 
     def assert_success(self) -> Self:
-        """Fail unless there are jobs and all of them are done."""
+        """Raise NotAsExpected unless there are jobs and all of them are done."""
+        __tracebackhide__ = True
         states = {job.state for job in self.jobs}
         if states != {JobState.DONE}:
-            pytest.fail(f"not all jobs are done; {self.story()}", pytrace=False)
+            raise NotAsExpected(f"not all jobs are done; {self.story()}")
         return self
 
     def story(self) -> str:

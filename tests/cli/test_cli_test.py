@@ -104,16 +104,19 @@ def test_what_is_wrong_with_a_test_stops_all_of_them(folder, command):
     assert "nothing was done" in result.output
 
 
-def test_pytest_runs_them_too(folder):
+def pytest_in(folder, *options):
+    command = [sys.executable, "-m", "pytest", "-q", "-rA", "-W", "error", *options]
+    command += ["-p", "no:cacheprovider", "-p", "hydrusd.testing"]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+
+
+def test_pytest_runs_them_where_it_is_told_to(folder):
     write(folder, RULES + FAILING)
     write(folder, RULES.partition("    tests:")[0], "rules-without.yaml")
     write(folder, RULES.replace("expect:", "expcet:"), "rules-broken.yaml")
     write(folder, RULES.replace("comes in", "of another name"), "other.yaml")
     write(folder, "[pytest]\nhydrusd_rules = rules*.yaml other.yaml\n", "pytest.ini")
-    write(folder, 'pytest_plugins = ("hydrusd.testing",)\n', "conftest.py")
-    command = [sys.executable, "-m", "pytest", "-q", "-rA", "--continue-on-collection-errors"]
-    command += ["-p", "no:cacheprovider", "-W", "error"]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    ended = pytest_in(folder, "--continue-on-collection-errors")
     said = ended.stdout
     assert ended.returncode == 1, said
     assert "PASSED rules.yaml::comes in" in said
@@ -125,3 +128,9 @@ def test_pytest_runs_them_too(folder):
     assert "2 passed" in said
     assert "1 failed" in said
     assert "1 error" in said
+
+
+def test_other_projects_have_rules_files_of_their_own(folder):
+    write(folder, "tests: [{alert: it is not about hydrusd}]\n")
+    ended = pytest_in(folder)
+    assert "no tests ran" in ended.stdout, ended.stdout

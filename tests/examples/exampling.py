@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from hydrusd import testing
 from hydrusd.clock import Clock
 from hydrusd.model import JobState
 from hydrusd.simulator import SimulatorConfig
-from hydrusd.testing import Project
+from hydrusd.testing import Project, Promise
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -43,6 +44,23 @@ class Example:
     clock: Callable[[], Clock] | None = None
     states: frozenset[JobState] = frozenset({JobState.DONE})
     environ: Mapping[str, str] = field(default_factory=dict)
+    waived: Mapping[Promise, str] = field(default_factory=dict)
+
+    def told(self, name: str) -> testing.Example:
+        """Give it as the contract wants it."""
+        text = documented(self.page, name)
+        return testing.Example(
+            rules=re.sub(r"^client:\n(?:[ #].*\n|\n)*", "", text, flags=re.MULTILINE),
+            files=self.files,
+            prepare=self.prepare,
+            check=self.check,
+            states=self.states,
+            simulator=self.simulator,
+            clock=self.clock,
+            environ=self.environ,
+            waived=self.waived,
+            **self.run,
+        )
 
 
 def documented(page: str, name: str) -> str:

@@ -21,7 +21,7 @@ from PIL import ExifTags, Image, PngImagePlugin
 
 from hydrusd.clock import SystemClock
 from hydrusd.model import JobState
-from hydrusd.testing import paint
+from hydrusd.testing import Promise, paint
 
 sys.path.append(str(Path(__file__).parents[1] / "builtin"))
 sys.path.append(str(Path(__file__).parents[1] / "shipped"))
@@ -31,6 +31,8 @@ from outside import Hook
 
 PAGE = "shipped-plugins.md"
 CURRENT = 0
+MOST_LOOKS = 10
+IMPORTED_MEANWHILE = {Promise.AGAIN: "another rule imports meanwhile what it has downloaded"}
 
 
 def photo():
@@ -72,7 +74,7 @@ def its_prompt_is_told(project):
 def an_archive(project):
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w") as archive:
-        archive.writestr("1.png", paint("1.png"))
+        archive.writestr(zipfile.ZipInfo("1.png"), paint("1.png"))  # of a fixed time
     project.drop("Pictures/archives/My Comic.cbz", written.getvalue())
 
 
@@ -150,6 +152,9 @@ def downloaded(content, *tags):
         assert project.simulator.tags(sha256, "downloader tags").get(CURRENT, set()) >= set(tags)
         downloads = next(project.folder.glob("*/downloads"))
         assert [path for path in downloads.iterdir() if path.name[0] != "."] == []
+        # The programs tell in it of a port and of a browser, which are others each time.
+        [told] = downloads.parent.glob("trash/*.json")
+        told.unlink()
 
     return check
 
@@ -171,27 +176,28 @@ def it_is_said_to_move(project):
 
 
 class Proxied(Mapping):
-    """An environment in which a board of the documents is on this machine, behind a proxy."""
+    """An environment in which a board of the documents is on this machine, behind a proxy.
+
+    Whoever looks what is in it gets a new board.
+    """
 
     board = None
-
-    def _opened(self):
-        type(self).board = Hook()
-        md5 = hashlib.md5(paint("a.png")).hexdigest()
-        self.board.answer(200, json.dumps([{"id": 17, "md5": md5}]).encode())
-        return {"HTTP_PROXY": self.board.url, "http_proxy": self.board.url}
-
-    def items(self):
-        return self._opened().items()
-
-    def __getitem__(self, name):
-        raise KeyError(name)
+    names = ("HTTP_PROXY", "http_proxy")
 
     def __iter__(self):
-        return iter(())
+        type(self).board = Hook()
+        md5 = hashlib.md5(paint("a.png")).hexdigest()
+        for _ in range(MOST_LOOKS):
+            self.board.answer(200, json.dumps([{"id": 17, "md5": md5}]).encode())
+        return iter(self.names)
+
+    def __getitem__(self, name):
+        if name not in self.names:
+            raise KeyError(name)
+        return self.board.url
 
     def __len__(self):
-        return 0
+        return len(self.names)
 
 
 def a_picture_of_the_board(project):
@@ -210,12 +216,14 @@ EXAMPLES = {
         downloaded(paint("a.png")),
         on_a_site("a.png", "image/png", paint("a.png"), "galleries.txt"),
         run={"jobs": 2},
+        waived=IMPORTED_MEANWHILE,
     ),
     "yt_dlp": Example(
         PAGE,
         downloaded(VIDEO, "title:film"),
         on_a_site("film.mp4", "video/mp4", VIDEO, "videos.txt"),
         run={"jobs": 2},
+        waived=IMPORTED_MEANWHILE,
     ),
     "find_posts": Example(PAGE, its_post_is_noted, a_picture_of_the_board, environ=Proxied()),
     "ask_tagger": Example(PAGE, it_is_said_to_move, a_moving_picture),
@@ -227,7 +235,13 @@ EXAMPLES = {
         clock=HurryingClock,
         states=frozenset({JobState.DONE, JobState.DEAD}),
     ),
-    "back_up_database": Example(PAGE, it_was_copied, a_database, clock=partial(Almost, 4, 30)),
+    "back_up_database": Example(
+        PAGE,
+        it_was_copied,
+        a_database,
+        clock=partial(Almost, 4, 30),
+        waived={Promise.AGAIN: "a backup whose note was lost is made once more"},
+    ),
     "find_duplicates": Example(PAGE, they_are_tagged, duplicates, clock=partial(Almost, 20, 0)),
     "unpack_archive": Example(PAGE, its_picture_was_imported, an_archive, run={"jobs": 2}),
     "read_prompt": Example(PAGE, its_prompt_is_told, a_generated_picture),

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from exampling import Example
 
+from hydrusd.testing import Promise
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "builtin"))
 
 from url_site import HastyClock, Site
@@ -48,6 +50,10 @@ EXAMPLES = {
         prepare=_a_list_with_one_url,
         check=_downloaded_and_tagged,
         clock=HastyClock,
+        waived={
+            Promise.CANCEL: "whose URL it was is not noted: the rule then tells it for known",
+            Promise.RESTART: "what the client has lost is downloaded once more",
+        },
     ),
     "associate_url": Example(page="urls.md", prepare=_a_file, check=_known_by_its_url),
 }

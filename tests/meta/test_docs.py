@@ -21,6 +21,8 @@ KEY = "0123456789abcdef" * 4
 def blocks(language):
     """Give every block of a language in the documents, with where it stands."""
     for document in [*DOCUMENTS, *sorted((ROOT / "docs" / "reference").glob("*.md"))]:
+        if document.name == "your-first-plugin.md":
+            continue  # test_tutorial.py does all that it says
         text = document.read_text(encoding="utf-8")
         fenced = re.compile(rf"^( *)```{language}\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
         for found in fenced.finditer(text):
@@ -35,7 +37,8 @@ def blocks(language):
 def test_there_are_blocks_to_look_at():
     assert len(list(blocks("yaml"))) >= 2
     assert len(list(blocks("python"))) >= 1
-    assert len(list(blocks("sh"))) == 2
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert readme.count("\n```sh\n") == 2  # .ci/run takes them by their number
 
 
 @pytest.mark.parametrize("text", list(blocks("yaml")))
@@ -49,7 +52,7 @@ def test_every_block_of_yaml_loads(text, tmp_path, monkeypatch):
     assert read_configuration(rules).rules.rules
 
 
-@pytest.mark.parametrize("text", list(blocks("python")))
+@pytest.mark.parametrize("text", [b for b in blocks("python") if "@hookimpl" in b.values[0]])
 def test_every_plugin_in_the_documents_loads(text, tmp_path):
     (tmp_path / "documented.py").write_text(text, encoding="utf-8")
     host = load_plugins([tmp_path])

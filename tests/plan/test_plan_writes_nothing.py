@@ -72,6 +72,7 @@ def test_planning_an_example_changes_nothing(name, tmp_path, monkeypatch):
         plan = plan_of(project, clock=example.clock() if example.clock else None)
         assert difference(project, before) == NO_DIFFERENCE
         assert plan.triggers
+        assert [each for each in plan.triggers if "cannot be foreseen: " in each.detail] == []
         if name in ACTIONS:
             steps = [step for job in plan.jobs for step in job.steps if step.name == name]
             assert steps

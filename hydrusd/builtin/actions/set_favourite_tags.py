@@ -61,7 +61,10 @@ class SetFavouriteTags(SetAction):
                 call.finish(Outcome.done("they are so already", receipt=joined_receipt(call, {})))
                 continue
             change = _told(now, wanted)
-            before, now = now, await client.set_favourite_tags(wanted)
+            before = now
+            kept = {"favourites": {"before": before, "after": wanted}}
+            await keep_receipts({call: joined_receipt(call, kept)})
+            now = await client.set_favourite_tags(wanted)
             receipt = joined_receipt(call, {"favourites": {"before": before, "after": now}})
             call.finish(Outcome.done(change, receipt=receipt))
 
