@@ -20,6 +20,7 @@ COMMANDS = [
     "fire",
     "ledger",
     "plan",
+    "plugin",
     "plugins",
     "reload",
     "run",
