@@ -87,10 +87,6 @@ class Intake:
         self._ledger = ledger
         self._clock = clock
         self._wake = wake
-        self._single, self._restart = (
-            [rule.name for rule in source.rules if rule.spec.pace.mode is mode]
-            for mode in (Mode.SINGLE, Mode.RESTART)
-        )
         self._runs: dict[str, RunSoFar] = {}
         self._emitted_at = self._firing_since = -math.inf
         self._state = ""
@@ -288,8 +284,8 @@ class Intake:
             self._clock.now(),
             memory,
             runs=self._present_runs(),
-            single=self._single,
-            restart=self._restart,
+            single=self._in_mode(Mode.SINGLE),
+            restart=self._in_mode(Mode.RESTART),
         )
         self._runs.update(taken.runs)
         for rule, present in taken.runs.items():
@@ -324,6 +320,10 @@ class Intake:
             for rule, failure in failed.items():
                 log.warning(f"rule {rule!r} gave up at once: {failure}", rule=rule)
             self._wake()
+
+    def _in_mode(self, mode: Mode) -> list[str]:
+        # Asked each time: a reload may change a rule's mode and leave its trigger running.
+        return [rule.name for rule in self._source.rules if rule.spec.pace.mode is mode]
 
     def _present_runs(self) -> Mapping[str, RunSoFar]:
         """Give the runs that new jobs belong to: those of the portion before, where it is near."""

@@ -1,7 +1,7 @@
 r"""Filters for what rules are about: tags, paths, dates, patterns.
 
-Patterns are RE2's: they take time in proportion to the text, whatever the pattern. Python's own
-can take years over thirty letters (``(a+)+$``), and a file name is what strangers choose.
+Patterns are those of the library ``regex``, which can be told when to give up. Python's own can
+take years over thirty letters (``(a+)+$``), and a file name is what strangers choose.
 """
 
 from __future__ import annotations
@@ -9,17 +9,23 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from hydrusd.errors import ExpressionError
 from hydrusd.expressions._bounds import MAX_ITEMS, MAX_TEXT, name_of
 
+if TYPE_CHECKING:
+    from regex import Match, Pattern
+
 MAX_PATTERN = 1_000
-_RE2_MEMORY = 1 << 20
+PATTERN_SECONDS = 0.5
+"""So long a pattern may search in one text."""
 _LONGEST_TAG = 1024
 _UNSEEN = frozenset("\u200b\u200e\u200f\ufeff") | {
     chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
@@ -177,24 +183,21 @@ def _moment(value: object, zone: tzinfo | None) -> datetime:
 
 
 @lru_cache(maxsize=256)
-def _compiled(pattern: str) -> Any:
+def _compiled(pattern: str) -> Pattern[str]:
+    import regex as library  # loaded by the first rule that has a pattern
+
     try:
-        import re2  # type: ignore[import-not-found, import-untyped, unused-ignore]
-    except ImportError as error:
-        message = "patterns need the library google-re2: pip install google-re2"
-        raise ExpressionError(message) from error
-    options = re2.Options()
-    options.max_mem = _RE2_MEMORY
-    options.log_errors = False
-    try:
-        return re2.compile(pattern, options)
-    except re2.error as error:
-        words = error.args[0] if error.args else "it is wrong"
-        words = words.decode("utf-8", "replace") if isinstance(words, bytes) else str(words)
-        raise ExpressionError(f"the pattern {pattern!r:.80} is not right: {words}") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what brackets in brackets may mean one day
+            return library.compile(pattern)
+    except library.error as error:
+        words = str(error)
+    except RecursionError:
+        words = "too much in it is in brackets in brackets"
+    raise ExpressionError(f"the pattern {pattern!r:.80} is not right: {words}")
 
 
-def _pattern(pattern: object) -> Any:
+def _pattern(pattern: object) -> Pattern[str]:
     text = _needs("a pattern", pattern)
     if len(text) > MAX_PATTERN:
         raise ExpressionError(f"a pattern of more than {MAX_PATTERN:,} characters")
@@ -204,19 +207,37 @@ def _pattern(pattern: object) -> Any:
     return _compiled(text)
 
 
-def _searched(name: str, value: object) -> str:
-    # What is no Unicode (half a character of a file name) is no text to RE2.
-    return _needs(name, value).encode("utf-8", "replace").decode("utf-8")
+def _first(name: str, value: object, pattern: object) -> Match[str] | None:
+    compiled, text = _pattern(pattern), _needs(name, value)
+    with _limited(name, compiled):
+        return compiled.search(text, timeout=PATTERN_SECONDS)
+
+
+def _each(name: str, compiled: Pattern[str], text: str) -> Iterator[Match[str]]:
+    """Give all that is found; the time limit is one for all of it."""
+    with _limited(name, compiled):
+        yield from compiled.finditer(text, timeout=PATTERN_SECONDS)
+
+
+@contextmanager
+def _limited(name: str, compiled: Pattern[str]) -> Iterator[None]:
+    try:
+        yield
+    except (TimeoutError, MemoryError):
+        raise ExpressionError(
+            f"{name}: the pattern {compiled.pattern!r:.80} takes too long over this text (more "
+            f"than {PATTERN_SECONDS} s): a repetition within a repetition, as in (a+)+, does that"
+        ) from None
 
 
 def matches(value: object, pattern: object) -> bool:
     """Whether a pattern is found in a text; `^` and `$` are its ends."""
-    return _pattern(pattern).search(_searched("matches", value)) is not None
+    return _first("matches", value, pattern) is not None
 
 
 def regex(value: object, pattern: object) -> dict[str, object] | None:
     """The groups of a pattern where it is first found, by name and number; nothing elsewhere."""
-    found = _pattern(pattern).search(_searched("regex", value))
+    found = _first("regex", value, pattern)
     if found is None:
         return None
     numbered = {str(n): group for n, group in enumerate((found.group(), *found.groups()))}
@@ -225,9 +246,9 @@ def regex(value: object, pattern: object) -> dict[str, object] | None:
 
 def regex_all(value: object, pattern: object) -> list[str]:
     """All that a pattern finds: its first group, or the whole where it has none."""
-    compiled = _pattern(pattern)
+    compiled, text = _pattern(pattern), _needs("regex_all", value)
     listed: list[str] = []
-    for found in compiled.finditer(_searched("regex_all", value)):
+    for found in _each("regex_all", compiled, text):
         listed.append(found.group(1 if compiled.groups else 0) or "")
         if len(listed) > MAX_ITEMS:
             raise ExpressionError(f"a list that holds more than {MAX_ITEMS:,} values")
@@ -236,11 +257,10 @@ def regex_all(value: object, pattern: object) -> list[str]:
 
 def regex_replace(value: object, pattern: object, by: object = "") -> str:
     r"""A text in which all that a pattern finds is another text; `\\1` is its first group."""
-    text, by = _searched("regex_replace", value), _needs("regex_replace", by)
-    compiled = _pattern(pattern)
+    text, by = _needs("regex_replace", value), _needs("regex_replace", by)
     pieces: list[str] = []
     end = length = 0
-    for found in compiled.finditer(text):
+    for found in _each("regex_replace", _pattern(pattern), text):
         put = _expanded(by, found)
         pieces += [text[end : found.start()], put]
         length += found.start() - end + len(put)
@@ -250,7 +270,7 @@ def regex_replace(value: object, pattern: object, by: object = "") -> str:
     return "".join([*pieces, text[end:]])
 
 
-def _expanded(by: str, found: Any) -> str:
+def _expanded(by: str, found: Match[str]) -> str:
     def group(reference: re.Match[str]) -> str:
         try:
             return found.group(int(reference[1])) or ""

@@ -70,7 +70,7 @@ _TOLD: dict[str, FilterWords] = {
     ),
     "dirname": FilterWords("A path without its last part.", "'a/b/owl.jpg' | dirname", "a/b"),
     "matches": FilterWords(
-        "Whether a pattern (of RE2) is found in a text; `^` and `$` are its ends.",
+        "Whether a pattern is found in a text; `^` and `$` are its ends.",
         "'owl 7' | matches('[0-9]$')",
         "true",
     ),
