@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from os.path import commonprefix
 from typing import Any
 
 from hydrusd.testing._project import Project
@@ -108,7 +107,9 @@ class Photographer:
     def _text(self, text: str) -> str:
         text = text.replace(str(self.project.folder), "<folder>")
         text = _HERE.sub("<here>", _TIME.sub("<time>", text))
-        return _STAMP.sub(lambda found: "<time>" if self._is_now(float(found[0])) else found[0], text)
+        return _STAMP.sub(
+            lambda found: "<time>" if self._is_now(float(found[0])) else found[0], text
+        )
 
 
 def _held(database: bytes) -> str:
@@ -144,8 +145,8 @@ _NOTHING = _Nothing()
 def _short(*values: object) -> Iterator[str]:
     """Give them as texts, of long ones the part where they differ."""
     texts = [repr(value) for value in values]
-    same = len(commonprefix(texts)) if max(map(len, texts)) > _LONG else 0
-    begin = max(0, same - _LONG // 4)
+    same = next((n for n, each in enumerate(zip(*texts, strict=False)) if len(set(each)) > 1), 0)
+    begin = max(0, same - _LONG // 4) if max(map(len, texts)) > _LONG else 0
     for text in texts:
         part = f"…{text[begin:]}" if 0 < begin < len(text) else text
         yield part if len(part) <= _LONG else f"{part[: _LONG - 3]}…"
