@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from os.path import commonprefix
 from typing import Any
 
 from hydrusd.testing._project import Project
@@ -146,8 +145,8 @@ _NOTHING = _Nothing()
 def _short(*values: object) -> Iterator[str]:
     """Give them as texts, of long ones the part where they differ."""
     texts = [repr(value) for value in values]
-    same = len(commonprefix(texts)) if max(map(len, texts)) > _LONG else 0
-    begin = max(0, same - _LONG // 4)
+    same = next((n for n, each in enumerate(zip(*texts, strict=False)) if len(set(each)) > 1), 0)
+    begin = max(0, same - _LONG // 4) if max(map(len, texts)) > _LONG else 0
     for text in texts:
         part = f"…{text[begin:]}" if 0 < begin < len(text) else text
         yield part if len(part) <= _LONG else f"{part[: _LONG - 3]}…"

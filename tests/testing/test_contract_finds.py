@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
+import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hydrusd.testing import ContractBroken, Example, NotAsExpected, Promise
+from hydrusd.testing._world import Photographer, difference
 
 HEAD = """
 import anyio, asyncio, logging
@@ -240,3 +244,31 @@ def test_pytest_finds_it_by_its_entry_point():
     root = Path(__file__).parents[2]
     told = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
     assert told["project"]["entry-points"]["pytest11"] == {"hydrusd.testing": "hydrusd.testing"}
+
+
+def test_long_texts_are_told_where_they_differ():
+    told = difference({"disk/a": "same " * 40 + "one"}, {"disk/a": "same " * 40 + "other"})
+    assert told.count("…") == 2
+    assert "one'" in told
+    assert "other'" in told
+    assert len(told) < 120
+
+
+def test_times_and_databases_count_by_what_they_say(project, tmp_path):
+    made = project({"rules.yaml": RULES.replace("mine:", "log: {message: x}")})
+    photographer = Photographer.of(made)
+
+    def look(text, *statements):
+        path = tmp_path / "made.sqlite3"
+        path.unlink(missing_ok=True)
+        with closing(sqlite3.connect(path)) as database:
+            database.executescript("CREATE TABLE t (name TEXT);" + ";".join(statements))
+        made.write({"told.json": text, "held.sqlite3": path.read_bytes()})
+        return photographer.picture()
+
+    now = int(time.time())
+    one = look(f'{{"epoch": {now}, "port": "127.0.0.1:4711"}}', "INSERT INTO t VALUES ('a')")
+    rewritten = "INSERT INTO t VALUES ('b'); DELETE FROM t; INSERT INTO t VALUES ('a'); VACUUM"
+    assert difference(one, look(f'{{"epoch": {now + 1}, "port": "127.0.0.1:17"}}', rewritten)) == ""
+    other = look('{"epoch": 1000000000}', "INSERT INTO t VALUES ('b')")
+    assert {"disk/told.json", "disk/held.sqlite3"} == {k for k in one if one[k] != other[k]}
