@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-PLUGIN = '''
+PLUGIN = """
 import json
 import pathlib
 
@@ -41,7 +41,7 @@ def hydrusd_condition_changed(entry):
 @hookimpl
 def hydrusd_stopping():
     note("stopping", None)
-'''
+"""
 RULES = """
 rules:
   - name: import
