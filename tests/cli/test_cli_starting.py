@@ -20,12 +20,14 @@ COMMANDS = [
     "fire",
     "ledger",
     "plan",
+    "reload",
     "run",
     "runs",
     "schema",
     "setup",
     "simulator",
     "status",
+    "test",
     "undo",
 ]
 
