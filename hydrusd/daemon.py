@@ -463,8 +463,10 @@ def problems_of(rules: RuleSet) -> list[Problem]:
 
 def _other_changes(former: RuleSet, rules: RuleSet) -> list[str]:
     """Say what has changed where no rule and no client has, in words."""
+    paces = [{rule.name: rule.pace for rule in each.rules} for each in (former, rules)]
     limits = [{rule.name: rule.limits for rule in each.rules} for each in (former, rules)]
     parts = (
+        ("when rules begin their jobs", paces[0], paces[1]),
         ("limits of rules", limits[0], limits[1]),
         ("'allow'", former.allow, rules.allow),
         ("'backups'", former.backups, rules.backups),

@@ -141,7 +141,7 @@ class Pacing:
         """Pace by these rules from now on; ask the ledger what they did last."""
         if book is self._book:
             return
-        self._book = book
+        former, self._book = self._book, book
         mine = {rule.name: rule.spec for rule in book if rule.spec.client == self._lane}
         self._paced = {
             name: spec
@@ -150,6 +150,7 @@ class Pacing:
         }
         self._exhausted = {name: mine[name] for name in self._exhausted if name in mine}
         self._closed.clear()
+        await self._tell_anew(former, mine)
         self.ranks, self.last = _ranks(mine.values())
         self._lanes = {rule.spec.client for rule in book}
         resting = [n for n, s in self._paced.items() if s.pace.cooldown_seconds]
@@ -157,6 +158,20 @@ class Pacing:
             now, zero = self._clock.now(), self._clock.monotonic()
             for name, at in (await self._ledger(last_activity, new)).items():
                 self._active[name] = zero - max((now - at).total_seconds(), 0.0)
+
+    async def _tell_anew(self, former: RuleBook | None, mine: Mapping[str, RuleSpec]) -> None:
+        """See to it that nothing old is told of rules that are others now.
+
+        What is said of a rule that was rewritten, or is gone, is forgotten with that (see
+        ``Parts``). One that merely is paced no longer has nobody else to say that it works.
+        """
+        revisions = former.revisions if former is not None else {}
+        for rule in list(self._said):
+            if rule not in mine or mine[rule].revision != revisions.get(rule):
+                del self._said[rule]
+            elif rule not in self._paced and rule not in self._exhausted:
+                await self._say(rule, "working", "")
+                del self._said[rule]
 
     # --- what happens --------------------------------------------------------------------
 

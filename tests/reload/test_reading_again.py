@@ -53,6 +53,7 @@ class Bench:
         self.meanwhile = []
         self.path = folder / "ledger.sqlite"
         self.ledger = Ledger.open(self.path)
+        self.writer = LedgerWriter(self.ledger)
         self.reloading = None
         self.others = []
 
@@ -87,7 +88,7 @@ class Bench:
             read=self.read,
             apply=self.apply,
             file=self.file,
-            ledger=LedgerWriter(self.ledger),
+            ledger=self.writer,
             clock=self.clock,
         )
         async with anyio.create_task_group() as tasks:
@@ -101,14 +102,12 @@ class Bench:
                 await anyio.sleep(0.005)
 
     async def ask(self, request="1"):
-        # As `hydrusd reload` does: one ledger is for one thread at a time.
-        own = Ledger.open(self.path, exclusive=False)
-        try:
-            ask_for_reload(own, request, SystemClock().now())
-            await self.until(lambda: answer_to(own, request) is not None)
-            return answer_to(own, request)
-        finally:
-            own.close()
+        # By the one thread that may use this connection: another process has one of its own.
+        await self.writer(ask_for_reload, request, SystemClock().now())
+        with anyio.fail_after(20):
+            while (answer := await self.writer(answer_to, request)) is None:
+                await anyio.sleep(0.005)
+        return answer
 
     def write(self, text):
         self.file.write_text(text, encoding="utf-8")
@@ -184,7 +183,7 @@ async def test_whoever_asks_gets_an_answer_at_once_and_only_once(bench):
         bench.write("good, half")
         report = await bench.ask("c")
         assert (report.taken, report.problems[0].message) == (True, "half")
-        assert answer_to(bench.ledger, "a") is None
+        assert await bench.writer(answer_to, "a") is None
     reads = len(bench.read_texts)
     async with bench.running():  # a daemon that is started later has nothing to answer
         bench.write("good 3")
