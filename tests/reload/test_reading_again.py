@@ -105,7 +105,7 @@ class Bench:
         # By the one thread that may use this connection: another process has one of its own.
         await self.writer(ask_for_reload, request, SystemClock().now())
         with anyio.fail_after(20):
-            while (answer := await self.writer(answer_to, request)) is None:
+            while (answer := await self.writer(answer_to, request)) is None:  # noqa: ASYNC110 - of a ledger nobody tells
                 await anyio.sleep(0.005)
         return answer
 
