@@ -17,6 +17,18 @@ pytest_plugins = ("hydrusd.testing",)
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
 
 
+LONG = frozenset(
+    {"crash", "examples", "e2e", "testing", "cli", "reload", "undo", "plugin", "soak", "engine"}
+)
+"""Folders of tests that take long for their number. At the end, one of them would leave all other
+workers with nothing to do."""
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with what takes longest."""
+    items.sort(key=lambda item: LONG.isdisjoint(item.path.parts))
+
+
 @pytest.fixture(scope="session")
 def anyio_backend():
     return "asyncio"

@@ -18,6 +18,17 @@ SECOND = """
 """
 
 
+@pytest.fixture(autouse=True)
+def _hangups_count():
+    """Daemons inherit what these tests were started with, which may be `nohup`."""
+    if ON_WINDOWS:
+        yield
+        return
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def running(terminal):
     """A daemon whose client is away: reading rules has nothing to do with that."""
