@@ -29,6 +29,12 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: LONG.isdisjoint(item.path.parts))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """Tests of a daemon mostly wait: for files to settle, for a process to start."""
+    return 2 * (os.cpu_count() or 1)
+
+
 @pytest.fixture(scope="session")
 def anyio_backend():
     return "asyncio"
