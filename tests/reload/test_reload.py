@@ -175,6 +175,31 @@ def test_limits_that_change_disturb_nobody(living):
     assert begun(made, "one") == 1
 
 
+def test_a_mode_that_changes_holds_for_what_a_running_trigger_notices_next(living):
+    text = rules(rule().replace("    do:\n", "    do:\n      - hold:\n"))
+    made = living({"rules.yaml": text, "plugins/mine.py": PLUGIN})
+    made.drop("inbox/a.jpg")
+    made.wait_until((made.folder / "holding").exists)
+    made.reload({"rules.yaml": text.replace("    do:\n", "    mode: single\n    do:\n")})
+    made.drop("inbox/b.jpg")
+    made.wait_until(lambda: made.project.passed_over)
+    assert "(mode: single)" in made.project.passed_over[0].reason
+    assert [job.rule for job in made.project.jobs] == ["one"]
+    (made.folder / "go").touch()
+    made.wait_for_jobs(1)
+
+
+def test_a_rule_whose_cooldown_is_taken_away_is_not_said_to_wait(living):
+    made = living({"rules.yaml": rules(rule() + "    cooldown: 10h\n")})
+    made.drop("inbox/a.jpg")
+    made.wait_for_jobs(1)
+    made.drop("inbox/b.jpg")
+    made.wait_until(lambda: getattr(made.condition("rule", "one"), "state", "") == "waiting")
+    made.reload({"rules.yaml": rules(rule())})
+    made.wait_for_jobs(2)
+    assert made.condition("rule", "one").state == "working"
+
+
 # --- what cannot be used ------------------------------------------------------------------
 
 
