@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -32,6 +33,10 @@ class _Output:
         self._accounts = accounts
         self._begun: dict[tuple[str, int], str] = {}
         self._logging = threading.local()
+
+    def is_for(self, accounts: Accounts) -> bool:
+        """Say whether it looks for the plugins that have these accounts."""
+        return self._accounts is accounts
 
     def write(self, text: str) -> int:
         """Write, or log."""
@@ -70,6 +75,9 @@ class _Output:
         return getattr(self._stream, name)
 
 
+_lent: deque[_Output] = deque(maxlen=100)
+
+
 def _is_ours(frame: FrameType) -> bool:
     """Say whether it is hydrusd, or a log, that writes, whoever has called that."""
     name = str(frame.f_globals.get("__name__", ""))
@@ -78,9 +86,18 @@ def _is_ours(frame: FrameType) -> bool:
 
 @contextmanager
 def capturing_prints(accounts: Accounts) -> Iterator[None]:
-    """Have what plugins print logged, for as long as this lasts."""
+    """Have what plugins print logged, for as long as this lasts; once is enough.
+
+    A thread that is printing has only borrowed what stood in ``sys.stdout``: Python crashes where
+    that is replaced meanwhile, and nobody else holds it. So nothing is replaced while a daemon
+    runs, and what was replaced is held for a while.
+    """
     former = sys.stdout
+    if isinstance(former, _Output) and former.is_for(accounts):
+        yield
+        return
     mine = _Output(former, accounts)
+    _lent.append(mine)
     sys.stdout = mine
     try:
         yield

@@ -226,3 +226,13 @@ async def test_a_log_on_standard_output_does_not_go_round_in_circles(accounts, c
     with capturing_prints(accounts):
         code["say"]("hello")  # the log of a test goes to standard output
     assert capsys.readouterr().out.count("hello") == 1
+
+
+def test_nothing_is_replaced_under_the_hands_of_who_prints(accounts):
+    """What is loaded while a daemon runs, at a reload, leaves standard output as it is."""
+    with capturing_prints(accounts):
+        present = sys.stdout
+        with capturing_prints(accounts):
+            assert sys.stdout is present
+        assert sys.stdout is present
+    assert sys.stdout is not present
