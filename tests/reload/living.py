@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from collections import Counter
 from datetime import timedelta
 
 import anyio
 import pytest
 
+from hydrusd import reloading
 from hydrusd.clock import SystemClock
 from hydrusd.daemon import LEDGER_FILE, Daemon, read_configuration
 from hydrusd.errors import LedgerError
@@ -29,6 +31,7 @@ class Hurrying(SystemClock):
         self.speed = speed
         self._began = super().now()
         self._zero = super().monotonic()
+        self.sleeps = Counter()
 
     def now(self):
         return self._began + timedelta(seconds=self.monotonic())
@@ -37,7 +40,11 @@ class Hurrying(SystemClock):
         return (super().monotonic() - self._zero) * self.speed
 
     async def sleep(self, seconds):
-        await anyio.sleep(seconds / self.speed)
+        self.sleeps[seconds] += 1
+        try:
+            await anyio.sleep(seconds / self.speed)
+        finally:
+            self.sleeps[seconds] -= 1
 
 
 class Living:
@@ -49,6 +56,7 @@ class Living:
         self._path = project.state_dir / LEDGER_FILE
         self._thread = threading.Thread(target=anyio.run, args=(self._run,), name="daemon")
         self._loop_calls = []
+        self._clock = Hurrying()
         self._daemon = None
         self.failure = None
 
@@ -79,7 +87,7 @@ class Living:
             self._daemon = Daemon(
                 read_configuration(path, tolerant=True),
                 self.project.state_dir,
-                clock=Hurrying(),
+                clock=self._clock,
                 observe=self.project.finished.append,
                 read_again=lambda former: read_configuration(path, tolerant=True, former=former),
             )
@@ -93,13 +101,31 @@ class Living:
         self.project.write(files)
 
     def reload(self, files=None):
-        """Write files, ask the daemon to read them, and give its answer."""
-        if files is not None:
+        """Write files, ask the daemon to read them, and give its answer.
+
+        It looks at them by itself, too, and what it has found has then nothing new in it for
+        who asks: so it is made to rest before they are written.
+        """
+        if files is None:
+            return self._ask()
+        often = reloading.LOOK_SECONDS
+        reloading.LOOK_SECONDS = seldom = 98_765.0  # a time that nobody else sleeps for
+        try:
+            self.wait_until(lambda: self._clock.sleeps[seldom])
             self.write(files)
+            return self._ask(wake=True)
+        finally:
+            reloading.LOOK_SECONDS = often
+            self._token.run_sync(self._daemon.reload)
+            self.wait_until(lambda: not self._clock.sleeps[seldom])
+
+    def _ask(self, *, wake=False):
         ledger = Ledger.open(self._path, exclusive=False)
         try:
             request = uuid.uuid4().hex
             ask_for_reload(ledger, request, SystemClock().now())
+            if wake:
+                self._token.run_sync(self._daemon.reload)
             self.wait_until(lambda: answer_to(ledger, request) is not None)
             return answer_to(ledger, request)
         finally:
