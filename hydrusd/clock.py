@@ -7,6 +7,7 @@ into the ledger and may jump (a user sets the clock, NTP corrects it);
 
 from __future__ import annotations
 
+import math
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -75,7 +76,7 @@ class ManualClock:
     def __init__(self, start: datetime | None = None) -> None:
         self._start = start or datetime(2026, 1, 1, tzinfo=UTC)
         self._elapsed = 0.0
-        self._sleepers: list[tuple[float, anyio.Event]] = []
+        self._sleepers: dict[anyio.Event, float] = {}
 
     def now(self) -> datetime:
         """Give the time of day, aware, in UTC."""
@@ -91,8 +92,19 @@ class ManualClock:
             await anyio.lowlevel.checkpoint()
             return
         woken = anyio.Event()
-        self._sleepers.append((self._elapsed + seconds, woken))
-        await woken.wait()
+        self._sleepers[woken] = self._elapsed + seconds
+        try:
+            await woken.wait()
+        finally:
+            self._sleepers.pop(woken, None)
+
+    def leap(self, to: float) -> None:
+        """Go to a moment at once, whoever waited for one before; never back."""
+        self._elapsed = max(self._elapsed, to)
+        for woken, due in list(self._sleepers.items()):
+            if due <= self._elapsed:
+                del self._sleepers[woken]
+                woken.set()
 
     async def advance(self, seconds: float) -> None:
         """Move the clock on, waking in order all who sleep until then."""
@@ -101,12 +113,8 @@ class ManualClock:
             # Tasks woken in the last round may have gone to sleep again meanwhile.
             for _ in range(20):
                 await anyio.lowlevel.checkpoint()
-            due = sorted((t for t, _ in self._sleepers if t <= target))
-            if not due:
+            due = min(self._sleepers.values(), default=math.inf)
+            if due > target:
                 break
-            self._elapsed = due[0]
-            awake = [event for t, event in self._sleepers if t <= self._elapsed]
-            self._sleepers = [(t, event) for t, event in self._sleepers if t > self._elapsed]
-            for event in awake:
-                event.set()
+            self.leap(due)
         self._elapsed = target

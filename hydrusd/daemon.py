@@ -171,17 +171,18 @@ def load_plugins(
     return host
 
 
-def plugin_folders_of(path: Path) -> list[Path]:
+def plugin_folders_of(path: Path, settings: PluginsSpec) -> list[Path]:
     """Give the folders with plugins that a rules file has: beside it, and those that it names."""
     beside = path.parent / "plugins"
     shipped = shipped_plugins()
-    folders = [f for f in (beside, *read_plugins(path).folders) if f.is_dir() or f != beside]
+    folders = [f for f in (beside, *settings.folders) if f.is_dir() or f != beside]
     return [f for f in dict.fromkeys(folders) if shipped is None or f.resolve() != shipped]
 
 
 def load_plugins_of(path: Path, *, safe_mode: bool = False) -> PluginHost:
     """Load the plugins that a rules file has."""
-    return load_plugins(plugin_folders_of(path), safe_mode=safe_mode, settings=read_plugins(path))
+    settings = read_plugins(path)
+    return load_plugins(plugin_folders_of(path, settings), safe_mode=safe_mode, settings=settings)
 
 
 def schema_of(host: PluginHost) -> dict[str, object]:
@@ -208,12 +209,13 @@ def read_configuration(
     are in ``rules.invalid``. What is the same as in a ``former`` reading is used on.
     """
     look = look_at([path, path.parent / "plugins"])
-    folders = plugin_folders_of(path)
+    settings = read_plugins(path)
+    folders = plugin_folders_of(path, settings)
     look |= look_at(folders)
     host = load_plugins(
         folders,
         safe_mode=safe_mode,
-        settings=read_plugins(path),
+        settings=settings,
         former=former.host if former else None,
     )
     missing_filters = _missing_filters(path, host)

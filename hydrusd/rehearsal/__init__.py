@@ -9,7 +9,8 @@ noted instead of done.
 
 from hydrusd.rehearsal._judging import Difference
 from hydrusd.rehearsal._pictures import paint
+from hydrusd.rehearsal._requests import request
 from hydrusd.rehearsal._running import Rehearsal, Result
 from hydrusd.rehearsal._telling import told
 
-__all__ = ["Difference", "Rehearsal", "Result", "paint", "told"]
+__all__ = ["Difference", "Rehearsal", "Result", "paint", "request", "told"]

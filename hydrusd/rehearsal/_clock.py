@@ -10,57 +10,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import anyio
 from anyio import to_thread
+
+from hydrusd.clock import ManualClock
 
 ROUNDS = 30
 """How often tasks are let run that hand something on to each other before they rest."""
 LOOK_SECONDS = 0.001
 
 
-class RehearsalClock:
+class RehearsalClock(ManualClock):
     """Time as a test has it. Starts at ``start``, which is aware."""
 
     def __init__(self, start: datetime) -> None:
-        self._start = start.astimezone(UTC)
-        self._elapsed = 0.0
-        self._sleepers: dict[anyio.Event, float] = {}
-
-    def now(self) -> datetime:
-        """Give the time of day, aware, in UTC."""
-        return self._start + timedelta(seconds=self._elapsed)
-
-    def monotonic(self) -> float:
-        """Give the seconds since the start."""
-        return self._elapsed
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait until the clock has been moved by that many seconds."""
-        if seconds <= 0:
-            await anyio.lowlevel.checkpoint()
-            return
-        woken = anyio.Event()
-        self._sleepers[woken] = self._elapsed + seconds
-        try:
-            await woken.wait()
-        finally:
-            self._sleepers.pop(woken, None)
+        super().__init__(start.astimezone(UTC))
 
     def step(self, until: float) -> bool:
         """Go to the next moment for which somebody waits; False where that is ``until`` itself."""
         due = min(self._sleepers.values(), default=until)
         self.leap(min(due, until))
         return self._elapsed < until
-
-    def leap(self, to: float) -> None:
-        """Go to a moment at once, whoever waited for one before; never back."""
-        self._elapsed = max(self._elapsed, to)
-        for woken, due in list(self._sleepers.items()):
-            if due <= self._elapsed:
-                woken.set()
 
 
 class Threads:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import urllib.parse
-import urllib.request
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+from hydrusd.rehearsal._requests import request
 from hydrusd.rules import Library
 from hydrusd.simulator import DEFAULT_ACCESS_KEY, Service, Simulator, SimulatorConfig
 
@@ -123,12 +123,7 @@ class SimulatedLibrary:
     def _request(
         self, path: str, body: bytes | None = None, kind: str = "application/octet-stream"
     ) -> bytes:
-        headers = {"Hydrus-Client-API-Access-Key": self.access_key}
-        if body is not None:
-            headers["Content-Type"] = kind
-        request = urllib.request.Request(self.url + path, body, headers)  # noqa: S310 - our own
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - see above
-            return bytes(answer.read())
+        return request(self.url, self.access_key, path, body, kind)
 
 
 def _held(metadata: Mapping[str, Any]) -> Held:

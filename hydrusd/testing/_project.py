@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import urllib.parse
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -37,7 +36,7 @@ from hydrusd.ledger import (
 )
 from hydrusd.model import FinishedJob, JobState
 from hydrusd.plugin import FileSource
-from hydrusd.rehearsal import paint
+from hydrusd.rehearsal import paint, request
 from hydrusd.simulator import DEFAULT_ACCESS_KEY, Simulator, SimulatorConfig
 
 RULES_FILE = "rules.yaml"
@@ -144,12 +143,7 @@ class Project:
     def _request(
         self, path: str, body: bytes | None = None, kind: str = "application/octet-stream"
     ) -> bytes:
-        headers = {"Hydrus-Client-API-Access-Key": self.access_key}
-        if body is not None:
-            headers["Content-Type"] = kind
-        request = urllib.request.Request(self.url + path, body, headers)  # noqa: S310 - our own
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - see above
-            return bytes(answer.read())
+        return request(self.url, self.access_key, path, body, kind)
 
     def sha256(self, name: str) -> str:
         """Give the hash of a file as it was dropped."""
