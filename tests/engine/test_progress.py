@@ -132,7 +132,7 @@ class Work:
         with anyio.fail_after(20):
             for _ in range(times):
                 await self._until_asleep()
-                due = min(due for due, _ in self.clock._sleepers)
+                due = min(self.clock._sleepers.values())
                 await self.clock.advance(due - self.clock.monotonic())
             await self._until_asleep()
 
