@@ -494,3 +494,29 @@ async def test_a_folder_made_while_the_tree_is_walked_does_not_end_the_listening
         assert listener.listening
     finally:
         await listener.stop()
+
+
+async def test_what_watchdog_trips_over_is_a_loss_and_not_the_end_of_hearing(root, monkeypatch):
+    """It forgets a watch twice at times, and its thread would end with that."""
+    if sys.platform != "linux":
+        return  # only there are the watches our own
+    listener = Listener(root, recursive=True, wake=lambda: None)
+    await listener.start()
+    try:
+        reader = listener._observer._own
+
+        def trip(self, event):
+            raise KeyError(b"a path")
+
+        with monkeypatch.context() as tripping:
+            tripping.setattr(_hints.InotifyFD, "handle_event", trip)
+            (root / "a.jpg").write_bytes(b"a")
+            with anyio.fail_after(10):
+                while listener.listening:  # noqa: ASYNC110 - a thread of watchdog tells nobody
+                    await anyio.sleep(0.01)
+        assert listener.take().lost
+        assert reader.is_alive()
+        await listener.start()  # as the trigger does with what no longer listens
+        assert listener.listening
+    finally:
+        await listener.stop()

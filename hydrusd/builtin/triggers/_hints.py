@@ -273,7 +273,13 @@ if sys.platform == "linux":
             return watch.wd
 
         def handle_event(self, event: InotifyEvent) -> None:
-            super().handle_event(event)
+            try:
+                super().handle_event(event)
+            except KeyError:
+                # watchdog trips over a watch that it has forgotten before. That would end the
+                # thread, and nothing more would be heard: better to begin to listen anew.
+                self._lose()
+                return
             if event.mask & InotifyConstants.IN_UNMOUNT:
                 self._lose()
 
