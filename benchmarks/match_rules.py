@@ -1,9 +1,10 @@
 """How fast events are matched with many rules: 10,000 of each, and 100 rules against one.
 
 What is measured is what intake asks for each event, as it asks it: the verdict of every rule that
-listens. Rules with triggers of their own are asked about their own events only; for those that
-share a trigger, the three shapes are a condition that begins with what can be looked up (the usual
-one), the same in a few forms, and one that has to be worked out for each rule.
+listens. Rules with triggers of their own are asked about their own events only. Those that share a
+trigger ask, each for something else: what a table tells (the usual condition); one of five things;
+for a size; for two things together; for a piece of a name; and for what first has to be worked out
+of an event. The last shape is what no table helps with: each rule works out something of its own.
 
     python benchmarks/match_rules.py [RULES [EVENTS]]
 """
@@ -52,9 +53,29 @@ def alike(number: int) -> str:
     return f"file.size > {1 + number % 5} * MB"
 
 
+def sizes(number: int) -> str:
+    """Ask for a size, another in each rule."""
+    return f"file.size > {123_406 + number}"
+
+
+def together(number: int) -> str:
+    """Ask for what is the same in each rule, and for a size."""
+    return f"file.suffix in ['.jpg', '.png'] and file.size > {123_406 + number}"
+
+
+def pieces(number: int) -> str:
+    """Ask for a piece of the name."""
+    return f"'{number:02}' in file.name"
+
+
 def worked_out(number: int) -> str:
-    """Ask for what no table tells."""
-    return f"file.size > {100_000 + number}"
+    """Ask for what has to be worked out first, and is the same for each rule."""
+    return f"(file.name | lower | length) * 2 > {number} and file.stem.startswith('{number}')"
+
+
+def apart(number: int) -> str:
+    """Ask for what is another thing in each rule."""
+    return f"file.size * {number + 1} % 7 == 3"
 
 
 def events(count: int, folders: int, where: Path) -> list[dict[str, object]]:
@@ -165,9 +186,9 @@ def main(rules: int, count: int) -> None:
             f"{rules * count / took:,.0f} verdicts/s"
         )
         compare_apart(where)
-        compare(where, looked_up, 0.5)
-        compare(where, alike, 0)
-        compare(where, worked_out, 0)
+        for shape in (looked_up, alike, sizes, together, pieces, worked_out):
+            compare(where, shape, 0.5)
+        compare(where, apart, 0)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,20 @@
 """Does this rule want this event? Pure: no clock, no ledger, no client.
 
-Many rules listen to one trigger, and an event mostly concerns few of them. What all of them need
-(the data, checked) is made once for an event; conditions that say the same are asked once; and
-what a condition asks first is looked up, if it can be. Nothing is decided in another way by that:
-where a rule's condition is not plainly false, ``judge`` has the word.
+Many rules listen to one trigger, and what they ask of an event is mostly the same few things, held
+against other constants. So their conditions are asked together, conjunct by conjunct: what they
+look at is worked out once for an event, and only if some condition comes so far; a table for each
+kind of comparison tells which of them hold. Nothing is decided in another way by that: where a
+condition is not plainly true or false, ``judge`` has the word.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from hydrusd.engine.compiling import CompiledRule, speaks_of_variables
+from hydrusd.engine.indexing import Bits, Table, table_for
 from hydrusd.errors import ExpressionError
-from hydrusd.expressions import Condition, PlainData, plain
+from hydrusd.expressions import Condition, Conjunct, Term, plain
 from hydrusd.ledger import NewJob, NotMatched
 from hydrusd.model import Data
 
@@ -20,6 +22,12 @@ Verdict = NewJob | NotMatched
 
 _OF_THE_RULE = frozenset({"rule", "steps", "vars"})
 """What is not the same for all rules that look at an event."""
+
+_IN_THEIR_PLACE = {"rule": {"name": ""}, "steps": {}}
+"""What hides data of these names, as what is really there does."""
+
+KEPT_VERDICTS = 100_000
+"""So many verdicts are kept of former events, for the next that has the same rules."""
 
 
 def judge(rule: CompiledRule, data: Data) -> Verdict:
@@ -48,15 +56,16 @@ def _refusal(rule: CompiledRule, condition: Condition) -> NotMatched:
     return NotMatched(rule.name, rule.revision, f"not so: {condition.text}")
 
 
-class _Question:
-    """A condition, and the places of the rules that ask just that."""
+class _Asked:
+    """Comparisons of one kind that stand at the same place of their conditions."""
 
-    __slots__ = ("condition", "shared", "where")
+    __slots__ = ("others", "table", "term")
 
-    def __init__(self, condition: Condition) -> None:
-        self.condition = condition
-        self.shared = not condition.roots & _OF_THE_RULE
-        self.where: list[int] = []
+    def __init__(self, term: Term, table: Table) -> None:
+        self.term = term
+        self.table = table
+        self.others: Bits = 0
+        """Those that ask something else there, or nothing."""
 
 
 class Matching:
@@ -65,68 +74,89 @@ class Matching:
     def __init__(self, rules: Sequence[CompiledRule]) -> None:
         self._rules = rules
         self._jobs = [_job(rule) for rule in rules]
-        # What is said where no condition has been asked, or none holds.
-        self._first: list[Verdict] = []
-        self._always: list[_Question] = []
-        self._guarded: dict[tuple[str, ...], dict[str, list[_Question]]] = {}
-        self._behind: dict[tuple[str, ...], list[_Question]] = {}
-        questions: dict[str, _Question] = {}
+        self._refusals: list[Verdict] = [
+            job if rule.condition is None else _refusal(rule, rule.condition)
+            for rule, job in zip(rules, self._jobs, strict=True)
+        ]
+        self._conditional: Bits = 0
+        # Those with something in their condition that only ``judge`` can answer.
+        self._beyond: Bits = 0
+        self._terms: dict[object, Term] = {}
+        columns: list[dict[object, _Asked]] = []
         for place, rule in enumerate(rules):
-            if rule.condition is None:
-                self._first.append(self._jobs[place])
-                continue
-            self._first.append(_refusal(rule, rule.condition))
-            question = questions.get(rule.condition.text)
-            if question is None:
-                question = questions[rule.condition.text] = _Question(rule.condition)
-                self._enter(question)
-            question.where.append(place)
+            if rule.condition is not None:
+                self._enter(rule.condition, 1 << place, columns)
+        for column in columns:
+            for asked in column.values():
+                asked.others = self._conditional & ~asked.table.members
+        self._columns = [list(column.values()) for column in columns]
+        self._told: dict[Bits, tuple[Verdict, ...]] = {}
 
-    def _enter(self, question: _Question) -> None:
-        guard = question.condition.guard
-        if guard is None or guard.names[0] in _OF_THE_RULE:
-            self._always.append(question)
-            return
-        by_text = self._guarded.setdefault(guard.names, {})
-        for text in guard.texts:
-            by_text.setdefault(text, []).append(question)
-        self._behind.setdefault(guard.names, []).append(question)
+    def _enter(self, condition: Condition, bit: Bits, columns: list[dict[object, _Asked]]) -> None:
+        self._conditional |= bit
+        for place, conjunct in enumerate(condition.conjuncts):
+            if conjunct.term.roots & _OF_THE_RULE:
+                self._beyond |= bit
+                return
+            if place == len(columns):
+                columns.append({})
+            self._asked(conjunct, columns[place]).table.enter(conjunct, bit)
+        if not condition.whole:
+            self._beyond |= bit
 
-    def judge(self, data: Data) -> list[Verdict]:
+    def _asked(self, conjunct: Conjunct, column: dict[object, _Asked]) -> _Asked:
+        kind = table_for(conjunct)
+        term = self._terms.setdefault(conjunct.term.key, conjunct.term)
+        key = (term.key, kind)
+        if key not in column:
+            column[key] = _Asked(term, kind())
+        return column[key]
+
+    def judge(self, data: Data) -> Sequence[Verdict]:
         """Give the verdict of each rule on an event, in their order."""
         try:
-            seen = plain(data)
+            seen = plain({**data, **_IN_THEIR_PLACE})
         except ExpressionError:
             return [judge(rule, data) for rule in self._rules]
-        verdicts = self._first.copy()
-        for question in self._always:
-            self._ask(question, seen, data, verdicts)
-        for names, by_text in self._guarded.items():
-            value = _value(seen, names)
-            # Where there is no text, only the condition itself knows what comes of that.
-            known = type(value) is str
-            for question in by_text.get(value, ()) if known else self._behind[names]:  # type: ignore[call-overload]
-                self._ask(question, seen, data, verdicts)
-        return verdicts
+        holding, doubtful = self._conditional, 0
+        values: dict[Term, object] = {}
+        for column in self._columns:
+            for asked in column:
+                # As in a condition itself, nothing is worked out unless all before it has held.
+                concerned = asked.table.members & holding
+                if not concerned:
+                    continue
+                if asked.term not in values:
+                    values[asked.term] = asked.term.value(seen)
+                found = asked.table.holding(values[asked.term])
+                if found is None:
+                    doubtful |= concerned
+                    found = 0
+                holding &= asked.others | found
+        doubtful |= holding & self._beyond
+        holding &= ~doubtful
+        verdicts = self._told.get(holding) or self._tell(holding)
+        if not doubtful:
+            return verdicts
+        each = list(verdicts)
+        for place in _places(doubtful):
+            each[place] = judge(self._rules[place], data)
+        return each
 
-    def _ask(
-        self, question: _Question, seen: PlainData, data: Data, verdicts: list[Verdict]
-    ) -> None:
-        if question.shared:
-            try:
-                holds = question.condition.holds(seen)
-            except ExpressionError:
-                pass  # ``judge`` says it, for each rule in its own words
-            else:
-                for place in question.where if holds else ():
-                    verdicts[place] = self._jobs[place]
-                return
-        for place in question.where:
-            verdicts[place] = judge(self._rules[place], data)
+    def _tell(self, holding: Bits) -> tuple[Verdict, ...]:
+        verdicts = self._refusals.copy()
+        for place in _places(holding):
+            verdicts[place] = self._jobs[place]
+        if len(self._told) * len(verdicts) > KEPT_VERDICTS:
+            self._told.clear()
+        told = self._told[holding] = tuple(verdicts)
+        return told
 
 
-def _value(data: Mapping[str, object], names: Sequence[str]) -> object:
-    value: object = data
-    for name in names:
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
+def _places(bits: Bits) -> Iterator[int]:
+    """Give the numbers in a set."""
+    digits = f"{bits:b}"[::-1]
+    place = digits.find("1")
+    while place >= 0:
+        yield place
+        place = digits.find("1", place + 1)

@@ -14,27 +14,31 @@ from __future__ import annotations
 
 from hydrusd.expressions._compiled import (
     Condition,
+    Conjunct,
     Expressions,
     Result,
     Template,
+    Term,
     Value,
     is_template,
 )
-from hydrusd.expressions._guards import Guard
+from hydrusd.expressions._conjuncts import Asks
 from hydrusd.expressions._plain import PlainData, plain
 from hydrusd.expressions._syntax import ExpressionSyntaxError, Read
 from hydrusd.expressions._told import FilterWords, filters_told
 
 __all__ = [
+    "Asks",
     "Condition",
+    "Conjunct",
     "ExpressionSyntaxError",
     "Expressions",
     "FilterWords",
-    "Guard",
     "PlainData",
     "Read",
     "Result",
     "Template",
+    "Term",
     "Value",
     "filters_told",
     "is_template",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NoReturn, TypeVar
 
@@ -21,7 +22,14 @@ from hydrusd.expressions._bounds import (
     name_of,
     refuse_missing,
 )
-from hydrusd.expressions._guards import Guard, guard_of, roots_of
+from hydrusd.expressions._conjuncts import (
+    MAX_CONJUNCTS,
+    TERM_WORK,
+    Asks,
+    names_of,
+    questions_of,
+    roots_of,
+)
 from hydrusd.expressions._plain import PlainData, plain
 from hydrusd.expressions._syntax import (
     ExpressionSyntaxError,
@@ -195,9 +203,12 @@ class Expressions:
     def condition(self, text: str) -> Condition:
         """Compile a condition. Raises ExpressionSyntaxError."""
         tree = self._tree(text, condition=True)
-        guard, roots = guard_of(tree), roots_of(tree)
+        conjuncts = [
+            Conjunct(Term(self._environment, each.node), each.asks, each.constants)
+            for each in questions_of(tree)
+        ]
         root, chains = self._code(tree, text)
-        return Condition(text, self._environment, root, chains, guard, roots)
+        return Condition(text, self._environment, root, chains, conjuncts)
 
     def reads(self, text: str, *, condition: bool = False) -> list[Read]:
         """Give the names that a template or condition needs, in order of place.
@@ -215,13 +226,17 @@ class Expressions:
 
     def _code(self, tree: nodes.Template, text: str) -> tuple[_Root, list[tuple[str, ...]]]:
         chains = [chain for node in tree.find_all(nodes.Getattr) if (chain := _chain(node))]
-        try:
-            code = self._environment.compile(tree)
-            compiled = JinjaTemplate.from_code(self._environment, code, {}, None)
-        except (MemoryError, RecursionError, SyntaxError, TemplateError):
-            # Python's own compiler gives up on what is nested beyond its limits.
-            raise ExpressionSyntaxError("nested too deeply", text, 0) from None
-        return compiled.root_render_func, chains
+        return _root_of(self._environment, tree, text), chains
+
+
+def _root_of(environment: _Sandbox, tree: nodes.Template, text: str) -> _Root:
+    try:
+        code = environment.compile(tree)
+        compiled = JinjaTemplate.from_code(environment, code, {}, None)
+    except (MemoryError, RecursionError, SyntaxError, TemplateError):
+        # Python's own compiler gives up on what is nested beyond its limits.
+        raise ExpressionSyntaxError("nested too deeply", text, 0) from None
+    return compiled.root_render_func
 
 
 class _Compiled:
@@ -342,14 +357,71 @@ class _Evaluated(_Compiled):
             raise explained from error
 
 
+UNKNOWN = object()
+"""What stands for a value that only the whole condition can tell."""
+
+
+class Term:
+    """A piece of a condition that can be worked out by itself, once for many conditions.
+
+    Terms of the same ``key`` have the same value. ``roots`` are the names at which it enters the
+    data.
+    """
+
+    __slots__ = ("_environment", "_names", "_node", "_root", "key", "roots")
+
+    def __init__(self, environment: _Sandbox, node: nodes.Expr) -> None:
+        self._environment = environment
+        self._names = names = names_of(node)
+        self._node = None if names else node
+        self._root: _Root | None = None
+        self.key: object = names or repr(node)
+        self.roots = frozenset(names[:1]) or roots_of(node)
+
+    def value(self, data: PlainData) -> object:
+        """Give its value, or ``UNKNOWN`` where that is for the whole condition to say."""
+        if self._node is None:
+            value: object = data
+            for name in self._names:
+                if not isinstance(value, dict) or name not in value:
+                    return UNKNOWN
+                value = value[name]
+            return value
+        evaluation = Evaluation(self._environment, {**data, **_GLOBALS})
+        evaluation.work_left = TERM_WORK
+        try:
+            for _ in self._compiled(self._node)(evaluation):
+                pass
+        except (ExpressionError, *_EVALUATION_ERRORS):
+            return UNKNOWN
+        return evaluation.vars["_result"]
+
+    def _compiled(self, node: nodes.Expr) -> _Root:
+        if self._root is None:
+            result = nodes.Assign(nodes.Name("_result", "store"), node, lineno=1)
+            tree = nodes.Template([result], lineno=1)
+            tree.set_environment(self._environment)
+            self._root = _root_of(self._environment, tree, "")
+        return self._root
+
+
+@dataclass(frozen=True, slots=True)
+class Conjunct:
+    """What a condition asks of one of its terms, and against which constants."""
+
+    term: Term
+    asks: Asks
+    constants: tuple[str | int | float | bool | None, ...]
+
+
 class Condition(_Evaluated):
     """A text that is true or false of the data. ``text`` is what was compiled.
 
-    ``guard`` is what it asks first, if that can be looked up; ``roots`` are the names at which it
-    enters the data.
+    ``conjuncts`` are its parts, all of which must hold, in the order in which they are asked;
+    ``whole`` says that there are no more of them than these.
     """
 
-    __slots__ = ("guard", "roots")
+    __slots__ = ("conjuncts", "whole")
 
     def __init__(
         self,
@@ -357,12 +429,11 @@ class Condition(_Evaluated):
         environment: _Sandbox,
         root: _Root,
         chains: list[tuple[str, ...]],
-        guard: Guard | None,
-        roots: frozenset[str],
+        conjuncts: Sequence[Conjunct],
     ) -> None:
         super().__init__(text, environment, root, chains)
-        self.guard = guard
-        self.roots = roots
+        self.conjuncts = conjuncts[:MAX_CONJUNCTS]
+        self.whole = len(conjuncts) <= MAX_CONJUNCTS
 
     def holds(self, context: Mapping[str, object]) -> bool:
         """Tell whether the condition is true of the data (not empty, not zero, not None).

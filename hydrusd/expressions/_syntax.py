@@ -10,6 +10,7 @@ checked against a list of what is allowed. And what it compiles to plain Python
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -286,6 +287,8 @@ class _Check:
             for operand in node.ops:
                 if operand.op in {"in", "notin"}:
                     self._refuse(operand.expr, "'in' cannot be part of a chain", hint="use 'and'")
+        if isinstance(node, nodes.Const) and node.value == math.inf:
+            self._refuse(node, "a number that is too large")
         if isinstance(node, nodes.Call | nodes.Filter | nodes.Test):
             self._check_call(node)
 
@@ -331,9 +334,19 @@ def _calculation(node: nodes.BinExpr) -> nodes.Expr:
     if not {type(left.value), type(right.value)} <= {int, float}:
         return node
     try:
-        return nodes.Const(calculate(sign, left.value, right.value), lineno=node.lineno)
+        result = calculate(sign, left.value, right.value)
     except (ExpressionError, ArithmeticError):
         return node  # said when it is evaluated, and only if it ever is
+    # What is beyond all numbers cannot be written down, only worked out.
+    finite = isinstance(result, int | float) and math.isfinite(result)
+    return nodes.Const(result, lineno=node.lineno) if finite else node
+
+
+def _negation(node: nodes.Neg) -> nodes.Expr:
+    inner = node.node
+    if isinstance(inner, nodes.Const) and type(inner.value) in {int, float}:
+        return nodes.Const(-inner.value, lineno=node.lineno)
+    return node
 
 
 def _constant(node: nodes.Name) -> nodes.Expr:
@@ -400,6 +413,7 @@ def _mapping(node: nodes.Dict) -> nodes.Node:
 
 _REWRITES: tuple[tuple[type | UnionType, Callable[..., nodes.Node]], ...] = (
     (nodes.BinExpr, _calculation),
+    (nodes.Neg, _negation),
     (nodes.Name, _constant),
     (nodes.For, _loop),
     (nodes.Concat, _concatenation),

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import pytest
 from hypothesis import example, given, settings, strategies as st
 from ruling import EXPRESSIONS, FILE, compiled, rule_set
 
+from hydrusd.engine import indexing
 from hydrusd.engine.compiling import compile_rule
 from hydrusd.engine.matching import Matching, judge
+from hydrusd.expressions import Expressions
 from hydrusd.ledger import NewJob, NotMatched
 
 ADD = "      - add_file:\n"
@@ -105,18 +110,137 @@ def rules(tmp_path_factory):
 @example(data={"file": {"suffix": ".jpg", "size": 20, "parent": {"name": "Cats"}}})
 @example(data={"file": {"suffix": object()}})
 def test_all_together_judge_as_each_for_itself(rules, data):
-    assert Matching(rules).judge(data) == [judge(rule, data) for rule in rules]
+    assert list(Matching(rules).judge(data)) == [judge(rule, data) for rule in rules]
 
 
-def test_what_is_looked_up_is_not_asked(rules, monkeypatch):
-    asked = []
-    monkeypatch.setattr(
-        "hydrusd.expressions._compiled.Condition.holds",
-        lambda self, context: asked.append(self.text) or False,
+PATHS = [
+    "file.size",
+    "file.suffix",
+    "file['name']",
+    "file.parent.name",
+    "file.items",
+    "tags",
+    "gone",
+    "range",
+    "self",
+]
+TERMS = st.sampled_from([*PATHS, "(file.suffix | lower)", "(file.size * 2)", "file.size / n"])
+CONSTANTS = st.sampled_from(
+    ["'.jpg'", "'.JPG'", "'a'", "''", "0", "7", "-7", "7.0", "2.5", "true", "none", "10 ** 30"]
+)
+COMPARED = st.builds(
+    "{} {} {}".format, TERMS, st.sampled_from(["==", "!=", "<", "<=", ">", ">="]), CONSTANTS
+)
+TURNED = st.builds(
+    "{} {} {}".format, CONSTANTS, st.sampled_from(["==", "!=", "<", "<=", ">", ">="]), TERMS
+)
+AMONG = st.builds(
+    "{} {} [{}]".format,
+    TERMS,
+    st.sampled_from(["in", "not in"]),
+    st.lists(CONSTANTS, max_size=3).map(", ".join),
+)
+HELD = st.builds("{} {} {}".format, CONSTANTS, st.sampled_from(["in", "not in"]), TERMS)
+BEGUN = st.builds(
+    "{}.{}({})".format, TERMS, st.sampled_from(["startswith", "endswith", "upper"]), CONSTANTS
+)
+BARE = st.sampled_from(
+    [*PATHS, "file.suffix is defined", "rule.name == 'rule 3'", "file.size < n < 7", "7 < 8"]
+)
+SIMPLE = st.one_of(COMPARED, TURNED, AMONG, HELD, BEGUN, BARE)
+CONDITION_TEXTS = st.recursive(
+    SIMPLE,
+    lambda inner: st.one_of(
+        st.builds("({} and {})".format, inner, inner),
+        st.builds("({} or {})".format, inner, inner),
+        inner.map("not ({})".format),
+    ),
+    max_leaves=5,
+)
+ANY_VALUE = st.one_of(
+    st.sampled_from([".jpg", ".JPG", "a", "", "x.jpg", "7"]),
+    st.sampled_from([0, 7, -7, 7.0, 2.5, True, None, 10**30, math.inf, -math.inf, math.nan]),
+    st.integers(-9, 9),
+    st.lists(st.sampled_from([".jpg", "a", 7, None]), max_size=3),
+    st.dictionaries(st.sampled_from([".jpg", "a", "items"]), st.integers(0, 9), max_size=2),
+)
+ANY_FILE = st.fixed_dictionaries(
+    {"size": ANY_VALUE, "suffix": ANY_VALUE, "name": ANY_VALUE},
+    optional={
+        "items": ANY_VALUE,
+        "parent": st.fixed_dictionaries({}, optional={"name": ANY_VALUE}),
+    },
+)
+ANY_EVENT = st.fixed_dictionaries(
+    {"file": st.one_of(ANY_FILE, ANY_VALUE)},
+    optional=dict.fromkeys(["tags", "n", "range", "self", "rule"], ANY_VALUE),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    texts=st.lists(CONDITION_TEXTS, min_size=1, max_size=6),
+    events=st.lists(ANY_EVENT, min_size=1, max_size=4),
+)
+def test_no_condition_is_decided_in_another_way_than_by_itself(rules, texts, events):
+    asking = [
+        replace(rules[0], condition=EXPRESSIONS.condition(text)) for text in (*texts, texts[0])
+    ]
+    matching = Matching(asking)
+    for data in events:
+        assert list(matching.judge(data)) == [judge(rule, data) for rule in asking]
+
+
+@pytest.mark.parametrize(
+    ("condition", "value"),
+    [
+        (" and ".join(["'b' in value"] * 16), "b" * 4_200_000),
+        (" and ".join(["value not in ['b']"] * 16), "b" * 4_200_000),
+        (" and ".join(["value.endswith('b')"] * 16), "b" * 4_200_000),
+        ("value > 'a'", "b" * 70_000),
+        (" and ".join(["'b' in value"] * 16), ["b"] * 70_000),
+        (" and ".join(["value not in ['b']"] * 16), ["b"] * 70_000),
+        (" and ".join(["value == 7"] * 40), 7),
+        (" and ".join(["value == 7"] * 40), 8),
+        (" and ".join([*["value == 7"] * 39, "value == 8"]), 7),
+        ("(value | sort | unique | list) == []", ["b"] * 9_000),
+    ],
+)
+def test_what_is_large_is_decided_as_by_itself(rules, condition, value):
+    asking = [replace(rules[0], condition=EXPRESSIONS.condition(condition))] * 2
+    assert list(Matching(asking).judge({"value": value})) == [
+        judge(rule, {"value": value}) for rule in asking
+    ]
+
+
+@pytest.mark.parametrize("asks", ["value {} {}", "not (value {} {})"])
+@pytest.mark.parametrize("sign", ["<", "<=", ">", ">=", "==", "!="])
+def test_thousands_of_sizes_are_decided_as_by_themselves(rules, monkeypatch, asks, sign):
+    monkeypatch.setattr(indexing, "SUMS", 7)
+    texts = [asks.format(sign, number) for number in range(0, 100, 2)]
+    asking = [replace(rules[0], condition=EXPRESSIONS.condition(text)) for text in texts]
+    matching = Matching(asking)
+    for value in (-1, 0, 1, 49, 50, 50.5, 98, 99, True, None, "50", math.nan, math.inf):
+        data = {"value": value}
+        assert list(matching.judge(data)) == [judge(rule, data) for rule in asking], value
+
+
+def test_what_is_asked_for_by_many_is_worked_out_once_and_only_if_it_is_needed(rules):
+    worked_out = []
+
+    def noted(value):
+        worked_out.append(value)
+        return value
+
+    expressions = Expressions(filters={"noted": noted})
+    texts = [f"file.suffix == '.jpg' and (file.size | noted) > {least}" for least in range(9)]
+    matching = Matching(
+        [replace(rules[0], condition=expressions.condition(text)) for text in texts]
     )
-    Matching(rules).judge({"file": {"suffix": ".txt", "size": 1, "parent": {"name": "Dogs"}}})
-    assert "file.suffix == '.jpg'" not in asked
-    assert "file.suffix in ('.png', '.gif') and file.size > 10" not in asked
-    assert "file.size > 10" in asked
-    assert asked.count("file.size > 10") == 1
-    assert asked.count("rule.name == 'rule 3'") == 2
+    kinds = [type(verdict) for verdict in matching.judge({"file": {"suffix": ".jpg", "size": 5}})]
+    assert kinds == [NewJob] * 5 + [NotMatched] * 4
+    assert worked_out == [5]
+    assert {type(each) for each in matching.judge({"file": {"suffix": ".png", "size": 5}})} == {
+        NotMatched
+    }
+    assert worked_out == [5]

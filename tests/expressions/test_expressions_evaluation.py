@@ -82,6 +82,7 @@ def test_templates(expressions, text, rendered):
         ("file.name.startswith('a')", True),
         ("tags|length is even", True),
         ("KB == 1024 and MB == KB * KB and GB == KB * MB and TB == MB * MB", True),
+        ("file.size < 1e300 * 1e300 and file.size > -(1e300 * 1e300) and file.size > -1", True),
         ("file", True),
         ("[]", False),
     ],
@@ -146,6 +147,7 @@ def test_what_does_not_fit_is_said_in_words(expressions, text, message):
         ("f(*a)", 1, 2, "'*' cannot be used in a call"),
         ("(a", 1, 3, "unexpected end of template, expected ')'"),
         ("a)", 1, 2, "unexpected ')'"),
+        ("a < 1e999", 1, 5, "a number that is too large"),
     ],
 )
 def test_a_wrong_condition_has_a_place(expressions, text, line, column, message):
@@ -165,6 +167,7 @@ def test_a_wrong_condition_has_a_place(expressions, text, line, column, message)
         ("{% include 'x' %}", 1, 4, "this cannot be used here"),
         ("{% set x %}a{% endset %}", 1, 4, "this cannot be used here"),
         ("{% set KB = 1 %}", 1, 8, "KB is a constant"),
+        ("a {{ 1e999 }}", 1, 6, "a number that is too large"),
         ("{% for x in y recursive %}{% endfor %}", 1, 4, "a loop cannot be recursive"),
         ("{# a #}{{ x|lowr }}", 1, 13, "there is no filter 'lowr'; did you mean 'lower'?"),
     ],
