@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import NoReturn, TypeVar
 
@@ -34,9 +35,9 @@ from hydrusd.expressions._plain import PlainData, plain
 from hydrusd.expressions._syntax import (
     ExpressionSyntaxError,
     OffsetEnvironment,
+    Parsed,
     Read,
     parse,
-    reads,
 )
 from hydrusd.expressions._words import (
     CONSTANTS,
@@ -62,6 +63,10 @@ _EVALUATION_ERRORS = (
 _ONE_VALUE = re.compile(r"\s*\{\{[-+]?((?:(?!\{\{|\}\}|\{%|\{#).)*?)[-+]?\}\}\s*", re.DOTALL)
 
 T = TypeVar("T")
+
+KEPT = 512
+"""So many texts of a kind are kept ready: rules are read one by one, and each text several times;
+and many rules have the same."""
 
 _GLOBALS: Mapping[str, object] = {"range": bounded_range}
 _Root = Callable[[Evaluation], Iterator[str]]
@@ -157,6 +162,9 @@ class Expressions:
     def __init__(
         self, *, filters: Mapping[str, Callable[..., object]] = MappingProxyType({})
     ) -> None:
+        self._parsed = lru_cache(KEPT)(self._parse)
+        self._template = lru_cache(KEPT)(self._make_template)
+        self._condition = lru_cache(KEPT)(self._make_condition)
         self._environment = environment = _Sandbox(
             autoescape=False,
             cache_size=0,
@@ -173,8 +181,7 @@ class Expressions:
 
     def template(self, text: str) -> Template:
         """Compile a template. Raises ExpressionSyntaxError."""
-        root, chains = self._compile(text, condition=False)
-        return Template(text, self._environment, root, chains)
+        return self._template(text)
 
     def value(self, text: str) -> Value | None:
         """Compile a text that is one ``{{ … }}`` and nothing else; None for any other.
@@ -184,8 +191,7 @@ class Expressions:
         found = _ONE_VALUE.fullmatch(text)
         if found is None:
             return None
-        root, chains = self._compile(found[1], condition=True)
-        return Value(text, self._environment, root, chains, self.template(text))
+        return Value(text, self._code(found[1], condition=True), self.template(text))
 
     def result(self, text: str) -> Result | None:
         """Compile a text that is one ``{{ … }}`` and nothing else, for what it is worth, of any
@@ -197,70 +203,84 @@ class Expressions:
         if found is None:
             return None
         self.template(text)  # what is wrong with it is told by its place in the whole text
-        root, chains = self._compile(found[1], condition=True)
-        return Result(text, self._environment, root, chains)
+        return Result(text, self._code(found[1], condition=True))
 
     def condition(self, text: str) -> Condition:
         """Compile a condition. Raises ExpressionSyntaxError."""
-        tree = self._tree(text, condition=True)
-        conjuncts = [
-            Conjunct(Term(self._environment, each.node), each.asks, each.constants)
-            for each in questions_of(tree)
-        ]
-        root, chains = self._code(tree, text)
-        return Condition(text, self._environment, root, chains, conjuncts)
+        return self._condition(text)
 
-    def reads(self, text: str, *, condition: bool = False) -> list[Read]:
+    def reads(self, text: str, *, condition: bool = False) -> Sequence[Read]:
         """Give the names that a template or condition needs, in order of place.
 
         Raises ExpressionSyntaxError.
         """
-        parse(self._environment, text, self._filters, condition=condition)
-        return reads(self._environment, text, condition=condition)
+        return self._parsed(text, condition=condition).reads
 
-    def _compile(self, text: str, *, condition: bool) -> tuple[_Root, list[tuple[str, ...]]]:
-        return self._code(self._tree(text, condition=condition), text)
+    def _make_template(self, text: str) -> Template:
+        return Template(text, self._code(text, condition=False))
 
-    def _tree(self, text: str, *, condition: bool) -> nodes.Template:
+    def _make_condition(self, text: str) -> Condition:
+        conjuncts = [
+            Conjunct(Term(self._environment, each.node), each.asks, each.constants)
+            for each in questions_of(self._parsed(text, condition=True).tree)
+        ]
+        return Condition(text, self._code(text, condition=True), conjuncts)
+
+    def _parse(self, text: str, *, condition: bool) -> Parsed:
         return parse(self._environment, text, self._filters, condition=condition)
 
-    def _code(self, tree: nodes.Template, text: str) -> tuple[_Root, list[tuple[str, ...]]]:
-        chains = [chain for node in tree.find_all(nodes.Getattr) if (chain := _chain(node))]
-        return _root_of(self._environment, tree, text), chains
+    def _code(self, text: str, *, condition: bool) -> _Code:
+        parsed = self._parsed(text, condition=condition)
+        code = _Code(self._environment, text, parsed.tree)
+        if not parsed.small:
+            code.root()  # whether it can be is known only then
+        return code
 
 
-def _root_of(environment: _Sandbox, tree: nodes.Template, text: str) -> _Root:
-    try:
-        code = environment.compile(tree)
-        compiled = JinjaTemplate.from_code(environment, code, {}, None)
-    except (MemoryError, RecursionError, SyntaxError, TemplateError):
-        # Python's own compiler gives up on what is nested beyond its limits.
-        raise ExpressionSyntaxError("nested too deeply", text, 0) from None
-    return compiled.root_render_func
+class _Code:
+    """A tree that is compiled when it is first run: many never are, where a table answers."""
+
+    __slots__ = ("_root", "_text", "_tree", "chains", "environment")
+
+    def __init__(self, environment: _Sandbox, text: str, tree: nodes.Template) -> None:
+        self.environment = environment
+        self.chains: Sequence[tuple[str, ...]] = ()
+        """The paths that it takes into the data, once it has run."""
+        self._text = text
+        self._tree: nodes.Template | None = tree
+        self._root: _Root | None = None
+
+    def root(self) -> _Root:
+        """Give what runs it. Raises ExpressionSyntaxError."""
+        tree = self._tree  # looked at first: another thread takes it away once there is a root
+        if self._root is None:
+            assert tree is not None
+            try:
+                code = self.environment.compile(tree)
+                compiled = JinjaTemplate.from_code(self.environment, code, {}, None)
+            except (MemoryError, RecursionError, SyntaxError, TemplateError):
+                # Python's own compiler gives up on what is nested beyond its limits.
+                raise ExpressionSyntaxError("nested too deeply", self._text, 0) from None
+            self.chains = [*filter(None, map(_chain, tree.find_all(nodes.Getattr)))]
+            self._root = compiled.root_render_func
+            self._tree = None
+        return self._root
 
 
 class _Compiled:
     """A text ready to be evaluated, as often and in as many threads as wanted."""
 
-    __slots__ = ("_chains", "_environment", "_root", "text")
+    __slots__ = ("_code", "text")
 
-    def __init__(
-        self,
-        text: str,
-        environment: _Sandbox,
-        root: _Root,
-        chains: list[tuple[str, ...]],
-    ) -> None:
+    def __init__(self, text: str, code: _Code) -> None:
         self.text = text
-        self._environment = environment
-        self._root = root
-        self._chains = chains
+        self._code = code
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.text!r})"
 
     def _start(self, data: PlainData) -> Evaluation:
-        return Evaluation(self._environment, {**data, **_GLOBALS})
+        return Evaluation(self._code.environment, {**data, **_GLOBALS})
 
     def _explain(self, error: Exception, data: PlainData) -> ExpressionError:
         if isinstance(error, _MissingError):
@@ -300,7 +320,7 @@ class _Compiled:
 
     def _place(self, name: object, holder: object, data: PlainData) -> str:
         """Find how the text reached the place where the name was missing."""
-        for chain in self._chains:
+        for chain in self._code.chains:
             if chain[-1] != name:
                 continue
             value: object = data
@@ -325,7 +345,7 @@ class Template(_Compiled):
         parts: list[str] = []
         length = 0
         try:
-            for part in self._root(self._start(data)):
+            for part in self._code.root()(self._start(data)):
                 length += len(part)
                 if length > MAX_TEXT:
                     raise ExpressionError(f"the text is longer than {MAX_TEXT:,} characters")
@@ -347,7 +367,7 @@ class _Evaluated(_Compiled):
         data = plain(context)
         evaluation = self._start(data)
         try:
-            for _ in self._root(evaluation):
+            for _ in self._code.root()(evaluation):
                 pass
             return use(evaluation.vars["_result"])
         except (ExpressionError, *_EVALUATION_ERRORS) as error:
@@ -368,41 +388,36 @@ class Term:
     data.
     """
 
-    __slots__ = ("_environment", "_names", "_node", "_root", "key", "roots")
+    __slots__ = ("_code", "_names", "key", "roots")
 
     def __init__(self, environment: _Sandbox, node: nodes.Expr) -> None:
-        self._environment = environment
         self._names = names = names_of(node)
-        self._node = None if names else node
-        self._root: _Root | None = None
+        self._code: _Code | None = None
+        if not names:
+            result = nodes.Assign(nodes.Name("_result", "store"), node, lineno=1)
+            tree = nodes.Template([result], lineno=1).set_environment(environment)
+            assert isinstance(tree, nodes.Template)
+            self._code = _Code(environment, "", tree)
         self.key: object = names or repr(node)
         self.roots = frozenset(names[:1]) or roots_of(node)
 
     def value(self, data: PlainData) -> object:
         """Give its value, or ``UNKNOWN`` where that is for the whole condition to say."""
-        if self._node is None:
+        if self._code is None:
             value: object = data
             for name in self._names:
                 if not isinstance(value, dict) or name not in value:
                     return UNKNOWN
                 value = value[name]
             return value
-        evaluation = Evaluation(self._environment, {**data, **_GLOBALS})
+        evaluation = Evaluation(self._code.environment, {**data, **_GLOBALS})
         evaluation.work_left = TERM_WORK
         try:
-            for _ in self._compiled(self._node)(evaluation):
+            for _ in self._code.root()(evaluation):
                 pass
         except (ExpressionError, *_EVALUATION_ERRORS):
             return UNKNOWN
         return evaluation.vars["_result"]
-
-    def _compiled(self, node: nodes.Expr) -> _Root:
-        if self._root is None:
-            result = nodes.Assign(nodes.Name("_result", "store"), node, lineno=1)
-            tree = nodes.Template([result], lineno=1)
-            tree.set_environment(self._environment)
-            self._root = _root_of(self._environment, tree, "")
-        return self._root
 
 
 @dataclass(frozen=True, slots=True)
@@ -423,15 +438,8 @@ class Condition(_Evaluated):
 
     __slots__ = ("conjuncts", "whole")
 
-    def __init__(
-        self,
-        text: str,
-        environment: _Sandbox,
-        root: _Root,
-        chains: list[tuple[str, ...]],
-        conjuncts: Sequence[Conjunct],
-    ) -> None:
-        super().__init__(text, environment, root, chains)
+    def __init__(self, text: str, code: _Code, conjuncts: Sequence[Conjunct]) -> None:
+        super().__init__(text, code)
         self.conjuncts = conjuncts[:MAX_CONJUNCTS]
         self.whole = len(conjuncts) <= MAX_CONJUNCTS
 
@@ -465,15 +473,8 @@ class Value(_Evaluated):
 
     __slots__ = ("_template",)
 
-    def __init__(
-        self,
-        text: str,
-        environment: _Sandbox,
-        root: _Root,
-        chains: list[tuple[str, ...]],
-        template: Template,
-    ) -> None:
-        super().__init__(text, environment, root, chains)
+    def __init__(self, text: str, code: _Code, template: Template) -> None:
+        super().__init__(text, code)
         self._template = template
 
     def render(self, context: Mapping[str, object]) -> str | list[str]:

@@ -12,8 +12,9 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from types import UnionType
 
 from jinja2 import Environment, TemplateSyntaxError, nodes
@@ -28,6 +29,8 @@ from hydrusd.expressions._words import CONSTANTS, TESTS
 
 MAX_SOURCE = 10_000
 MAX_NESTING = 64
+SURELY_COMPILED = 16
+"""What is nested no deeper is far from what Python's compiler gives up on."""
 
 _OPERATORS: dict[type[nodes.BinExpr], str] = {
     nodes.Add: "+",
@@ -123,10 +126,33 @@ def _kept_backslashes(literal: str) -> str:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One place where a text reads data: ``file.parent.name``.
+
+    ``places`` gives line and column (from 1, within the text) of each name.
+    """
+
+    names: tuple[str, ...]
+    places: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A text that is right: its tree, checked and rewritten, and what it must find in the data.
+
+    ``small`` says that Python's own compiler surely takes what is made of the tree.
+    """
+
+    tree: nodes.Template
+    reads: Sequence[Read]
+    small: bool
+
+
 def parse(
     environment: Environment, text: str, filters: Collection[str], *, condition: bool
-) -> nodes.Template:
-    """Give the checked and rewritten tree. A condition's value becomes ``_result``."""
+) -> Parsed:
+    """Give what a text says. A condition's value becomes ``_result``."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if len(text) > MAX_SOURCE:
         raise ExpressionSyntaxError(
@@ -146,7 +172,8 @@ def parse(
         parser = Parser(environment, text, state="variable" if condition else None)
         stream = parser.stream
         tree = _condition(parser) if condition else parser.parse()
-        _Check(text, filters).check(tree)
+        depth = _Check(text, filters).check(tree)
+        read = _reads(tree, text)
         rewritten = _Rewrite().visit(tree)
     except TemplateSyntaxError as error:
         ended = stream is not None and stream.current.type == "eof"
@@ -156,7 +183,8 @@ def parse(
         raise ExpressionSyntaxError("nested too deeply", text, 0) from None
     assert isinstance(rewritten, nodes.Template)
     rewritten.set_environment(environment)
-    return rewritten
+    plain = all(isinstance(part, nodes.Output) for part in rewritten.body)
+    return Parsed(rewritten, read, depth <= SURELY_COMPILED and (condition or plain))
 
 
 def _condition(parser: Parser) -> nodes.Template:
@@ -186,25 +214,11 @@ def _in_words(message: str, text: str, offset: int) -> ExpressionSyntaxError:
     return ExpressionSyntaxError(message[:1].lower() + message[1:], text, offset, hint=hint)
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
-    """One place where a text reads data: ``file.parent.name``.
-
-    ``places`` gives line and column (from 1, within the text) of each name.
-    """
-
-    names: tuple[str, ...]
-    places: tuple[tuple[int, int], ...]
-
-
-def reads(environment: Environment, text: str, *, condition: bool) -> list[Read]:
-    """Give all that a text, known to be right, must find in the data.
+def _reads(tree: nodes.Template, text: str) -> list[Read]:
+    """Give all that a text must find in the data, of its tree before it is rewritten.
 
     Left out is what it may do without (``default``, ``is defined``) or makes itself.
     """
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    parser = Parser(environment, text, state="variable" if condition else None)
-    tree = _condition(parser) if condition else parser.parse()
     own = {node.name for node in tree.find_all(nodes.Name) if node.ctx != "load"}
     known = own | {*CONSTANTS, "loop", "range"}
     chains: list[list[tuple[str, int]]] = []
@@ -267,14 +281,18 @@ class _Check:
         self._text = text
         self._filters = filters
 
-    def check(self, tree: nodes.Template) -> None:
+    def check(self, tree: nodes.Template) -> int:
+        """Refuse the first that is not; give how deep the tree is."""
+        deepest = 0
         waiting: list[tuple[nodes.Node, int]] = [(tree, 0)]
         while waiting:
             node, depth = waiting.pop()
             if depth > MAX_NESTING:
                 self._refuse(node, "nested too deeply")
+            deepest = max(deepest, depth)
             self._check_node(node)
             waiting += [(child, depth + 1) for child in node.iter_child_nodes()]
+        return deepest
 
     def _check_node(self, node: nodes.Node) -> None:
         if not isinstance(node, _ALLOWED):
@@ -319,10 +337,13 @@ class _Rewrite(NodeTransformer):
     def visit(self, node: nodes.Node, *args: object, **kwargs: object) -> nodes.Node:
         """Rewrite a node, after all that is inside it."""
         node = self.generic_visit(node, *args, **kwargs)
-        for kind, rewrite in _REWRITES:
-            if isinstance(node, kind):
-                return rewrite(node)
-        return node
+        rewrite = _rewrite_of(type(node))
+        return node if rewrite is None else rewrite(node)
+
+
+@cache
+def _rewrite_of(kind: type[nodes.Node]) -> Callable[..., nodes.Node] | None:
+    return next((rewrite for known, rewrite in _REWRITES if issubclass(kind, known)), None)
 
 
 def _calculation(node: nodes.BinExpr) -> nodes.Expr:

@@ -228,7 +228,7 @@ def rule_from_definition(
     document.data = {**data, "name": name}
     document.values[()] = (0, 0)
     reading = _Reading(document, problems, vocabulary, folder)
-    rule = reading.rule((), set())
+    rule = reading.rule((), {})
     problems.raise_if_any()
     assert rule is not None
     return rule
@@ -564,16 +564,16 @@ class _Reading:
                 ("rules",), "'rules' must be a list", "begin each rule with '- name: …'"
             )
             return ()
-        names: set[str] = set()
+        names: dict[str, None] = {}
         read = []
         for index in range(len(raw)):
-            known, before = set(names), self._problems.noted
+            known, before = len(names), self._problems.noted
             rule = self.rule(("rules", index), names)
             if rule is not None:
                 read.append(rule)
-            elif invalid is not None and (own := names - known):
+            elif invalid is not None and len(names) > known:
                 problems = self._problems.take(before)
-                invalid.append(self._invalid(("rules", index), own.pop(), problems))
+                invalid.append(self._invalid(("rules", index), next(reversed(names)), problems))
         return tuple(read)
 
     def _invalid(self, path: DataPath, name: str, problems: tuple[Problem, ...]) -> InvalidRule:
@@ -586,7 +586,7 @@ class _Reading:
         kind, config, _ = trigger or ("", None, None)
         return InvalidRule(name, problems, kind, config, client or ONLY_CLIENT)
 
-    def rule(self, path: DataPath, names: set[str]) -> RuleSpec | None:
+    def rule(self, path: DataPath, names: dict[str, None]) -> RuleSpec | None:
         """Read one rule; None where there were problems."""
         before = len(self._problems)
         raw = self._at(path)
@@ -668,7 +668,7 @@ class _Reading:
                 waiting += [((*at, i), item, left - 1) for i, item in enumerate(value)]
         return places
 
-    def _name(self, raw: dict[str, Any], path: DataPath, names: set[str]) -> str | None:
+    def _name(self, raw: dict[str, Any], path: DataPath, names: dict[str, None]) -> str | None:
         at = (*path, "name")
         if "name" not in raw:
             self._missing(raw, path, "name", "every rule needs a name of its own")
@@ -688,7 +688,7 @@ class _Reading:
         if name in names:
             self._problem_at(at, f"there is another rule called '{name}'", "names must differ")
             return None
-        names.add(name)
+        names[name] = None
         return name
 
     def _limits(self, raw: dict[str, Any], path: DataPath) -> LimitsSpec:

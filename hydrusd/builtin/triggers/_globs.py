@@ -7,6 +7,7 @@ library that brings the hints.
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -49,7 +50,7 @@ _FILLERS = ("x", "qz", "7")
 
 def samples_of(pattern: str) -> list[str]:
     """Give paths below the watched folder that a pattern matches, made up; few, or none."""
-    globs = Globs([pattern])
+    globs = _globs((pattern,))
     made = (_filled(_folded(pattern), filler) for filler in _FILLERS)
     return [each for each in dict.fromkeys(made) if each and globs.match(each)]
 
@@ -72,7 +73,7 @@ def problem_of(pattern: str) -> str | None:
     if ".." in pattern.split("/"):
         return f"{pattern!r} leaves the watched folder"
     try:
-        Globs([pattern])
+        _globs((pattern,))
     except re.error as error:
         return f"{pattern!r} cannot be used: {error}"
     return None
@@ -135,6 +136,12 @@ class Globs:
         return self._paths is not None and bool(self._paths.fullmatch(_folded(relative)))
 
 
+@functools.lru_cache(maxsize=128)
+def _globs(patterns: tuple[str, ...]) -> Globs:
+    # Thousands of rules mostly have the same few lists.
+    return Globs(patterns)
+
+
 class Selection:
     """What of a watched folder is noticed: names of files, and folders to look into.
 
@@ -143,8 +150,8 @@ class Selection:
     """
 
     def __init__(self, include: Sequence[str], exclude: Sequence[str], *, hidden: bool) -> None:
-        self._include = Globs(include)
-        self._exclude = Globs((*exclude, *TEMPORARY))
+        self._include = _globs(tuple(include))
+        self._exclude = _globs((*exclude, *TEMPORARY))
         self.hidden = hidden
 
     def takes(self, relative: str) -> bool:
@@ -169,7 +176,7 @@ class Selection:
         name = relative[relative.rfind("/") + 1 :]
         if not self.hidden and _dotted(relative):
             return f"{name!r} is hidden, and `hidden` is false"
-        if Globs(TEMPORARY).match(relative):
+        if _globs(TEMPORARY).match(relative):
             return f"{name!r} is a name of unfinished or passing files"
         if self._exclude.match(relative):
             return f"`exclude` matches {relative!r}"
@@ -206,6 +213,7 @@ def _path_regex(pattern: str) -> str:
     return regex
 
 
+@functools.lru_cache(maxsize=512)
 def _part_regex(part: str) -> str:
     regex, position = "", 0
     while position < len(part):

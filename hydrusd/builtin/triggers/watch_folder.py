@@ -170,12 +170,9 @@ class WatchFolder(Trigger):
                     path,
                     "warning",
                 )
-            elif samples := samples_of(pattern):
-                objections = [looker.objection(sample) for sample in samples]
-                if all(objections):
-                    yield Fault(
-                        f"{pattern!r} matches nothing: {objections[0]}", "", path, "warning"
-                    )
+            elif (samples := samples_of(pattern)) and all(map(looker.objection, samples)):
+                why = looker.objection(samples[0])
+                yield Fault(f"{pattern!r} matches nothing: {why}", "", path, "warning")
 
     @property
     def folder(self) -> Path:
