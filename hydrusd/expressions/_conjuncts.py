@@ -27,7 +27,7 @@ MAX_CONJUNCTS = 16
 TERM_WORK = MAX_WORK // (2 * MAX_CONJUNCTS)
 """What a term may cost: what a condition may in all is not overrun by any of its parts."""
 
-NO_DATA = frozenset({"range", "self"})
+NO_DATA = frozenset({"range"})
 """Names that are no data for the language, even where there is data of that name."""
 
 

@@ -50,6 +50,8 @@ _ALLOWED = (
 )  # fmt: skip
 _ESCAPES = frozenset("\\'\"abfnrtvxuUN01234567\n")
 _ALLOWED_TAGS = "for, if, set"
+_TAKEN = {"load": {"self"}, "store": {"self", "loop"}, "param": {"self", "loop"}}
+"""Names that mean something of Jinja's own, where they are read and where they are made."""
 
 # What people write who think of another language → what to write here.
 _HINTS = (
@@ -301,6 +303,8 @@ class _Check:
             self._refuse(node, "a loop cannot be recursive")
         if isinstance(node, nodes.Name) and node.ctx == "store" and node.name in CONSTANTS:
             self._refuse(node, f"{node.name} is a constant")
+        if isinstance(node, nodes.Name) and node.name in _TAKEN[node.ctx]:
+            self._refuse(node, f"{node.name!r} cannot be used as a name here")
         if isinstance(node, nodes.Compare) and len(node.ops) > 1:
             for operand in node.ops:
                 if operand.op in {"in", "notin"}:

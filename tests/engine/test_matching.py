@@ -105,6 +105,11 @@ def rules(tmp_path_factory):
     return [compile_rule(spec, EXPRESSIONS, folder) for spec in rule_set(text, folder).rules]
 
 
+@pytest.fixture(scope="module")
+def rule(rules):
+    return rules[0]
+
+
 @settings(max_examples=150, deadline=None)
 @given(data=EVENTS)
 @example(data={"file": {"suffix": ".jpg", "size": 20, "parent": {"name": "Cats"}}})
@@ -122,7 +127,6 @@ PATHS = [
     "tags",
     "gone",
     "range",
-    "self",
 ]
 TERMS = st.sampled_from([*PATHS, "(file.suffix | lower)", "(file.size * 2)", "file.size / n"])
 CONSTANTS = st.sampled_from(
@@ -173,7 +177,7 @@ ANY_FILE = st.fixed_dictionaries(
 )
 ANY_EVENT = st.fixed_dictionaries(
     {"file": st.one_of(ANY_FILE, ANY_VALUE)},
-    optional=dict.fromkeys(["tags", "n", "range", "self", "rule"], ANY_VALUE),
+    optional=dict.fromkeys(["tags", "n", "range", "rule"], ANY_VALUE),
 )
 
 
@@ -182,10 +186,8 @@ ANY_EVENT = st.fixed_dictionaries(
     texts=st.lists(CONDITION_TEXTS, min_size=1, max_size=6),
     events=st.lists(ANY_EVENT, min_size=1, max_size=4),
 )
-def test_no_condition_is_decided_in_another_way_than_by_itself(rules, texts, events):
-    asking = [
-        replace(rules[0], condition=EXPRESSIONS.condition(text)) for text in (*texts, texts[0])
-    ]
+def test_no_condition_is_decided_in_another_way_than_by_itself(rule, texts, events):
+    asking = [replace(rule, condition=EXPRESSIONS.condition(text)) for text in (*texts, texts[0])]
     matching = Matching(asking)
     for data in events:
         assert list(matching.judge(data)) == [judge(rule, data) for rule in asking]
@@ -206,8 +208,8 @@ def test_no_condition_is_decided_in_another_way_than_by_itself(rules, texts, eve
         ("(value | sort | unique | list) == []", ["b"] * 9_000),
     ],
 )
-def test_what_is_large_is_decided_as_by_itself(rules, condition, value):
-    asking = [replace(rules[0], condition=EXPRESSIONS.condition(condition))] * 2
+def test_what_is_large_is_decided_as_by_itself(rule, condition, value):
+    asking = [replace(rule, condition=EXPRESSIONS.condition(condition))] * 2
     assert list(Matching(asking).judge({"value": value})) == [
         judge(rule, {"value": value}) for rule in asking
     ]
@@ -215,17 +217,17 @@ def test_what_is_large_is_decided_as_by_itself(rules, condition, value):
 
 @pytest.mark.parametrize("asks", ["value {} {}", "not (value {} {})"])
 @pytest.mark.parametrize("sign", ["<", "<=", ">", ">=", "==", "!="])
-def test_thousands_of_sizes_are_decided_as_by_themselves(rules, monkeypatch, asks, sign):
+def test_thousands_of_sizes_are_decided_as_by_themselves(rule, monkeypatch, asks, sign):
     monkeypatch.setattr(indexing, "SUMS", 7)
     texts = [asks.format(sign, number) for number in range(0, 100, 2)]
-    asking = [replace(rules[0], condition=EXPRESSIONS.condition(text)) for text in texts]
+    asking = [replace(rule, condition=EXPRESSIONS.condition(text)) for text in texts]
     matching = Matching(asking)
     for value in (-1, 0, 1, 49, 50, 50.5, 98, 99, True, None, "50", math.nan, math.inf):
         data = {"value": value}
         assert list(matching.judge(data)) == [judge(rule, data) for rule in asking], value
 
 
-def test_what_is_asked_for_by_many_is_worked_out_once_and_only_if_it_is_needed(rules):
+def test_what_is_asked_for_by_many_is_worked_out_once_and_only_if_it_is_needed(rule):
     worked_out = []
 
     def noted(value):
@@ -234,9 +236,7 @@ def test_what_is_asked_for_by_many_is_worked_out_once_and_only_if_it_is_needed(r
 
     expressions = Expressions(filters={"noted": noted})
     texts = [f"file.suffix == '.jpg' and (file.size | noted) > {least}" for least in range(9)]
-    matching = Matching(
-        [replace(rules[0], condition=expressions.condition(text)) for text in texts]
-    )
+    matching = Matching([replace(rule, condition=expressions.condition(text)) for text in texts])
     kinds = [type(verdict) for verdict in matching.judge({"file": {"suffix": ".jpg", "size": 5}})]
     assert kinds == [NewJob] * 5 + [NotMatched] * 4
     assert worked_out == [5]

@@ -167,6 +167,8 @@ def test_a_wrong_condition_has_a_place(expressions, text, line, column, message)
         ("{% include 'x' %}", 1, 4, "this cannot be used here"),
         ("{% set x %}a{% endset %}", 1, 4, "this cannot be used here"),
         ("{% set KB = 1 %}", 1, 8, "KB is a constant"),
+        ("{% for loop in a %}{% endfor %}", 1, 8, "'loop' cannot be used as a name here"),
+        ("{{ self.x }}", 1, 4, "'self' cannot be used as a name here"),
         ("a {{ 1e999 }}", 1, 6, "a number that is too large"),
         ("{% for x in y recursive %}{% endfor %}", 1, 4, "a loop cannot be recursive"),
         ("{# a #}{{ x|lowr }}", 1, 13, "there is no filter 'lowr'; did you mean 'lower'?"),
