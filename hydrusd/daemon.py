@@ -185,9 +185,10 @@ def load_plugins_of(path: Path, *, safe_mode: bool = False) -> PluginHost:
     return load_plugins(plugin_folders_of(path, settings), safe_mode=safe_mode, settings=settings)
 
 
-def schema_of(host: PluginHost) -> dict[str, object]:
-    """Give the JSON Schema of rules files for these plugins."""
-    return schema(Vocabulary(host.triggers, host.actions, _unchecked, _unchecked))
+def schema_of(host: PluginHost, *, included: bool = False) -> dict[str, object]:
+    """Give the JSON Schema of rules files, or of files that these include, for these plugins."""
+    vocabulary = Vocabulary(host.triggers, host.actions, _unchecked, _unchecked)
+    return schema(vocabulary, included=included)
 
 
 @contextmanager

@@ -159,8 +159,13 @@ def test(
 
 @cli.command(epilog=EXIT_CODES)
 @RULES
+@click.option(
+    "--included",
+    is_flag=True,
+    help="Print that of files that others `include`: with rules, and without a client.",
+)
 @SAFE_MODE
-def schema(rules: Path | None, safe_mode: bool) -> None:
+def schema(rules: Path | None, included: bool, safe_mode: bool) -> None:
     """Print the JSON Schema of rules files, by which editors complete and explain them.
 
     With the plugins that RULES has. Put it beside the rules, as in
@@ -168,7 +173,7 @@ def schema(rules: Path | None, safe_mode: bool) -> None:
     """
     from hydrusd.cli._schema import print_schema
 
-    print_schema(rules, safe_mode=safe_mode)
+    print_schema(rules, included=included, safe_mode=safe_mode)
 
 
 @cli.command(epilog=EXIT_CODES)

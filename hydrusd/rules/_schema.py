@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.errors import PydanticInvalidForJsonSchema
 
+from hydrusd.rules._assembling import SHARED
 from hydrusd.rules._pace import PACE, Allowed, Pace
 from hydrusd.rules._settings import Backups, Client, Folders, History, Limits, Plugins
 from hydrusd.rules._specs import MAX_ITEMS, Vocabulary
@@ -76,8 +77,11 @@ class Setting:
     required: bool
 
 
-def schema(vocabulary: Vocabulary) -> Json:
-    """Give the JSON Schema (draft 2020-12) of rules files with these triggers and actions."""
+def schema(vocabulary: Vocabulary, *, included: bool = False) -> Json:
+    """Give the JSON Schema (draft 2020-12) of rules files with these triggers and actions.
+
+    ``included`` is for files that others include: all that belongs in the first is wrong there.
+    """
     definitions: Json = {}
     triggers = _by_name(vocabulary.triggers, "trigger", definitions)
     _steps(vocabulary, definitions)
@@ -155,14 +159,20 @@ def schema(vocabulary: Vocabulary) -> Json:
         "required": ["use"],
         "additionalProperties": False,
     }
+    needed: Json = {
+        "anyOf": [{"required": ["rules"]}, {"required": ["include"]}],
+        "oneOf": [{"required": ["client"]}, {"required": ["clients"]}],
+    }
+    if included:
+        top = {name: about for name, about in top.items() if name in SHARED}
+        needed = {"minProperties": 1}
     return {
         "$schema": DIALECT,
-        "title": "Rules for hydrusd",
+        "title": "Rules for hydrusd, in an included file" if included else "Rules for hydrusd",
         "type": "object",
         "properties": _described(top, _TOP_WORDS),
         "patternProperties": {"^x-": {"description": "A place for anchors, as in &tags."}},
-        "anyOf": [{"required": ["rules"]}, {"required": ["include"]}],
-        "oneOf": [{"required": ["client"]}, {"required": ["clients"]}],
+        **needed,
         "additionalProperties": False,
         "$defs": definitions,
     }

@@ -170,6 +170,43 @@ def test_the_command_prints_it(schema, tmp_path, monkeypatch):
     assert json.loads(result.output) == schema
 
 
+@pytest.fixture(scope="module")
+def included():
+    made = schema_of(load_plugins([]), included=True)
+    Draft202012Validator.check_schema(made)
+    return Draft202012Validator(made)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD.partition("\n")[2],
+        "vars: {a: 1}\n",
+        "blueprints: {a: {rule: {name: b}}}\ninclude: more.yaml\n",
+        "x-tags: &tags [a]\ndefaults: {limits: {per_run: 3}}\n",
+    ],
+)
+def test_an_included_file_needs_no_client(included, validator, text):
+    assert complaints(included, text) == []
+    assert complaints(validator, text) != []
+
+
+@pytest.mark.parametrize(
+    "text", [GOOD, "rules: []\nplugins: [a]\n", "rulse: []\n", "rules: [{name: 3}]\n"]
+)
+def test_an_included_file_has_nothing_of_the_first(included, text):
+    assert complaints(included, text) != []
+
+
+def test_the_command_prints_the_schema_of_included_files(included, tmp_path, monkeypatch):
+    from click.testing import CliRunner
+
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(cli, ["schema", "--included"])
+    assert result.exit_code == 0
+    assert json.loads(result.output) == included.schema
+
+
 def test_whole_files_in_the_repository_name_the_schema():
     example = (ROOT / "rules.example.yaml").read_text(encoding="utf-8")
     assert example.startswith("# yaml-language-server: $schema=hydrusd.schema.json\n")
