@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydrusd.engine.statuses import doubts_about_statuses
 from hydrusd.errors import ExpressionError
 from hydrusd.expressions import Expressions, Read, is_template
 from hydrusd.model import finished_topic
@@ -50,6 +51,7 @@ def doubts_about(rule: RuleSpec, expressions: Expressions) -> list[RuleFault]:
     return [
         *_about_the_condition(rule, expressions),
         *_about_blocks(rule, rule.body, expressions),
+        *doubts_about_statuses(rule, expressions),
         *_about_names(rule, expressions),
         *_about_files(rule),
         *_about_pace(rule),

@@ -476,7 +476,7 @@ async def test_a_plan_says_what_a_run_would_do_and_writes_nothing(client, site):
     before = dict(made.simulator.requests)
     calls = [call_of(hydrus, url) for url in (*urls.values(), "no url")]
     new, there, deleted, wrong = await AddUrl.plan(calls)
-    assert (new.changes, new.values["status"]) == (True, "new")
+    assert (new.changes, new.values["status"]) == (True, "imported")
     assert urls["new.png"] in new.detail
     assert "'hydrusd'" in new.detail
     assert (there.changes, there.values["hash"]) == (False, known)

@@ -73,6 +73,81 @@ DOUBTFUL = {
         rule("r", "if: \"'file.size > 3'\"", ADD),
         [(5, 10, "this is always true: it looks at nothing of what was noticed")],
     ),
+    "a status that ends the job": (
+        rule(
+            "r",
+            "do:",
+            "  - add_file: {deleted_before: go_on}",
+            "  - if: file.size > 3 and 'refused' == steps.add_file.status",
+            "    do: [log: {message: x}]",
+            "  - log: {message: y}",
+            "    if: steps.add_file.status in ['deleted before', 'imported']",
+        ),
+        [
+            (
+                7,
+                31,
+                (
+                    "this is never true: steps.add_file.status can only be 'already in Hydrus', "
+                    "'deleted before' or 'imported' here"
+                ),
+            )
+        ],
+    ),
+    "a status that does not exist": (
+        rule(
+            "r",
+            "do:",
+            "  - add_file:",
+            "  - stop: x",
+            "    if: steps.add_file.status == 'importd'",
+            "  - add_tags: {my tags: a}",
+            "    if: not steps.add_file.status in [\"imported\", \"new\"]",
+        ),
+        [
+            (8, 38, "steps.add_file.status is never 'importd'"),
+            (10, 55, "steps.add_file.status is never 'new'"),
+        ],
+    ),
+    "an else that is not reached": (
+        rule(
+            "r",
+            "do:",
+            "  - add_file: {duplicates: keep}",
+            "  - if: steps.add_file.status == 'imported'",
+            "    do: [log: {message: x}]",
+            "    else: [log: {message: y}]",
+        ),
+        [(9, 9, "this never runs: steps.add_file.status can only be 'imported' here")],
+    ),
+    "what was sorted out before": (
+        rule(
+            "r",
+            "do:",
+            "  - add_file: {refused: go_on}",
+            "  - if: steps.add_file.status == 'refused'",
+            "    do: [stop: no]",
+            "  - if: steps.add_file.status == 'imported'",
+            "    do:",
+            "      - log: {message: x}",
+            "        if: steps.add_file.status != 'imported'",
+            "    else:",
+            "      - if: steps.add_file.status == 'refused'",
+            "        do: [log: {message: y}]",
+        ),
+        [
+            (
+                12,
+                42,
+                "this is never true: steps.add_file.status can only be 'imported' here",
+            ),
+            (
+                14,
+                42,
+                "this is never true: steps.add_file.status can only be 'already in Hydrus' here",
+            ),
+        ],
+    ),
     "two tags in one": (
         rule("r", "do: [add_file: , add_tags: {my tags: 'cat, dog'}]"),
         [(5, 33, "this is one tag with a comma in it: 'cat, dog'")],
@@ -243,6 +318,40 @@ FINE = {
     + rule("b", AWAY, on="    on: {watch_folder: {path: in, include: ['*.png']}}\n"),
     "conditions that may divide them": rule("a", "if: file.size > 5", AWAY)
     + rule("b", "if: file.size < 6", AWAY),
+    "each status for itself": rule(
+        "r",
+        "do:",
+        "  - add_file: {deleted_before: go_on, refused: go_on}",
+        "  - if: steps.add_file.status == 'refused'",
+        "    do: [log: {message: x}, stop: no]",
+        "  - for_each: [1, 2]",
+        "    do:",
+        "      - if: steps.add_file.status == 'deleted before' and item == 1",
+        "        do: [log: {message: x}]",
+        "        else: [log: {message: y}]",
+        "  - if: steps.add_file.status in ['deleted before', 'already in Hydrus']",
+        "    do: [log: {message: x}]",
+        "    else: [log: {message: y}]",
+        "  - stop: yes",
+        "    if: steps.add_file.status != 'imported'",
+    ),
+    "a late sidecar goes on": rule(
+        "r",
+        "do:",
+        "  - add_file: {duplicates: keep}",
+        "  - stop: there",
+        "    if: steps.add_file.status == 'already in Hydrus'",
+        on="    on: {watch_folder: {path: in, sidecars: [txt]}}\n",
+    ),
+    "statuses of a URL": rule(
+        "r",
+        "do:",
+        "  - add_url:",
+        "  - if: steps.add_url.status == 'handed over'",
+        "    do: [log: {message: x}]",
+        "    else: [log: {message: \"{{ steps.add_url.hash }}\"}]",
+        on="    on: {url_list: {path: in.txt}}\n",
+    ),
     "only one disposes": rule("a", AWAY) + rule("b", ADD),
     "one is put aside": rule("a", AWAY) + rule("b", AWAY, "enabled: false"),
     "a folder that is not looked into": rule(

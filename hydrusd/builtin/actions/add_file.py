@@ -115,6 +115,20 @@ class AddFile(SetAction):
         """Say whether a policy does."""
         return "dispose" in {self.duplicates, self.deleted_before}
 
+    @property
+    def later_statuses(self) -> Mapping[str, str]:
+        """Give what `steps.add_file.status` may be, and what leads on with it where nothing does.
+
+        What goes straight to the disposal of its source comes to the steps behind that.
+        """
+        known, deleted = self.duplicates == "keep", self.deleted_before == "keep"
+        return {
+            "imported": "",
+            _THERE: "`duplicates: go_on`" if known else "",
+            _DELETED: "`deleted_before: go_on`" if deleted else "",
+            _REFUSED: "`refused: go_on`" if self.refused == "dead" else "",
+        }
+
     def preflight(self, client: HydrusClient) -> Iterable[Fault]:
         """Say where a policy wants to know what the key may not ask."""
         if self.duplicates != "go_on" and not client.can_look_up_files:

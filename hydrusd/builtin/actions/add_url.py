@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, cast
 
@@ -110,6 +110,11 @@ class AddUrl(SetAction):
         if self.file_domain:
             yield from too_old(self.action, FILE_DOMAINS_SINCE_API, client)
             yield from wrong_domains(client, "file_domain", self.file_domain)
+
+    @property
+    def later_statuses(self) -> Mapping[str, str]:
+        """Give what `steps.add_url.status` may be; with any other the job ends here."""
+        return dict.fromkeys(("imported", "already there", "handed over"), "")
 
     @property
     def tagging(self) -> AddTags:
@@ -247,7 +252,8 @@ async def _foreseen(call: Call[AnyAction]) -> Foreseen:
             return Foreseen.of(found)
         case _Wanted():
             what = f"would have Hydrus download {found.url}, on the page {action.page!r}"
-            return Foreseen(what, values=values(found.url, "new"))
+            status = "imported" if found.kind is Kind.FILE else "handed over"
+            return Foreseen(what, values=values(found.url, status))
     there = "already there"
     seen = values(_url(call), there, found.hashes)
     if action.tags:
