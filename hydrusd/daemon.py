@@ -38,6 +38,7 @@ from hydrusd.engine import (
     doubts_between,
     fault_of_idling,
     missing_parts,
+    missing_permissions,
     out_of_hours,
 )
 from hydrusd.errors import (
@@ -917,30 +918,19 @@ def _problem(place: Position, fault: Fault) -> Problem:
     return problem_at(place, fault.message, fault.hint, fault.severity)
 
 
-def missing_permissions(action: type[AnyAction], info: ClientInfo) -> list[str]:
-    """Give what an access key may not do and an action must, in the words of Hydrus."""
-    return sorted(
-        permission.words(info.api_version)
-        for permission in action.permissions
-        if not info.permits_everything and permission not in info.permissions
-    )
-
-
 def reasons_to_park(
     book: RuleBook, name: str, client: HydrusClient, info: ClientInfo
 ) -> dict[str, str]:
-    """Say which rules cannot run on their client as it is now, and what would help."""
+    """Say which rules cannot run on their client as it is now, and what would help.
+
+    A permission that not each of a rule's jobs needs is no such reason: those that do will wait.
+    """
     reasons: dict[str, str] = {}
     for rule in book:
         if rule.spec.client != name:
             continue
-        missing = {
-            words
-            for step in rule.all_steps
-            for words in missing_permissions(step.action_class, info)
-        }
-        if missing:
-            words = " and ".join(repr(word) for word in sorted(missing))
+        if missing := missing_permissions(rule.certain_permissions, info):
+            words = " and ".join(map(repr, missing))
             reasons[rule.name] = (
                 f"the access key lacks {words}: tick it in Hydrus "
                 f"(services → review services → client api → edit); looked at again every minute"

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import anyio
 
-from hydrusd.daemon import Configuration, live_problems, make_client, missing_permissions
-from hydrusd.engine import CompiledRule, RuleBook
+from hydrusd.daemon import Configuration, live_problems, make_client
+from hydrusd.engine import CompiledRule, RuleBook, missing_permissions
 from hydrusd.errors import HydrusError, Problem
 from hydrusd.hydrus import ClientInfo, HydrusClient
 from hydrusd.plugin import AnyAction, Trigger
@@ -24,6 +24,7 @@ CLIENT_SECONDS = 30.0
 """How long a client may take to answer; a busy one takes its time."""
 FOLDERS_AT_ONCE = 4
 
+_TICK = "tick it in Hydrus: services → review services → client api → edit"
 _NO_SERVICES = "this access key may not see the services, so the rules' names of them are unchecked"
 
 
@@ -85,9 +86,12 @@ class _Looking:
     def _at_rule(self, rule: CompiledRule, client: HydrusClient, info: ClientInfo) -> None:
         for step in rule.all_steps:
             place = rule.spec.place((*step.spec.path, step.name))
-            for words in missing_permissions(step.action_class, info):
-                hint = "tick it in Hydrus: services → review services → client api → edit"
-                self._tell(place, f"{step.name}: the access key lacks {words!r}", hint)
+            needed = step.action_class.permissions
+            for words in missing_permissions(needed & rule.certain_permissions, info):
+                self._tell(place, f"{step.name}: the access key lacks {words!r}", _TICK)
+            for words in missing_permissions(needed - rule.certain_permissions, info):
+                message = f"{step.name}: the access key lacks {words!r}: what comes here waits"
+                self.problems.append(problem_at(place, message, _TICK, "warning"))
             self._at_disposal(rule, place, step.spec.config)
         if client.services:
             self.problems += live_problems(rule, client)

@@ -9,6 +9,7 @@ from hydrusd.engine.made_files import MadeFiles
 from hydrusd.engine.off_limits import OffLimits
 from hydrusd.engine.ordering import check_rule
 from hydrusd.engine.pacing import fault_of_idling, out_of_hours
+from hydrusd.engine.permitting import missing_permissions
 from hydrusd.engine.planning import Plan, PlannedJob, PlannedTrigger, Planner, Prediction
 from hydrusd.engine.program import Flow
 from hydrusd.engine.progress import Progress
@@ -52,6 +53,7 @@ __all__ = [
     "fault_of_idling",
     "foresee_undo",
     "missing_parts",
+    "missing_permissions",
     "out_of_hours",
     "plan_undo",
     "reconcile",

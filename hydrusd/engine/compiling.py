@@ -7,6 +7,7 @@ input like any other.
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,7 +33,7 @@ from hydrusd.engine.program import (
 )
 from hydrusd.errors import ExpressionError
 from hydrusd.expressions import Condition, Expressions, is_template
-from hydrusd.hydrus import HydrusClient
+from hydrusd.hydrus import HydrusClient, Permission
 from hydrusd.model import Data, Job, OutcomeKind, StepRecord
 from hydrusd.plugin import AnyAction, Call, Trigger
 from hydrusd.rules import BranchSpec, LoopSpec, NodeSpec, Rendered, RuleSpec, StepSpec, StopSpec
@@ -52,6 +53,8 @@ class CompiledStep:
         self.spec = spec
         self.condition = _condition(spec.condition, expressions)
         self.action_class = type(spec.config)
+        self.certain = False
+        """Whether each job of its rule that goes on so far comes to it."""
         self._folder = folder
         self._render = _compile(spec.raw, expressions)
 
@@ -211,6 +214,11 @@ class CompiledRule:
         return [node for node in every(self.program.nodes) if isinstance(node, CompiledStep)]
 
     @property
+    def certain_permissions(self) -> frozenset[Permission]:
+        """What each job of the rule needs, whatever its conditions say of it."""
+        return _certain(self.steps if self.program is None else self.program.nodes)[0]
+
+    @property
     def disposals(self) -> list[int]:
         """The positions of the steps that dispose of the source, of which none is in a loop."""
         placed = enumerate(self.steps) if self.program is None else self.program.placed()
@@ -368,6 +376,9 @@ def compile_rule(spec: RuleSpec, expressions: Expressions, folder: Path) -> Comp
     nodes = [_node(node, expressions, folder) for node in spec.body]
     plain = [node for node in nodes if isinstance(node, CompiledStep) and node.condition is None]
     program = Program(nodes) if len(plain) < len(nodes) else None
+    for node in itertools.takewhile(_never_ends, nodes):
+        if node in plain:
+            node.certain = True
     return CompiledRule(
         spec,
         _condition(spec.condition, expressions),
@@ -375,6 +386,39 @@ def compile_rule(spec: RuleSpec, expressions: Expressions, folder: Path) -> Comp
         program,
         [(name, _compile_kept(value, expressions)) for name, value in spec.variables],
     )
+
+
+def _never_ends(node: Node) -> bool:
+    """Say whether no job ends in a block, or by a ``stop``."""
+    match node:
+        case End():
+            return False
+        case Branch():
+            return all(map(_never_ends, (*node.body, *node.otherwise)))
+        case Loop():
+            return all(map(_never_ends, node.body))
+        case _:
+            return True
+
+
+def _certain(nodes: Iterable[Node]) -> tuple[frozenset[Permission], bool]:
+    """Give the permissions that are needed on each way through some steps, and whether each of
+    these ways comes to their end.
+    """
+    needed: frozenset[Permission] = frozenset()
+    for node in nodes:
+        match node:
+            case Branch():
+                body, goes_on = _certain(node.body)
+                otherwise, goes_on_too = _certain(node.otherwise)
+                needed |= body & otherwise
+                if not (goes_on and goes_on_too):
+                    return needed, False
+            case End() | Loop() if not _never_ends(node):
+                return needed, False
+            case CompiledStep(condition=None):
+                needed |= node.action_class.permissions
+    return needed, True
 
 
 def _condition(text: str | None, expressions: Expressions) -> Condition | None:

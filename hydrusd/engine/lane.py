@@ -12,6 +12,7 @@ the key refused; it asks again, ever less often, while steps that need no client
 from __future__ import annotations
 
 import inspect
+import math
 import random
 import time
 import uuid
@@ -33,6 +34,7 @@ from hydrusd.engine.limits import HOUR_SECONDS, Limits, Pause
 from hydrusd.engine.made_files import MadeFiles
 from hydrusd.engine.matching import judge
 from hydrusd.engine.pacing import NO_TURNS, Pacing
+from hydrusd.engine.permitting import missing_permissions
 from hydrusd.engine.program import Arrival
 from hydrusd.engine.retrying import (
     LONGEST_ASKED_SECONDS,
@@ -238,6 +240,9 @@ class Lane:
         self._probes = 0
         self._connected_at = clock.monotonic()
         self._parked_rules: dict[str, _Parked] = {}
+        # What some jobs of a rule wait for while its others go on: the step, and in words.
+        self._held: dict[str, tuple[CompiledStep, str]] = {}
+        self._permissions_at = math.inf
         self._said: dict[str, str] = {}
         self._orphans: frozenset[str] = frozenset()
         self._next: tuple[RuleBook, Observe | None] | None = None
@@ -409,7 +414,8 @@ class Lane:
         for rule in (*changed, *(former.revisions.keys() - now.keys())):
             self._limits.rewritten(rule)
             self._parked_rules.pop(rule, None)
-            if self._said.pop(rule, None) is not None and rule not in rules.invalid:
+            held = self._held.pop(rule, None) is not None
+            if (self._said.pop(rule, None) is not None or held) and rule not in rules.invalid:
                 told.add(rule)
         if told:
             await self._ledger(forget_conditions, "rule", sorted(told))
@@ -522,6 +528,10 @@ class Lane:
 
     async def _refuse(self, info: ClientInfo) -> None:
         """Park the rules that cannot run on the client as it is now."""
+        for rule, (step, _) in list(self._held.items()):
+            if not missing_permissions(step.action_class.permissions, info):
+                del self._held[rule]
+                await self._condition("rule", rule, "working", "")
         if self._on_connected is None:
             return
         reasons = self._on_connected(info)
@@ -551,8 +561,9 @@ class Lane:
     async def _unpark_rules(self) -> None:
         now = self._clock.monotonic()
         due = [rule for rule, parked in self._parked_rules.items() if parked.until <= now]
-        if not due:
+        if not due and now < self._permissions_at:
             return
+        self._permissions_at = math.inf
         for rule in due:
             del self._parked_rules[rule]
         if self._parked is None:
@@ -829,6 +840,10 @@ class Lane:
             log.error("an action failed after all its items were finished", error=str(error))
             return
         error = await self._sick(error) or error
+        if isinstance(error, PermissionMissing) and not step.certain:
+            assert isinstance(step, CompiledStep)
+            await self._hold(step, left, str(error))
+            return
         attempt = max(call.attempt for call in left)
         verdict = self._judge(error, step.action_class, attempt=attempt)
         if verdict.splits and len(calls) > 1:
@@ -920,15 +935,29 @@ class Lane:
         return None
 
     def _require_permissions(self, step: CompiledStep | UndoStep) -> None:
-        info = self._client.info
-        for permission in sorted(step.action_class.permissions):
-            if not info.permits_everything and permission not in info.permissions:
-                words = permission.words(info.api_version)
-                raise PermissionMissing(
-                    f"{step.name} needs the permission {words!r}: tick it for this access key in "
-                    f"Hydrus (services → review services → client api → edit)",
-                    permission=words,
-                )
+        for words in missing_permissions(step.action_class.permissions, self._client.info):
+            raise PermissionMissing(
+                f"{step.name} needs the permission {words!r}: tick it for this access key in "
+                f"Hydrus (services → review services → client api → edit)",
+                permission=words,
+            )
+
+    async def _hold(
+        self, step: CompiledStep, calls: Sequence[Call[AnyAction]], reason: str
+    ) -> None:
+        """Have jobs wait for a permission that others of their rule go on without."""
+        rule = calls[0].rule
+        if self._held.get(rule) != (step, reason):
+            self._held[rule] = (step, reason)
+            log.warning(f"rule {rule!r}: what comes to {step.name} waits: {reason}", rule=rule)
+            waits = f"what comes to {step.name} waits, the rest goes on: {reason}"
+            await self._condition("rule", rule, "working", waits)
+        # What the key may do is read again before they are looked at again.
+        self._permissions_at = self._clock.monotonic() + RULE_PARK_SECONDS
+        for call in calls:
+            call.finish(
+                Outcome.later(reason, delay_seconds=RULE_PARK_SECONDS, values=call.progress)
+            )
 
     # --- storing -------------------------------------------------------------------------
 

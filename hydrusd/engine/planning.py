@@ -25,6 +25,7 @@ from hydrusd.engine.compiling import CompiledRule, CompiledStep
 from hydrusd.engine.intake import Intake
 from hydrusd.engine.made_files import MadeFiles
 from hydrusd.engine.off_limits import OffLimits
+from hydrusd.engine.permitting import missing_permissions
 from hydrusd.engine.rulebook import RuleBook, Source
 from hydrusd.engine.signals import Signals
 from hydrusd.errors import (
@@ -347,6 +348,8 @@ class Planner:
     ) -> list[Prediction]:
         """Have the action look at all of a set; at each alone, where the set as a whole fails."""
         kind = step.action_class
+        if why := self._held_back(step, calls[0]):
+            return [Prediction(kind, None, why) for _ in calls]
         try:
             foreseen = list(await kind.plan(calls))
             if len(foreseen) != len(calls):
@@ -366,6 +369,14 @@ class Planner:
         middle = len(calls) // 2
         first = await self._foresee(step, calls[:middle])
         return first + await self._foresee(step, calls[middle:])
+
+    def _held_back(self, step: CompiledStep, call: Call[AnyAction]) -> str:
+        """Say for which permission those would wait that come here, where their rule would not."""
+        if step.certain or call.rule in self._waits:
+            return ""
+        lacking = missing_permissions(step.action_class.permissions, call.client.info)
+        words = " and ".join(map(repr, lacking))
+        return f"waits: the access key lacks {words}" if lacking else ""
 
     def _take_in(self, job: PlannedJob, position: int, prediction: Prediction) -> None:
         """Let the later steps see what this one would leave."""

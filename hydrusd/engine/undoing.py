@@ -16,7 +16,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from hydrusd.clock import Clock
 from hydrusd.engine.compiling import hashes_in
@@ -57,6 +57,7 @@ class UndoStep:
 
     name: str
     action_class: type[Undo]
+    certain: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)

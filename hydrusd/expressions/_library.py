@@ -182,6 +182,14 @@ def _moment(value: object, zone: tzinfo | None) -> datetime:
 # --- patterns --------------------------------------------------------------------------------
 
 
+PATTERNS = frozenset({"matches", "regex", "regex_all", "regex_replace"})
+"""The filters whose first parameter is a pattern."""
+
+# Also where it would be no more than text: what can be seen without reading the whole pattern
+# as the library does cannot be got around.
+_RECURSION = re.compile(r"(?<!\\)(?:\\\\)*\((\?(?:R|[-+]?[0-9]+|&\w*|P>\w*))")
+
+
 @lru_cache(maxsize=256)
 def _compiled(pattern: str) -> Pattern[str]:
     import regex as library  # loaded by the first rule that has a pattern
@@ -197,6 +205,11 @@ def _compiled(pattern: str) -> Pattern[str]:
     raise ExpressionError(f"the pattern {pattern!r:.80} is not right: {words}")
 
 
+def check_pattern(text: str) -> None:
+    """Refuse what is no pattern, or not bounded. Raises ExpressionError."""
+    _pattern(text)
+
+
 def _pattern(pattern: object) -> Pattern[str]:
     text = _needs("a pattern", pattern)
     if len(text) > MAX_PATTERN:
@@ -204,11 +217,22 @@ def _pattern(pattern: object) -> Pattern[str]:
     if control := re.search(r"[\x00-\x08\x0b-\x1f]", text):
         message = f"the pattern holds U+{ord(control[0]):04X}"
         raise ExpressionError(f"{message}; in quotes a backslash before a letter is written twice")
+    if found := _RECURSION.search(text):
+        # It takes a gigabyte in a second.
+        raise ExpressionError(f"a pattern cannot refer to itself, as '({found[1]}' does")
     return _compiled(text)
 
 
+def _searched(name: str, value: object) -> str:
+    """Give a text to search in: what a search keeps grows with it, beside the time."""
+    text = _needs(name, value)
+    if len(text) > MAX_TEXT:
+        raise ExpressionError(f"{name}: a text longer than {MAX_TEXT:,} characters")
+    return text
+
+
 def _first(name: str, value: object, pattern: object) -> Match[str] | None:
-    compiled, text = _pattern(pattern), _needs(name, value)
+    compiled, text = _pattern(pattern), _searched(name, value)
     with _limited(name, compiled):
         return compiled.search(text, timeout=PATTERN_SECONDS)
 
@@ -246,7 +270,7 @@ def regex(value: object, pattern: object) -> dict[str, object] | None:
 
 def regex_all(value: object, pattern: object) -> list[str]:
     """All that a pattern finds: its first group, or the whole where it has none."""
-    compiled, text = _pattern(pattern), _needs("regex_all", value)
+    compiled, text = _pattern(pattern), _searched("regex_all", value)
     listed: list[str] = []
     for found in _each("regex_all", compiled, text):
         listed.append(found.group(1 if compiled.groups else 0) or "")
@@ -257,7 +281,7 @@ def regex_all(value: object, pattern: object) -> list[str]:
 
 def regex_replace(value: object, pattern: object, by: object = "") -> str:
     r"""A text in which all that a pattern finds is another text; `\\1` is its first group."""
-    text, by = _needs("regex_replace", value), _needs("regex_replace", by)
+    text, by = _searched("regex_replace", value), _needs("regex_replace", by)
     pieces: list[str] = []
     end = length = 0
     for found in _each("regex_replace", _pattern(pattern), text):

@@ -25,6 +25,7 @@ from jinja2.visitor import NodeTransformer
 
 from hydrusd.errors import ExpressionError
 from hydrusd.expressions._bounds import calculate
+from hydrusd.expressions._library import PATTERNS, check_pattern
 from hydrusd.expressions._words import CONSTANTS, TESTS
 
 MAX_SOURCE = 10_000
@@ -321,8 +322,17 @@ class _Check:
             self._refuse(node, "'*' cannot be used in a call")
         if isinstance(node, nodes.Filter) and node.name not in self._filters:
             self._unknown(node, "filter", node.name, self._filters)
+        if isinstance(node, nodes.Filter) and node.name in PATTERNS and node.args:
+            self._check_pattern(node.args[0])
         if isinstance(node, nodes.Test) and node.name not in {*TESTS, "in"}:
             self._unknown(node, "test", node.name, TESTS)
+
+    def _check_pattern(self, node: nodes.Expr) -> None:
+        if isinstance(node, nodes.Const) and isinstance(node.value, str):
+            try:
+                check_pattern(node.value)
+            except ExpressionError as error:
+                self._refuse(node, str(error))
 
     def _unknown(self, node: nodes.Node, kind: str, name: str, known: Collection[str]) -> None:
         near = difflib.get_close_matches(name, known, n=1)

@@ -102,7 +102,7 @@ DOUBTFUL = {
             "  - stop: x",
             "    if: steps.add_file.status == 'importd'",
             "  - add_tags: {my tags: a}",
-            "    if: not steps.add_file.status in [\"imported\", \"new\"]",
+            '    if: not steps.add_file.status in ["imported", "new"]',
         ),
         [
             (8, 38, "steps.add_file.status is never 'importd'"),
@@ -349,7 +349,7 @@ FINE = {
         "  - add_url:",
         "  - if: steps.add_url.status == 'handed over'",
         "    do: [log: {message: x}]",
-        "    else: [log: {message: \"{{ steps.add_url.hash }}\"}]",
+        '    else: [log: {message: "{{ steps.add_url.hash }}"}]',
         on="    on: {url_list: {path: in.txt}}\n",
     ),
     "only one disposes": rule("a", AWAY) + rule("b", ADD),

@@ -80,6 +80,36 @@ def test_a_missing_permission_is_told_at_the_step(look, url):
     assert lacks[0][2] == "add_tags: the access key lacks 'edit file tags'"
 
 
+BRANCHING = """\
+client:
+  url: {url}
+  access_key: {key}
+rules:
+  - name: r
+    on: {{watch_folder: {{path: in}}}}
+    do:
+      - add_file:
+      - if: file.size > 9
+        do: [add_tags: {{my tags: a}}]
+      - add_tags: {{my tags: b}}
+"""
+
+
+def test_a_permission_that_only_some_ways_need_is_doubted(look, url):
+    message = "add_tags: the access key lacks 'edit file tags'"
+    in_a_branch, _, _ = BRANCHING.rpartition("      - add_tags")
+    code, found = look(url, key=SMALL, rules=in_a_branch)
+    assert code == 0
+    assert (10, 14, f"{message}: what comes here waits") in places(found, "warning")
+
+
+def test_a_permission_that_each_way_needs_is_wrong_wherever_it_is_needed(look, url):
+    message = "add_tags: the access key lacks 'edit file tags'"
+    code, found = look(url, key=SMALL, rules=BRANCHING)
+    assert code == 2
+    assert {(10, 14, message), (11, 9, message)} <= {*places(found, "error")}
+
+
 def test_how_a_folder_is_watched_is_told(look, tmp_path, url):
     (tmp_path / "in" / "a.jpg").write_bytes(b"a")
     (tmp_path / "in" / "b.txt").write_bytes(b"b")

@@ -318,6 +318,79 @@ async def test_a_permission_that_is_taken_away_in_the_middle_parks_the_rule(benc
         assert at.state("a.jpg", "tag") == "done"
 
 
+SORTED = """
+  - name: sort
+    on: {watch_folder: {path: inbox}}
+    do:
+      - add_file:
+      - if: file.name == 'tagged.jpg'
+        do:
+          - add_tags: {my tags: [x]}
+      - move_source: {to: moved}
+"""
+BOTH_WAYS = """
+  - name: sort
+    on: {watch_folder: {path: inbox}}
+    do:
+      - add_file:
+      - if: file.name == 'tagged.jpg'
+        do: [add_tags: {my tags: [x]}]
+        else: [add_tags: {my tags: [y]}]
+"""
+
+
+async def test_what_comes_to_a_step_that_is_not_permitted_waits_and_the_rest_goes_on(bench):
+    at = bench(access_keys=key_for(1, 3, 6))
+    async with at.running(SORTED):
+        await at.notice("tagged.jpg", "plain.jpg")
+        await at.rest()
+        assert at.state("plain.jpg") == "done"
+        assert (at.state("tagged.jpg"), at.attempts("tagged.jpg")) == ("ready", 0)
+        assert (at.folder / "inbox" / "tagged.jpg").exists()
+        outcome, detail = at.steps("tagged.jpg")["add_tags"]
+        assert outcome == "later"
+        assert "'edit file tags'" in detail
+        state, reason = at.condition("rule", "sort")
+        assert state == "working"
+        assert reason.startswith("what comes to add_tags waits, the rest goes on: add_tags needs")
+
+        await at.passes(200)  # looked at again and again, at no cost
+        assert (at.state("tagged.jpg"), at.attempts("tagged.jpg")) == ("ready", 0)
+        await at.notice("later.jpg")
+        await at.rest()
+        assert at.state("later.jpg") == "done"
+
+        grant(at, 1, 2, 3, 6)
+        await at.passes(61)
+        assert at.state("tagged.jpg") == "done"
+        assert at.condition("rule", "sort") == ("working", "")
+    assert not (at.folder / "inbox" / "tagged.jpg").exists()
+
+
+async def test_a_permission_that_each_way_needs_parks_the_rule(bench):
+    at = bench(access_keys=key_for(1, 3, 6))
+    async with at.running(BOTH_WAYS):
+        await at.rest()
+        assert at.condition("rule", "sort")[0] == "parked"
+        grant(at, 1, 2, 3, 6)
+        await at.notice("tagged.jpg")
+        await at.passes(61)
+        assert at.state("tagged.jpg") == "done"
+
+
+async def test_what_waits_for_a_permission_goes_on_after_a_restart(bench):
+    at = bench(access_keys=key_for(1, 3, 6))
+    async with at.running(SORTED):
+        await at.notice("tagged.jpg")
+        await at.rest()
+        assert at.state("tagged.jpg") == "ready"
+    grant(at, 1, 2, 3, 6)
+    async with at.running(SORTED):
+        await at.passes(61)
+        assert at.state("tagged.jpg") == "done"
+        assert at.attempts("tagged.jpg") == 0
+
+
 def grant(at, *numbers):
     """Tick boxes for the key, as its user can at any time."""
     at.simulator._client.access._keys.update(key_for(*numbers))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from hydrusd.errors import ExpressionError
-from hydrusd.expressions import Expressions
+from hydrusd.expressions import Expressions, ExpressionSyntaxError
 from hydrusd.simulator._tags import clean_tag as as_a_client_does
 
 EXPRESSIONS = Expressions()
@@ -109,6 +109,50 @@ def test_no_pattern_takes_for_ever(text, pattern):
     """Python's own would take longer than there are years."""
     with pytest.raises(ExpressionError, match=r"takes too long over this text \(more than 0.5 s\)"):
         worth(text, given="a" * 20_000 + "!", pattern=pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "(?R)",
+        "a(?0)?b",
+        "(a(?1)?b)",
+        "(a)(?+1)(b)",
+        r"\\\\(?R)",
+        "(?P<x>a(?&x)?b)",
+        "(?P<x>a(?P>x)?b)",
+    ],
+)
+def test_no_pattern_refers_to_itself(pattern):
+    """Such a one takes half a gigabyte until its time is over."""
+    with pytest.raises(ExpressionError, match="a pattern cannot refer to itself, as '"):
+        worth("given | matches(pattern)", given="ab", pattern=pattern)
+
+
+def test_what_only_looks_like_it_is_allowed():
+    assert worth(r"given | matches('\\(?R?(?-i:x)')", given="(Rx") is True
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "message"),
+    [
+        ("file.name | matches('a(')", 21, "the pattern 'a(' is not right: missing )"),
+        ("'x' | regex('(?R)?')", 13, "a pattern cannot refer to itself, as '(?R' does"),
+    ],
+)
+def test_a_wrong_pattern_is_told_by_its_place(text, column, message):
+    with pytest.raises(ExpressionSyntaxError) as caught:
+        Expressions().condition(text)
+    assert str(caught.value).startswith(message)
+    assert (caught.value.line, caught.value.column) == (1, column)
+
+
+@pytest.mark.parametrize(
+    "text", ["given | matches('a')", "given | regex_all('a')", "given | regex_replace('a', '')"]
+)
+def test_no_pattern_searches_a_text_without_end(text):
+    with pytest.raises(ExpressionError, match="a text longer than 65,536 characters"):
+        worth(text, given="b" * 65_537)
 
 
 def test_many_finds_share_one_time_limit():

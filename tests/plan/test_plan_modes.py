@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from planning_ahead import plan_of
 
+from hydrusd.simulator import DEFAULT_ACCESS_KEY, Permissions
+
 RULES = """
 rules:
   - name: r
@@ -67,3 +69,24 @@ def test_the_plan_of_a_mode_is_what_happens(made, pace):
     project.run(until=lambda p: any(job.state == "done" for job in p.jobs))
     done = {j.data["file"]["name"] for j in project.jobs if j.state == "done"}
     assert len(done) == len(planned) == 1
+
+
+def test_a_plan_says_what_would_wait_for_a_permission(project):
+    rules = """
+rules:
+  - name: r
+    on: {watch_folder: {path: inbox, settle: 100ms}}
+    do:
+      - add_file:
+      - if: file.name == 'a.jpg'
+        do: [add_tags: {my tags: a}]
+      - move_source: {to: moved}
+"""
+    made = project({"rules.yaml": rules})
+    made.drop("inbox/a.jpg")
+    made.drop("inbox/b.jpg")
+    some = Permissions(name="some", basic=frozenset({1, 3}))
+    made.simulator._client.access._keys.update({DEFAULT_ACCESS_KEY: some})
+    plan = plan_of(made)
+    assert plan.waits == {}
+    assert told(plan) == ["waits: the access key lacks 'edit file tags'", "done"]
