@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 
 import pytest
 from planning_ahead import NO_DIFFERENCE, difference, plan_of, world
 
+from hydrusd.cli._dead import to_json
+from hydrusd.cli._plan import as_data
 from hydrusd.model import JobState, OutcomeKind
 from hydrusd.plugin import FileSource
 
@@ -121,6 +124,179 @@ def test_the_plan_says_what_happens(project):
     [job] = asked.jobs
     assert job.passed_over == "the rule has dealt with it already"
     assert difference(project, before) == NO_DIFFERENCE
+
+
+BRANCHING = """
+rules:
+  - name: sort
+    on: {watch_folder: {path: inbox, settle: 100ms}}
+    if: file.size > 10
+    vars: {kind: "{{ file.stem.split('-')[0] }}"}
+    do:
+      - add_file: {deleted_before: go_on}
+      - if: steps.add_file.status == 'deleted before'
+        do:
+          - move_source: {to: deleted}
+          - stop: gone
+      - for_each: ["from:inbox", "kind:{{ vars.kind }}"]
+        as: tag
+        do:
+          - add_tags: {my tags: "{{ tag }}"}
+      - associate_url: {add: ["https://example.org/{{ file.stem }}"]}
+      - set_notes: {notes: {found: "in {{ file.parent.name }}"}}
+      - archive_file:
+        if: vars.kind != 'new'
+      - if: steps.add_file.status == 'already in Hydrus'
+        do: [trash_source: {folder: trash}]
+        else: [move_source: {to: "taken/{{ vars.kind }}"}]
+"""
+
+MADE = {
+    "new": (),
+    "known": (),
+    "tagged": ("tags",),
+    "noted": ("notes", "url"),
+    "whole": ("tags", "notes", "url", "archived"),
+    "deleted": ("deleted",),
+    "small": (),
+}
+SEEN_BY_SENDING = "refused"
+
+
+def fill_for_branches(project, count):
+    """Drop so many files of each kind, and make the client as its user might have."""
+    for number in range(count):
+        project.drop(f"inbox/{SEEN_BY_SENDING}-{number}.jpg", b"no picture at all %d" % number)
+        for kind, made in MADE.items():
+            name = f"inbox/{kind}-{number}.jpg"
+            if kind == "small":
+                project.drop(name, b"%d" % number)
+                continue
+            project.drop(name)
+            if kind == "new":
+                continue
+            sha256 = project.seed(name)
+            if "tags" in made:
+                keys = ["from:inbox", f"kind:{kind}"][: 1 + (number + len(made)) % 2]
+                tags = {my_tags(project): keys}
+                project.tell("/add_tags/add_tags", hash=sha256, service_keys_to_tags=tags)
+            if "notes" in made:
+                note = "in inbox" if number % 2 else "elsewhere"
+                project.tell("/add_notes/set_notes", hash=sha256, notes={"found": note})
+            if "url" in made:
+                url = f"https://example.org/{kind}-{number}"
+                project.tell("/add_urls/associate_url", hash=sha256, url_to_add=url)
+            if "archived" in made:
+                project.tell("/add_files/archive_files", hash=sha256)
+            if "deleted" in made:
+                project.tell("/add_files/delete_files", hash=sha256)
+
+
+def held(project):
+    """Give what there is of each file that was dropped: in the client, and where its source is."""
+    sources = {p.name: p for p in project.folder.rglob("*.jpg")}
+    found = {}
+    for name in (path for path in project._hashes if path.startswith("inbox/")):
+        place = sources[name.partition("/")[2]].relative_to(project.folder).parent.as_posix()
+        sha256 = project.sha256(name)
+        [row] = project.ask(
+            "/get_files/file_metadata",
+            hashes=json.dumps([sha256]),
+            include_notes="true",
+            create_new_file_ids="true",
+        )["metadata"]
+        tags = row.get("tags", {}).get(my_tags(project), {}).get("storage_tags", {})
+        found[name] = {
+            "place": place,
+            "tags": sorted(tags.get("0", [])),
+            "urls": sorted(row.get("known_urls", [])),
+            "notes": row.get("notes", {}),
+            "archived": bool(row.get("is_local")) and not row["is_inbox"],
+        }
+    return found
+
+
+def foretold(before, job):
+    """Give what would be there of a file if what the plan says of it, as JSON, came true."""
+    after = {**before, "tags": list(before["tags"]), "urls": list(before["urls"])}
+    for step in job["steps"]:
+        added = [line[2:] for line in step["diff"] if line[0] == "+"]
+        match step["step"]:
+            case "add_tags":
+                after["tags"] += added
+            case "associate_url":
+                after["urls"] += added
+            case "set_notes" if added:
+                after["notes"] = {"found": "in inbox"}
+            case "archive_file" if step["changes"]:
+                after["archived"] = True
+            case "trash_source" if step["changes"]:
+                after["place"] = "trash"
+            case "move_source" if step["changes"]:
+                folder, _, name = step["detail"].rpartition("/")
+                assert job["about"].endswith(f"/{name}")
+                after["place"] = folder.partition("/project-1/")[2]
+    return {**after, "tags": sorted(after["tags"]), "urls": sorted(after["urls"])}
+
+
+def what_was_done(job):
+    """Give the steps of a job as the ledger has them, in the words of a plan."""
+    for step in job.steps:
+        if step.action == "add_file":
+            yield step.action, step.values["status"]
+        elif step.action == "if":
+            yield step.action, "so" if step.values.get("holds") else "not so"
+        elif step.outcome is OutcomeKind.PASSED:
+            yield step.action, "passed over"
+        else:
+            yield step.action, "changed" if any((step.receipt or {}).values()) else "nothing to do"
+
+
+def what_was_planned(job):
+    for step in job["steps"]:
+        fate = {"to import": "imported", "to do": "changed", "to dispose of": "changed"}.get(
+            step["fate"], step["fate"]
+        )
+        yield step["step"], "nothing to do" if fate == "gone through" else fate
+
+
+def compare_branches(project, plan, before, count):
+    """Hold the plan, as JSON, against the ledger, and against the client and the disk."""
+    planned = {job["about"].rpartition("/")[2]: job for job in plan["jobs"]}
+    done = {name_of(job): job for job in project.jobs}
+    passed = {FileSource.from_data(each.data).path.name: each for each in project.passed_over}
+    after = held(project)
+    assert {f"inbox/{name}" for name in planned} == after.keys()
+    assert len(planned) == count * (1 + len(MADE))
+    for name, job in planned.items():
+        now = after[f"inbox/{name}"]
+        if name in passed:
+            assert job["passed_over"] == passed[name].reason
+            assert now == before[f"inbox/{name}"]
+        elif name.startswith(SEEN_BY_SENDING):
+            # What Hydrus makes of a file, only sending it can tell: it is planned to be sent.
+            assert job["steps"][0]["fate"] == "to import"
+            assert done[name].state is JobState.DEAD
+            assert now == before[f"inbox/{name}"]
+        else:
+            assert job["ending"] == done[name].state.value
+            assert sorted(what_was_planned(job)) == sorted(what_was_done(done[name]))
+            assert foretold(before[f"inbox/{name}"], job) == now
+
+
+def plan_and_run_branches(project, count):
+    """Plan for so many files of each kind, run, and compare."""
+    fill_for_branches(project, count)
+    before = held(project)
+    untouched = world(project)
+    plan = json.loads(to_json(as_data(plan_of(project))))
+    assert difference(project, untouched) == NO_DIFFERENCE
+    project.run(timeout_seconds=120)
+    compare_branches(project, plan, before, count)
+
+
+def test_the_plan_in_json_is_what_is_there_afterwards(project):
+    plan_and_run_branches(project({"rules.yaml": BRANCHING}), 2)
 
 
 def test_what_is_asked_for_alone(project):
