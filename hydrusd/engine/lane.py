@@ -1164,7 +1164,7 @@ def _record(item: _Work, action: str, update: JobUpdate, outcome: Outcome) -> St
     job, began_at = item.job, item.began_at
     kind = OutcomeKind.DEAD if update.state is JobState.DEAD else outcome.kind
     values, receipt = outcome.values, outcome.receipt
-    former = next((record for record in job.steps if record.position == job.step), None)
+    former = _former(job)
     unfinished = {OutcomeKind.LATER, OutcomeKind.RETRY}
     if outcome.kind in unfinished:
         # Nobody knows: what was about to be changed may have been.
@@ -1179,7 +1179,7 @@ def _record(item: _Work, action: str, update: JobUpdate, outcome: Outcome) -> St
 def _as_done(item: _Work, action: str, outcome: Outcome) -> StepRecord:
     """Give what is kept of a step that is done."""
     job, began_at = item.job, item.began_at
-    former = next((record for record in job.steps if record.position == job.step), None)
+    former = _former(job)
     if former is not None and former.outcome is OutcomeKind.LATER:
         began_at = former.began_at or began_at
     return StepRecord(
@@ -1191,6 +1191,13 @@ def _as_done(item: _Work, action: str, outcome: Outcome) -> StepRecord:
         outcome.receipt,
         began_at,
     )
+
+
+def _former(job: Job) -> StepRecord | None:
+    """Give what is kept of an earlier try of the step at which a job is."""
+    if not job.steps:
+        return None
+    return next((record for record in job.steps if record.position == job.step), None)
 
 
 def _detail(outcome: Outcome, arrival: Arrival) -> str:
@@ -1213,7 +1220,7 @@ def _can_be_broken_off(job: Job, rule: CompiledRule) -> bool:
     Not within a step that disposes of the source, nor within one that has said what it is about
     to change; one that only waits (for a time, for a download) is no reason to stay.
     """
-    record = next((r for r in job.steps if r.position == job.step), None)
+    record = _former(job)
     if record is None:
         return True
     return not rule.steps[job.step].action_class.disposes and not tells(record.receipt)
@@ -1230,7 +1237,7 @@ def _found(item: _Work, rule: CompiledRule | UndoRule | None) -> str:
         or not outcome.values.get("hash")
         or not rule.steps[job.step].action_class.imports
         # Done before, and lost by the client.
-        or any(r.position == job.step and r.outcome is OutcomeKind.DONE for r in job.steps)
+        or ((former := _former(job)) is not None and former.outcome is OutcomeKind.DONE)
     ):
         return ""
     return "imported" if outcome.receipt.get("imported") else "known"

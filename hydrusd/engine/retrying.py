@@ -153,4 +153,7 @@ def _is_plain(value: object, depth: int = DEEPEST) -> bool:
     if kind is not dict or depth == 0:
         return False
     some = cast("dict[Any, Any]", value)
-    return all(type(k) is str and _is_plain(each, depth - 1) for k, each in some.items())
+    for key, each in some.items():  # what is plain already costs no call
+        if type(key) is not str or not (type(each) in _SCALARS or _is_plain(each, depth - 1)):
+            return False
+    return True

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 from sqlalchemy import (
@@ -225,8 +225,7 @@ class ClaimFilter:
     last: Sequence[frozenset[str]] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class JobUpdate:
+class JobUpdate(NamedTuple):
     """What becomes of a claimed job. ``claimed_attempt`` proves the lease."""
 
     job_id: JobId
@@ -246,8 +245,7 @@ class JobUpdate:
     run_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StepUpdate:
+class StepUpdate(NamedTuple):
     """The last outcome of a step, as it is to be kept."""
 
     job_id: JobId

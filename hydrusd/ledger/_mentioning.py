@@ -36,6 +36,8 @@ def made_paths(values: Data) -> set[str]:
     """Give the files that a step wrote, going by its ``path`` and ``paths``, as the system
     tells paths apart.
     """
+    if "path" not in values and "paths" not in values:
+        return set()
     several = values.get("paths")
     listed: object = list(several.values()) if isinstance(several, Mapping) else several
     found = [values.get("path"), *(listed if isinstance(listed, list) else ())]

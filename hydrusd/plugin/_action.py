@@ -333,6 +333,8 @@ class Call(Generic[A_co]):
 
     @property
     def _record(self) -> StepRecord | None:
+        if not self.steps:
+            return None
         mine = (self.position, self.action.action)
         return next((r for r in self.steps if (r.position, r.action) == mine), None)
 

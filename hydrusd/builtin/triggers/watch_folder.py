@@ -750,7 +750,7 @@ class _Watch:
             return [], set()
         for source in found:
             source.root_identity = identity
-        return found, {source.text for source in found if self._looker.unfinished(source)}
+        return found, self._looker.unfinished_among(found)
 
     def _tell_counts(self) -> None:
         self._context.counted(self._found, self._waiting, scanning=self._scanning)
