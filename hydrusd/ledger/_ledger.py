@@ -211,7 +211,8 @@ class ClaimFilter:
 
     Of rules in ``held`` only those that have begun; of those in ``turns`` only the one that is
     named; of those in ``at_most`` not more than so many at once. ``ranks`` are rules that come
-    before all others (the first of them first), ``last`` those that come after them.
+    before all others (the first of them first), ``last`` those that come after them. ``sizes``
+    say, by rule and step, how many jobs are claimed at once where that is not what is asked for.
     """
 
     lane: str
@@ -223,6 +224,7 @@ class ClaimFilter:
     at_most: Mapping[str, int] = field(default_factory=dict)
     ranks: Sequence[frozenset[str]] = ()
     last: Sequence[frozenset[str]] = ()
+    sizes: Mapping[tuple[str, int], int] = field(default_factory=dict)
 
 
 class JobUpdate(NamedTuple):
@@ -722,7 +724,8 @@ class Ledger(KnownFiles, Pruning):
     # --- claiming and finishing ----------------------------------------------------------
 
     def claim(self, wanted: ClaimFilter, owner: str, limit: int, now: datetime) -> list[Job]:
-        """Lease up to ``limit`` due jobs of one rule, revision and step; the oldest first.
+        """Lease up to ``limit`` due jobs (or what ``wanted.sizes`` says) of one rule, revision and
+        step; the oldest first.
 
         It does not wait for the disk: a lease that a power cut takes back was held by a daemon
         that the same cut has ended, and would go back at no cost all the same.
@@ -744,6 +747,7 @@ class Ledger(KnownFiles, Pruning):
             first = _first_in_rank(connection, due, wanted)
             if first is None:
                 return []
+            limit = wanted.sizes.get((first.rule, first.step), limit)
             if first.step == 0:
                 limit = min(limit, wanted.at_most.get(first.rule, limit))
             alike = (
