@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import JSON, ColumnClause, Connection, Dialect, Insert, Select, TableClause, table
 from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.sql.dml import ReturningUpdate, UpdateBase
 
 from hydrusd.errors import LedgerError
 
@@ -162,13 +162,15 @@ class _Asked(NamedTuple):
 
 
 class ListQuery:
-    """One SELECT with ``… IN (many)``: ``many`` is an expanding parameter. Rows are plain tuples.
+    """One SELECT, or UPDATE … RETURNING, with ``… IN (many)``: ``many`` is an expanding parameter.
+
+    Rows are plain tuples.
 
     The values must be texts or numbers, which need no conversion. It is compiled for 1, 2, 4, …
     of them; what is missing to the next such number is filled up with the last value.
     """
 
-    def __init__(self, statement: Select[Any], many: str = "many") -> None:
+    def __init__(self, statement: Select[Any] | ReturningUpdate[Any], many: str = "many") -> None:
         self._statement = statement
         self._many = many
         self._compiled: dict[tuple[str, str, int], _Asked] = {}
@@ -203,7 +205,7 @@ class ListQuery:
         assert isinstance(compiled, SQLCompiler)
         asked = compiled.construct_expanded_state({**values, self._many: list(range(size))})
         reads = []
-        for place, column in enumerate(self._statement.selected_columns):
+        for place, column in enumerate(self._statement.exported_columns):
             read = column.type.dialect_impl(dialect).result_processor(dialect, None)
             if read is not None:
                 reads.append((place, read))

@@ -304,6 +304,8 @@ class Call(Generic[A_co]):
     @property
     def is_late(self) -> bool:
         """Say whether this is about sidecars only: the rule has had their file before."""
+        if "sidecar" not in self.data:
+            return False  # as mostly
         return self.sidecars is not None and self.sidecars.come_late_for(self.rule)
 
     @property
