@@ -1006,7 +1006,7 @@ class Lane:
 
     async def _store(self, done: _Set) -> None:
         rule, position = done.rule, done.position
-        ready = [w for w in done.work if w.result is not None and not w.stored]
+        ready = [w for w in done.work if not w.stored and w.result is not None]
         if not ready:
             return
         now = self._clock.now()
