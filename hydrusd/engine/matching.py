@@ -114,8 +114,8 @@ class Matching:
 
     def judge(self, data: Data) -> Sequence[Verdict]:
         """Give the verdict of each rule on an event, in their order."""
-        if not (self._always or self._guarded):
-            return self._first.copy()
+        if not self._conditional:
+            return self._told.get(0) or self._tell(0)
         try:
             seen = plain({**data, **_IN_THEIR_PLACE})
         except ExpressionError:
