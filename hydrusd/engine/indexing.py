@@ -184,16 +184,26 @@ class _Holds(Table):
     def __init__(self) -> None:
         super().__init__()
         self._by_text: dict[str, Bits] = {}
+        self._by_start: dict[str, list[str]] = {}
 
     def _enter(self, conjunct: Conjunct, bit: Bits) -> None:
         for text in conjunct.constants:
             assert isinstance(text, str)
+            if text not in self._by_text:
+                self._by_start.setdefault(text[:2], []).append(text)
             self._by_text[text] = self._by_text.get(text, 0) | bit
 
     def holding(self, value: object) -> Bits | None:
         if not (_is_short_text(value) or _is_short_list(value)):
             return None
-        held = [bits for text, bits in self._by_text.items() if text in value]  # type: ignore[operator]
+        asked = self._by_text
+        if isinstance(value, str) and len(value) < len(asked):
+            # Of many texts most begin with two letters that are nowhere in it.
+            starts = {value[place : place + 2] for place in range(len(value))}
+            starts |= {"", *value}
+            found = [self._by_start[start] for start in starts & self._by_start.keys()]
+            return _together(asked[text] for some in found for text in some if text in value)
+        held = [bits for text, bits in asked.items() if text in value]  # type: ignore[operator]
         return _together(held)
 
 

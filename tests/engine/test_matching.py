@@ -227,6 +227,15 @@ def test_thousands_of_sizes_are_decided_as_by_themselves(rule, monkeypatch, asks
         assert list(matching.judge(data)) == [judge(rule, data) for rule in asking], value
 
 
+def test_pieces_of_a_name_are_found_as_by_themselves(rule):
+    pieces = ["", "a", "b", "ab", "ba", "abc", "bca", "é", "éa", "zz", "aé", *map(str, range(30))]
+    asking = [replace(rule, condition=EXPRESSIONS.condition(f"'{p}' in value")) for p in pieces]
+    matching = Matching(asking)
+    for value in ("", "a", "é", "abca", "zz1", "2930", "x" * 99 + "ab", ["ab", "1"], {"é": 1}, 7):
+        data = {"value": value}
+        assert list(matching.judge(data)) == [judge(each, data) for each in asking], value
+
+
 def test_what_is_asked_for_by_many_is_worked_out_once_and_only_if_it_is_needed(rule):
     worked_out = []
 
