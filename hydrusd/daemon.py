@@ -436,6 +436,8 @@ def check_client(spec: ClientSpec) -> list[RuleFault]:
             name = problem.message.partition(" ")[0].rstrip(":")
             place = name if name in ClientSpec.__dataclass_fields__ else "url"
             faults.append(RuleFault((place,), problem.message, problem.hint))
+    except ValueError as error:
+        faults.append(RuleFault(("url",), str(error), "as in http://127.0.0.1:45869"))
     return faults
 
 

@@ -174,7 +174,10 @@ class Wire:
         self.is_this_machine = is_this_machine(parts.hostname)
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         self.address = f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")
-        self._url = httpx.URL(self.address)
+        try:
+            self._url = httpx.URL(self.address)
+        except httpx.InvalidURL:  # a host in letters that no name of a host has
+            raise ValueError(f"not the address of a Hydrus client: {redact(url)!r}") from None
         self._prefix = quote(parts.path.rstrip("/"), safe="/%")
         self._timeout_seconds = timeout_seconds
         self._headers = (

@@ -272,7 +272,15 @@ async def test_a_real_connection_that_goes_wrong(access_key, answer):
 
 
 @pytest.mark.parametrize(
-    "url", ["", "127.0.0.1:45869", "ftp://127.0.0.1", "http://", "file:///etc/passwd"]
+    "url",
+    [
+        "",
+        "127.0.0.1:45869",
+        "ftp://127.0.0.1",
+        "http://",
+        "file:///etc/passwd",
+        "https://n\ufffdas",
+    ],
 )
 def test_what_is_no_address(url, access_key):
     with pytest.raises(ValueError, match="not the address of a Hydrus client"):

@@ -60,6 +60,16 @@ def test_all_of_it(read, tmp_path):
     assert repr(make_client(spec)) == "<HydrusClient at https://nas:45869>"
 
 
+@pytest.mark.parametrize("host", ["n\ufffdas", "\uff41.example"])
+def test_a_host_of_no_name_is_told_at_the_url(vocabulary, host):
+    text = client("", url=f"https://{host}:45869")
+    with pytest.raises(ConfigError) as caught:
+        parse(text, vocabulary, file="rules.yaml", environ={"KEY": KEY})
+    [problem] = caught.value.problems
+    assert (problem.line, problem.column) == (2, 8)
+    assert problem.message.startswith("not the address of a Hydrus client: 'https://")
+
+
 @pytest.mark.parametrize(
     ("more", "place", "message"),
     [
