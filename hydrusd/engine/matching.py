@@ -9,6 +9,7 @@ condition is not plainly true or false, ``judge`` has the word.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from hydrusd.engine.compiling import CompiledRule, speaks_of_variables
@@ -22,6 +23,9 @@ Verdict = NewJob | NotMatched
 
 _OF_THE_RULE = frozenset({"rule", "steps", "vars"})
 """What is not the same for all rules that look at an event."""
+
+_DOES_WITHOUT = re.compile(r"\bvars\s*(?:is\b|\|)")
+"""How a condition may ask for variables without failing where there are none."""
 
 _IN_THEIR_PLACE = {"rule": {"name": ""}, "steps": {}}
 """What hides data of these names, as what is really there does."""
@@ -39,12 +43,29 @@ def judge(rule: CompiledRule, data: Data) -> Verdict:
     failure = ""
     if rule.condition is not None:
         try:
-            asked = speaks_of_variables(rule.condition.text)
-            if not rule.condition.holds(rule.context(data, variables=asked)):
+            if not _holds(rule, rule.condition, data):
                 return _refusal(rule, rule.condition)
         except ExpressionError as error:
             failure = f"`if` cannot be judged: {error}"
     return _job(rule, failure)
+
+
+def _holds(rule: CompiledRule, condition: Condition, data: Data) -> bool:
+    """Ask a condition. Raises ExpressionError."""
+    if not speaks_of_variables(condition.text):
+        return condition.holds(rule.context(data, variables=False))
+    try:
+        context = rule.context(data)
+    except ExpressionError:
+        # What is decided before any variable is looked at, needs none.
+        if _DOES_WITHOUT.search(condition.text):
+            raise
+        try:
+            return condition.holds(rule.context(data, variables=False))
+        except ExpressionError:
+            pass
+        raise
+    return condition.holds(context)
 
 
 def _job(rule: CompiledRule, failure: str = "") -> NewJob:

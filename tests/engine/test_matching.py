@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 
@@ -225,6 +226,36 @@ def test_thousands_of_sizes_are_decided_as_by_themselves(rule, monkeypatch, asks
     for value in (-1, 0, 1, 49, 50, 50.5, 98, 99, True, None, "50", math.nan, math.inf):
         data = {"value": value}
         assert list(matching.judge(data)) == [judge(rule, data) for rule in asking], value
+
+
+ARTIST = {"artist": "{{ (file.name | regex('(?P<who>.+)_')).who }}"}
+
+
+@pytest.mark.parametrize(
+    ("condition", "name", "said"),
+    [
+        ("file.suffix == '.jpg' and vars.artist == 'me'", "me_1", "wanted"),
+        ("file.suffix == '.jpg' and vars.artist == 'me'", "you_1", "not so"),
+        ("file.suffix == '.jpg' and vars.artist == 'me'", "nobody", "the variable 'artist'"),
+        ("file.suffix == '.png' and vars.artist == 'me'", "nobody", "not so"),
+        ("file.suffix == '.jpg' or vars.artist == 'me'", "nobody", "wanted"),
+        ("vars is defined or vars.artist == 'me'", "nobody", "the variable 'artist'"),
+        ("(vars | default('')) == '' or vars.artist", "nobody", "the variable 'artist'"),
+    ],
+)
+def test_a_variable_that_cannot_be_had_is_nothing_to_what_is_decided_before_it(
+    tmp_path, condition, name, said
+):
+    text = (
+        "  - name: one\n    on: {watch_folder: {path: inbox}}\n    do: [add_file]\n"
+        f"    vars: {json.dumps(ARTIST)}\n    if: {condition}\n"
+    )
+    one = compile_rule(rule_set(text, tmp_path).rules[0], EXPRESSIONS, tmp_path)
+    data = {"file": {"suffix": ".jpg", "name": name}}
+    verdict = judge(one, data)
+    assert list(Matching([one, one]).judge(data)) == [verdict] * 2
+    reason = verdict.failure if isinstance(verdict, NewJob) else verdict.reason
+    assert said in (reason or "wanted")
 
 
 def test_pieces_of_a_name_are_found_as_by_themselves(rule):
