@@ -397,4 +397,7 @@ def test_five_reloads_under_load_lose_nothing_and_do_nothing_twice(living, count
         name.partition("/")[2] for name in names
     )
     assert list((made.folder / "inbox").iterdir()) == []
+    # Observers are told of what is stored: a moment later.
+    made.wait_until(lambda: len(made.project.finished) >= count)
+    assert len({each.job_id for each in made.project.finished}) == len(made.project.finished)
     assert len(made.project.finished) == count
