@@ -185,24 +185,30 @@ class _Holds(Table):
         super().__init__()
         self._by_text: dict[str, Bits] = {}
         self._by_start: dict[str, list[str]] = {}
+        self._letters: list[str] = []
 
     def _enter(self, conjunct: Conjunct, bit: Bits) -> None:
         for text in conjunct.constants:
             assert isinstance(text, str)
             if text not in self._by_text:
-                self._by_start.setdefault(text[:2], []).append(text)
+                long = len(text) > 1
+                (self._by_start.setdefault(text[:2], []) if long else self._letters).append(text)
             self._by_text[text] = self._by_text.get(text, 0) | bit
 
     def holding(self, value: object) -> Bits | None:
         if not (_is_short_text(value) or _is_short_list(value)):
             return None
-        asked = self._by_text
+        asked, found = self._by_text, 0
         if isinstance(value, str) and len(value) < len(asked):
             # Of many texts most begin with two letters that are nowhere in it.
-            starts = {value[place : place + 2] for place in range(len(value))}
-            starts |= {"", *value}
-            found = [self._by_start[start] for start in starts & self._by_start.keys()]
-            return _together(asked[text] for some in found for text in some if text in value)
+            for place in range(len(value) - 1):
+                for text in self._by_start.get(value[place : place + 2], ()):
+                    if value.startswith(text, place):
+                        found |= asked[text]
+            for text in self._letters:
+                if text in value:
+                    found |= asked[text]
+            return found
         held = [bits for text, bits in asked.items() if text in value]  # type: ignore[operator]
         return _together(held)
 
