@@ -223,7 +223,8 @@ class Parts:
         await self._writer(forget_conditions, "client", changes.ending_clients)
         others = {*changes.new_rules, *changes.changed_rules, *changes.gone_rules}
         others |= self._book.invalid.keys() if self._book is not None else set()
-        await self._writer(forget_conditions, "rule", sorted(others))
+        # What is invalid (still) is never said to be nothing in between.
+        await self._writer(forget_conditions, "rule", sorted(others - book.invalid.keys()))
         now = self._clock.now()
         for rule in book.invalid.values():
             await self._writer(Ledger.set_condition, "rule", rule.name, "invalid", rule.reason, now)
