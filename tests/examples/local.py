@@ -12,7 +12,7 @@ import anyio
 from exampling import Example
 
 from hydrusd.clock import SystemClock
-from hydrusd.testing import Project, Promise
+from hydrusd.testing import Project
 
 PAGE = "local-actions.md"
 INBOX = "Pictures/inbox"
@@ -177,7 +177,6 @@ EXAMPLES = {
     "copy_source": example(
         copied,
         drop(f"{INBOX}/2024/a.jpg"),
-        waived={Promise.RECEIPT: "a copy that nobody noted stays: undo removes nothing unproved"},
     ),
     "move_source": example(moved_to("Pictures/sorted/jpg/a.jpg")),
     "trash_source": example(moved_to("Pictures/trash/a.jpg")),
