@@ -9,7 +9,6 @@ All of it blocks: call it in one of anyio's worker threads.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat as stat_module
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -92,6 +92,8 @@ class Place:
         folder = self.part(job_id, use)
 
         def clear() -> None:
+            with contextlib.suppress(OSError):  # a plain file, as older versions left it
+                folder.unlink()
             shutil.rmtree(folder, ignore_errors=True)
 
         await to_thread.run_sync(clear)
