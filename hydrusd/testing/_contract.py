@@ -297,12 +297,15 @@ def _overheard() -> Iterator[_Told]:
     told = _Told()
     handler = logging.StreamHandler(told.stream)
     root = logging.getLogger()
-    level = root.level
+    # Whatever the levels are: a command that ran before in this process may have raised them.
+    levels = {logger: logger.level for logger in (root, logging.getLogger("hydrusd"))}
     root.addHandler(handler)
-    root.setLevel(min(level, logging.INFO))
     try:
+        for logger in levels:
+            logger.setLevel(min(logger.getEffectiveLevel(), logging.INFO))
         with redirect_stdout(told.stream), redirect_stderr(told.stream):
             yield told
     finally:
-        root.setLevel(level)
+        for logger, level in levels.items():
+            logger.setLevel(level)
         root.removeHandler(handler)

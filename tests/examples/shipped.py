@@ -21,7 +21,7 @@ from PIL import ExifTags, Image, PngImagePlugin
 
 from hydrusd.clock import SystemClock
 from hydrusd.model import JobState
-from hydrusd.testing import Promise, paint
+from hydrusd.testing import paint
 
 sys.path.append(str(Path(__file__).parents[1] / "builtin"))
 sys.path.append(str(Path(__file__).parents[1] / "shipped"))
@@ -32,7 +32,6 @@ from outside import Hook
 PAGE = "shipped-plugins.md"
 CURRENT = 0
 MOST_LOOKS = 10
-IMPORTED_MEANWHILE = {Promise.AGAIN: "another rule imports meanwhile what it has downloaded"}
 
 
 def photo():
@@ -216,14 +215,12 @@ EXAMPLES = {
         downloaded(paint("a.png")),
         on_a_site("a.png", "image/png", paint("a.png"), "galleries.txt"),
         run={"jobs": 2},
-        waived=IMPORTED_MEANWHILE,
     ),
     "yt_dlp": Example(
         PAGE,
         downloaded(VIDEO, "title:film"),
         on_a_site("film.mp4", "video/mp4", VIDEO, "videos.txt"),
         run={"jobs": 2},
-        waived=IMPORTED_MEANWHILE,
     ),
     "find_posts": Example(PAGE, its_post_is_noted, a_picture_of_the_board, environ=Proxied()),
     "ask_tagger": Example(PAGE, it_is_said_to_move, a_moving_picture),
@@ -240,7 +237,6 @@ EXAMPLES = {
         it_was_copied,
         a_database,
         clock=partial(Almost, 4, 30),
-        waived={Promise.AGAIN: "a backup whose note was lost is made once more"},
     ),
     "find_duplicates": Example(PAGE, they_are_tagged, duplicates, clock=partial(Almost, 20, 0)),
     "unpack_archive": Example(PAGE, its_picture_was_imported, an_archive, run={"jobs": 2}),
