@@ -209,18 +209,23 @@ def its_post_is_noted(project):
     assert list(entry.known_urls) == ["http://board.example/posts/17"]
 
 
+UNHURRIED = partial(HurryingClock, 2)
+"""A program takes its time; by a clock that runs faster it would be taken for one that hangs."""
+
 EXAMPLES = {
     "gallery_dl": Example(
         PAGE,
         downloaded(paint("a.png")),
         on_a_site("a.png", "image/png", paint("a.png"), "galleries.txt"),
         run={"jobs": 2},
+        clock=UNHURRIED,
     ),
     "yt_dlp": Example(
         PAGE,
         downloaded(VIDEO, "title:film"),
         on_a_site("film.mp4", "video/mp4", VIDEO, "videos.txt"),
         run={"jobs": 2},
+        clock=UNHURRIED,
     ),
     "find_posts": Example(PAGE, its_post_is_noted, a_picture_of_the_board, environ=Proxied()),
     "ask_tagger": Example(PAGE, it_is_said_to_move, a_moving_picture),
