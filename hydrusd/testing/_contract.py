@@ -93,6 +93,7 @@ class _Round:
     """What came of one run."""
 
     world: World = field(default_factory=dict)
+    configuration: Configuration | None = None
     broken: list[Broken] = field(default_factory=list)
 
     def note(self, promise: Promise, name: str, details: Iterable[str]) -> None:
@@ -117,29 +118,49 @@ def keep_contract(example: Example, *names: str, folder: Path) -> None:
     raises) where the example does not work even when nothing goes wrong.
     """
     __tracebackhide__ = True
-    with example.project(folder / "which") as project:
-        configuration = project.configuration()
-    used = _used(configuration)
-    parts = Parts(configuration, example.filters, example.sidecars)
+    known: Configuration | None = None
+    if not names:
+        with example.project(folder / "which") as project:
+            known = project.configuration()
     broken: list[Broken] = []
     ran = False
-    for name in names or _to_try(configuration, parts):
-        if name not in used and not parts.has(name):
-            raise ValueError(f"the rules of the example use no {name}: {', '.join(used)}")
-        if name in used:
-            ran = True
-            broken += _try_out(example, name, folder / name)
-        if parts.has(name):
-            found = ((Promise[promise], detail) for promise, detail in parts.broken(name))
-            broken += [Broken(p, name, detail) for p, detail in found if p not in example.waived]
+    for name in names or _to_try(_parts(example, known)):
+        if known is None or name in _used(known):
+            try:
+                found, known = _try_out(example, name, folder / name)
+            except _NotUsed as unused:
+                known = unused.configuration
+            else:
+                ran = True
+                broken += found
+        parts = _parts(example, known)
+        if name not in _used(known) and not parts.has(name):
+            raise ValueError(f"the rules of the example use no {name}: {', '.join(_used(known))}")
+        for promise, detail in parts.broken(name):
+            if Promise[promise] not in example.waived:
+                broken.append(Broken(Promise[promise], name, detail))
     if broken:
         raise ContractBroken(broken)
     if not ran and not names:
         _run(example, "", folder / "plain", works=True)  # what is shown must work all the same
 
 
-def _to_try(configuration: Configuration, parts: Parts) -> list[str]:
+class _NotUsed(Exception):
+    """The rules of an example use no such action or trigger."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self.configuration = configuration
+        super().__init__("no such action or trigger is used")
+
+
+def _parts(example: Example, configuration: Configuration | None) -> Parts:
+    assert configuration is not None
+    return Parts(configuration, example.filters, example.sidecars)
+
+
+def _to_try(parts: Parts) -> list[str]:
     """Give the names of what the example uses, or its plugins bring, and hydrusd does not."""
+    configuration = parts.configuration
     actions_and_triggers = sorted(_used(configuration).keys() - _ours(configuration))
     wanted = list(dict.fromkeys([*actions_and_triggers, *parts.strangers]))
     if not wanted:
@@ -169,7 +190,8 @@ def _ours(configuration: Configuration) -> set[str]:
     return ours
 
 
-def _try_out(example: Example, name: str, folder: Path) -> list[Broken]:
+def _try_out(example: Example, name: str, folder: Path) -> tuple[list[Broken], Configuration]:
+    """Try an action or a trigger. Raises ``_NotUsed`` where the rules use no such thing."""
     waived = set(example.waived)
     first = _run(
         example,
@@ -188,8 +210,9 @@ def _try_out(example: Example, name: str, folder: Path) -> list[Broken]:
     broken = [b for b in (*first.broken, *second.broken) if b.promise not in waived]
     others = [b for b in broken if b.promise not in _BY_MISHAP]
     together = [b for b in broken if b.promise in _BY_MISHAP]
+    assert first.configuration is not None
     if not together and not difference(first.world, second.world):
-        return list(dict.fromkeys(others))
+        return list(dict.fromkeys(others)), first.configuration
     # Something went wrong; now it pays to find out which mishap it came from.
     plain = _run(example, name, folder / "plain", works=True)
     broken = list(others)
@@ -207,7 +230,7 @@ def _try_out(example: Example, name: str, folder: Path) -> list[Broken]:
         changed = difference(first.world, second.world)
         detail = f"cancelled before, and lost with the client then, it ended otherwise: {changed}"
         broken.append(Broken(Promise.RESTART, name, detail))
-    return list(dict.fromkeys(broken))
+    return list(dict.fromkeys(broken)), first.configuration
 
 
 def _run(
@@ -230,9 +253,11 @@ def _run(
         if plans:
             made.note(Promise.PLAN, name, _what_planning_did(example, name, project, told))
         project.simulator.save()
-        configuration = project.configuration()
+        made.configuration = configuration = project.configuration()
         mishaps = Mishaps(project, repeats, cancels, restarts)
         kind = _used(configuration).get(name)
+        if kind is None and name:
+            raise _NotUsed(configuration)
         try:
             with mishaps.fitted(kind) if kind is not None else nullcontext():
                 project.run(

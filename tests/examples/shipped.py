@@ -19,7 +19,6 @@ from exampling import Example
 from local import HurryingClock
 from PIL import ExifTags, Image, PngImagePlugin
 
-from hydrusd.clock import SystemClock
 from hydrusd.model import JobState
 from hydrusd.testing import paint
 
@@ -82,13 +81,14 @@ def its_picture_was_imported(project):
     assert tags[CURRENT] == {"title:my comic"}
 
 
-class Almost(SystemClock):
-    """The system's clock, so far ahead that it is almost a certain time tomorrow."""
+class Almost(HurryingClock):
+    """A clock that runs ahead, and begins shortly before a certain time tomorrow."""
 
     def __init__(self, hour: int, minute: int) -> None:
+        super().__init__()
         now = datetime.now().astimezone()
         day = now.replace(hour=hour, minute=minute, second=0, microsecond=0) + timedelta(days=1)
-        self._ahead = day - timedelta(seconds=5) - now
+        self._ahead = day - timedelta(seconds=30) - now
 
     def now(self) -> datetime:
         return super().now() + self._ahead
