@@ -51,7 +51,9 @@ from hydrusd.plugin import (
     Prospect,
     Signal,
     Start,
+    calling,
 )
+from hydrusd.plugin.accounts import Accounts
 from hydrusd.rules import Mode
 
 SET_SIZE = 256
@@ -145,7 +147,7 @@ class Planner:
     """Foresees what rules would do. Changes nothing.
 
     ``ledger`` is one that was opened to look, ``clients`` are read-only. ``waits`` says of rules
-    why they could not work now.
+    why they could not work now. A plugin that does not come back is named, on its account too.
     """
 
     def __init__(
@@ -156,7 +158,9 @@ class Planner:
         clock: Clock,
         off_limits: OffLimits,
         waits: Mapping[str, str],
+        accounts: Accounts,
     ) -> None:
+        self._accounts = accounts
         self._book = book
         self._clients = clients
         self._ledger = ledger
@@ -199,7 +203,13 @@ class Planner:
     async def _prospect(self, source: Source, *, asked_for: bool) -> Prospect:
         looking = _Looking(source, self._intake(source), self._ledger, all_new=asked_for)
         try:
-            prospect = await source.trigger.preview(looking)
+            kind = type(source.trigger)
+            prospect = await calling.looking(
+                lambda: source.trigger.preview(looking),
+                accounts=self._accounts,
+                plugin=self._accounts.owner_of(kind),
+                name=kind.trigger,
+            )
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the plugin boundary
             return Prospect(detail=f"what it would notice cannot be foreseen: {_words(error)}")
         told = "; ".join([prospect.detail, *looking.warnings[:3]])
@@ -348,13 +358,19 @@ class Planner:
         """Have the action look at all of a set; at each alone, where the set as a whole fails."""
         kind = step.action_class
         try:
-            foreseen = list(await kind.plan(calls))
+            told = await calling.looking(
+                lambda: kind.plan(calls),
+                accounts=self._accounts,
+                plugin=self._accounts.owner_of(kind),
+                name=step.name,
+            )
+            foreseen = list(told)
             if len(foreseen) != len(calls):
                 raise HydrusdError(f"{step.name} did not say of each item what it would do")
         except (PermanentError, RequestRejected) as error:
             if len(calls) == 1:
                 return [Prediction(kind, Foreseen.dead(f"would become a dead letter: {error}"))]
-        except (HydrusUnavailable, PermissionMissing) as error:
+        except (HydrusUnavailable, PermissionMissing, calling.Misbehaviour) as error:
             return [Prediction(kind, None, str(error)) for _ in calls]
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the plugin boundary
             if isinstance(error, WriteRefused):
@@ -541,4 +557,5 @@ def _is_about(event: Event, subject: str) -> bool:
 
 
 def _words(error: BaseException) -> str:
-    return str(error) if isinstance(error, HydrusdError) else f"{type(error).__name__}: {error}"
+    own = isinstance(error, HydrusdError | calling.Misbehaviour)
+    return str(error) if own else f"{type(error).__name__}: {error}"

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 
 import anyio
 import anyio.lowlevel
+import structlog
 from anyio import to_thread
 from anyio.abc import TaskStatus
 
@@ -25,12 +26,17 @@ from hydrusd.plugin.blocking import LoopBlocked
 GRACE_SECONDS = 5.0
 """How long a thread may take to come to an end when it is to be cancelled."""
 
+LOOK_SECONDS = 60.0
+"""How long a plugin may take where it only looks: somebody is waiting for a plan."""
+
 BLOCKER_RESTS_SECONDS = 600.0
 """When what blocked everything is tried again."""
 PLUGIN_TASK = "plugin "
 """How the names of tasks begin in which a plugin is at work."""
 
 T = TypeVar("T")
+
+log = structlog.get_logger("hydrusd.plugins")
 
 
 class Misbehaviour(Exception):
@@ -83,13 +89,17 @@ async def apart(
     if plugin is None:
         return await contained(work)
 
+    left = False
+
     async def inside() -> T:
-        # Caught in here: of these two the loop would take notice by itself, and end.
+        # Caught in here: of some the loop would take notice by itself, and end.
         try:
             return await work()
-        except (Exception, asyncio.CancelledError, GeneratorExit):
+        except (Exception, asyncio.CancelledError):
             raise
         except BaseException as error:
+            if left and isinstance(error, GeneratorExit):
+                raise  # it is thrown away
             raise _misbehaviour(error) from error
 
     task = asyncio.get_running_loop().create_task(inside(), name=f"{PLUGIN_TASK}{plugin}")
@@ -103,10 +113,39 @@ async def apart(
         if not task.done():
             accounts.hangs(plugin, +1)
             task.add_done_callback(partial(_came_back, accounts, plugin))
+            left = True
+            _leave_behind(task)
         elif not task.cancelled():
             task.exception()  # looked at, or asyncio complains that nobody did
         await anyio.lowlevel.checkpoint_if_cancelled()
         raise Misbehaviour("it was cancelled, and not by hydrusd") from error
+
+
+def _leave_behind(task: asyncio.Task[Any]) -> None:
+    """Have nobody wait for a task: when all else is over, the event loop would."""
+    log.warning(f"{task.get_name()}: does not come to an end; left behind")
+    asyncio._unregister_task(task)  # noqa: SLF001 - for those who extend asyncio, and told there
+    task._log_destroy_pending = False  # type: ignore[attr-defined] # noqa: SLF001 - it is known
+
+
+async def looking(
+    work: Callable[[], Coroutine[Any, Any, T]],
+    *,
+    accounts: Accounts,
+    plugin: str | None,
+    name: str,
+) -> T:
+    """Await what only looks: a plan, a preview. ``name`` is that of the action or trigger.
+
+    Raises ``Misbehaviour`` where a plugin does not come back in time, and leaves it behind.
+    """
+    with anyio.move_on_after(LOOK_SECONDS if plugin is not None else None):
+        return await apart(work, accounts=accounts, plugin=plugin)
+    assert plugin is not None
+    said = f"{name} of plugin {plugin} did not say within {LOOK_SECONDS:g} s what it would do"
+    accounts.failed(plugin, said)
+    log.error(said, plugin=plugin)
+    raise Misbehaviour(said)
 
 
 def _came_back(accounts: Accounts, plugin: str, task: asyncio.Task[Any]) -> None:
