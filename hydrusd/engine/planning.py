@@ -367,6 +367,9 @@ class Planner:
             foreseen = list(told)
             if len(foreseen) != len(calls):
                 raise HydrusdError(f"{step.name} did not say of each item what it would do")
+            if wrong := [each for each in foreseen if not _is_foreseen(each)]:
+                what = type(wrong[0]).__name__
+                raise HydrusdError(f"{step.name} gave {what} for what it foresees")
         except (PermanentError, RequestRejected) as error:
             if len(calls) == 1:
                 return [Prediction(kind, Foreseen.dead(f"would become a dead letter: {error}"))]
@@ -554,6 +557,16 @@ def _is_about(event: Event, subject: str) -> bool:
         return False
     here = Path(os.path.normcase(os.path.abspath(subject)))  # noqa: PTH100 - keeps links as they are
     return Path(os.path.normcase(text)).is_relative_to(here)
+
+
+def _is_foreseen(told: object) -> bool:
+    """Say whether it is what a plan has to give: who writes Python may give anything."""
+    return (
+        isinstance(told, Foreseen)
+        and isinstance(told.detail, str)
+        and isinstance(told.values, Mapping)
+        and isinstance(told.outcome, OutcomeKind)
+    )
 
 
 def _words(error: BaseException) -> str:

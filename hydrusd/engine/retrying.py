@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -25,7 +26,7 @@ from hydrusd.errors import (
     TemporaryError,
     VersionTooOld,
 )
-from hydrusd.model import Outcome, OutcomeKind
+from hydrusd.model import Outcome, OutcomeKind, ParkScope
 from hydrusd.plugin.calling import Misbehaviour
 from hydrusd.redaction import redact, redact_strings
 
@@ -105,6 +106,8 @@ def sound(outcome: object) -> Outcome:
     """
     if not isinstance(outcome, Outcome):
         return Outcome.retry(f"the action gave {type(outcome).__name__} for an outcome")
+    if wrong := _misshapen(outcome):
+        return Outcome.retry(f"the action gave an outcome that cannot be kept: {wrong}")
     if outcome.kind is OutcomeKind.PASSED:
         return Outcome.retry("the action passed itself over, which is for the rule to do")
     if _is_simple(outcome):
@@ -125,6 +128,17 @@ def sound(outcome: object) -> Outcome:
         return outcome
     values, receipt = (redact_strings(each) for each in (outcome.values, outcome.receipt))
     return replace(outcome, detail=redact(outcome.detail), values=values, receipt=receipt)
+
+
+def _misshapen(outcome: Any) -> str:
+    """Say what of it is of another kind than it must be: who writes Python may put anything in."""
+    if not isinstance(outcome.kind, OutcomeKind) or not isinstance(outcome.scope, ParkScope):
+        return "its kind is none that there is; use Outcome.done() and its like"
+    if not isinstance(outcome.values, Mapping):
+        return f"its values are a {type(outcome.values).__name__}, and have to be a mapping"
+    if outcome.receipt is not None and not isinstance(outcome.receipt, Mapping):
+        return f"its receipt is a {type(outcome.receipt).__name__}, and has to be a mapping"
+    return ""
 
 
 def _is_simple(outcome: Outcome) -> bool:

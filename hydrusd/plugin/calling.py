@@ -19,7 +19,7 @@ import structlog
 from anyio import to_thread
 from anyio.abc import TaskStatus
 
-from hydrusd.errors import PluginError
+from hydrusd.errors import PluginError, text_of
 from hydrusd.plugin.accounts import MOST_HANGING, Accounts
 from hydrusd.plugin.blocking import LoopBlocked
 
@@ -60,10 +60,17 @@ async def contained(work: Callable[[], Awaitable[T]]) -> T:
     except anyio.get_cancelled_exc_class() as error:
         await anyio.lowlevel.checkpoint_if_cancelled()
         raise Misbehaviour("it was cancelled, and not by hydrusd") from error
-    except (Exception, GeneratorExit):
+    except GeneratorExit:
         raise
     except BaseException as error:
-        raise _misbehaviour(error) from error
+        if isinstance(error, Exception) and text_of(error) is not None:
+            raise
+        raise _misbehaviour(error) from _named(error)
+
+
+def _named(error: BaseException) -> BaseException | None:
+    """Give an exception as a cause, if it can be told of."""
+    return None if text_of(error) is None else error
 
 
 def _misbehaviour(error: BaseException) -> Misbehaviour:
@@ -72,8 +79,12 @@ def _misbehaviour(error: BaseException) -> Misbehaviour:
     if isinstance(error, LoopBlocked):
         blocked = "it was broken off, because it blocked the event loop"
         return Misbehaviour(blocked, delay_seconds=BLOCKER_RESTS_SECONDS)
-    text = f": {error}" if str(error) else ""
-    return Misbehaviour(f"it raised {type(error).__name__}{text}")
+    text = text_of(error)
+    if text is None:
+        said = f"it raised {type(error).__name__}, which fails when it is asked what it says"
+        # Where it was raised is told all the same; by whom it is known.
+        return Misbehaviour(said).with_traceback(error.__traceback__)
+    return Misbehaviour(f"it raised {type(error).__name__}{f': {text}' if text else ''}")
 
 
 async def apart(
@@ -95,12 +106,14 @@ async def apart(
         # Caught in here: of some the loop would take notice by itself, and end.
         try:
             return await work()
-        except (Exception, asyncio.CancelledError):
+        except asyncio.CancelledError:
             raise
         except BaseException as error:
+            if isinstance(error, Exception) and text_of(error) is not None:
+                raise
             if left and isinstance(error, GeneratorExit):
                 raise  # it is thrown away
-            raise _misbehaviour(error) from error
+            raise _misbehaviour(error) from _named(error)
 
     task = asyncio.get_running_loop().create_task(inside(), name=f"{PLUGIN_TASK}{plugin}")
     try:
@@ -119,6 +132,8 @@ async def apart(
             task.exception()  # looked at, or asyncio complains that nobody did
         await anyio.lowlevel.checkpoint_if_cancelled()
         raise Misbehaviour("it was cancelled, and not by hydrusd") from error
+    finally:
+        accounts.look_around(plugin)
 
 
 def _leave_behind(task: asyncio.Task[Any]) -> None:
@@ -191,11 +206,13 @@ async def in_thread(
                 raise
             except BaseException as error:  # noqa: BLE001 - raised again below
                 failure = error
-                if not isinstance(error, Exception):
+                if not isinstance(error, Exception) or text_of(error) is None:
                     failure = _misbehaviour(error)
-                    failure.__cause__ = error
+                    failure.__cause__ = _named(error)
         if result or failure is not None:
             tasks.cancel_scope.cancel()
+    if plugin is not None:
+        accounts.look_around(plugin)
     if failure is not None:
         raise failure
     if not result:
