@@ -15,7 +15,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import structlog
 from anyio import to_thread
@@ -210,6 +210,8 @@ class Planner:
                 plugin=self._accounts.owner_of(kind),
                 name=kind.trigger,
             )
+            if wrong := _wrong_in(prospect):
+                raise HydrusdError(f"{kind.trigger} gave {wrong}")
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the plugin boundary
             return Prospect(detail=f"what it would notice cannot be foreseen: {_words(error)}")
         told = "; ".join([prospect.detail, *looking.warnings[:3]])
@@ -557,6 +559,22 @@ def _is_about(event: Event, subject: str) -> bool:
         return False
     here = Path(os.path.normcase(os.path.abspath(subject)))  # noqa: PTH100 - keeps links as they are
     return Path(os.path.normcase(text)).is_relative_to(here)
+
+
+def _wrong_in(prospect: Any) -> str:
+    """Say what of it is not what a preview has to give; nothing where all is."""
+    if not isinstance(prospect, Prospect) or not isinstance(prospect.detail, str):
+        return f"{type(prospect).__name__} for what it would notice, and no Prospect"
+    events: Any = prospect.events
+    if not isinstance(events, Sequence):
+        return f"{type(events).__name__} for a list of events"
+    for event in events:
+        if not isinstance(event, Event) or not isinstance(event.key, str):
+            return f"{type(event).__name__} for an event with a key"
+        data: Any = event.data
+        if not isinstance(data, Mapping):
+            return f"{type(data).__name__} for the data of an event"
+    return ""
 
 
 def _is_foreseen(told: object) -> bool:

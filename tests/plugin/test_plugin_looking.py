@@ -75,6 +75,14 @@ BAD = [
 ]
 
 
+WRONG = [
+    ("return [None for _ in calls]", "mine gave NoneType for what it foresees"),
+    ("return [Foreseen('x', values=[1]) for _ in calls]", "mine gave Foreseen for what"),
+    ("return []", "mine did not say of each item"),
+    ("return 7", "TypeError: 'int' object is not iterable"),
+]
+
+
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     monkeypatch.setattr(calling, "LOOK_SECONDS", 0.3)
@@ -91,7 +99,7 @@ def planned(project, plan, rules=RULES):
     return made.plan()
 
 
-@pytest.mark.parametrize(("plan", "why"), BAD)
+@pytest.mark.parametrize(("plan", "why"), [*BAD, *WRONG])
 def test_a_plan_that_misbehaves_is_named_and_the_others_are_made(project, plan, why):
     jobs = planned(project, plan).jobs
     bad = [job.steps for job in jobs if job.rule == "bad"]
@@ -103,7 +111,15 @@ def test_a_plan_that_misbehaves_is_named_and_the_others_are_made(project, plan, 
     assert all(step.foreseen is not None for (step,) in good)
 
 
-@pytest.mark.parametrize(("plan", "why"), [BAD[0], BAD[4]])
+SHAPES = [
+    ("return None", "seen gave NoneType for what it would notice, and no Prospect"),
+    ("return Prospect(events=7)", "seen gave int for a list of events"),
+    ("return Prospect(events=[1])", "seen gave int for an event with a key"),
+    ("return Prospect(events=[Event('k', [1])])", "seen gave list for the data of an event"),
+]
+
+
+@pytest.mark.parametrize(("plan", "why"), [BAD[0], BAD[4], *SHAPES])
 def test_a_trigger_that_does_not_say_what_it_would_notice_is_named(project, plan, why):
     rules = RULES.replace("watch_folder: {path: inbox, settle: 10ms}", "seen: {}", 1)
     seen, watched = planned(project, plan, rules).triggers

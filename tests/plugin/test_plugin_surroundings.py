@@ -143,15 +143,6 @@ def test_what_no_action_should_give_or_raise_spoils_only_its_own_job(project, co
     assert all(told in detail for detail in details)
 
 
-def test_a_plan_of_another_shape_is_told():
-    from hydrusd.engine.planning import _is_foreseen
-    from hydrusd.plugin import Foreseen
-
-    assert _is_foreseen(Foreseen("x"))
-    for wrong in (None, "x", Foreseen(7), Foreseen("x", values=[1]), Foreseen("x", outcome="done")):
-        assert not _is_foreseen(wrong)
-
-
 def test_an_exception_that_cannot_be_told_of_is_told_of_at_the_import(tmp_path):
     source = "class E(Exception):\n    def __str__(self):\n        raise SystemExit\n\n\nraise E\n"
     (tmp_path / "beast.py").write_text(source, encoding="utf-8")
