@@ -168,7 +168,7 @@ class Outcome:
 
 def tells(receipt: object) -> bool:
     """Say whether there is anything in a receipt, so that something was changed."""
-    if isinstance(receipt, Mapping):
+    if type(receipt) is dict or isinstance(receipt, Mapping):
         return any(map(tells, receipt.values()))
     if isinstance(receipt, list | tuple):
         return any(map(tells, receipt))

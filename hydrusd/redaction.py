@@ -47,6 +47,9 @@ class _Passing:
         self._latest: OrderedDict[str, None] = OrderedDict()
         self._by_start: dict[str, set[str]] = {}
 
+    def __len__(self) -> int:
+        return len(self._latest)
+
     def add(self, secret: str) -> None:
         self._latest[secret] = None
         self._latest.move_to_end(secret)
@@ -59,15 +62,14 @@ class _Passing:
                 del self._by_start[oldest[:SHORTEST]]
 
     def found_in(self, text: str) -> set[str]:
-        if not self._by_start:
-            return set()
         pieces = [text[at : at + SHORTEST] for at in range(len(text) - SHORTEST + 1)]
         starts = self._by_start.keys() & pieces
         return {secret for start in starts for secret in self._by_start[start] if secret in text}
 
 
 _lock = threading.Lock()
-_registered: set[str] = set()
+# Replaced as a whole and never changed, so that no reader has to wait for another.
+_registered: frozenset[str] = frozenset()
 _passing = _Passing()
 
 
@@ -77,22 +79,25 @@ def register(secret: str, *, lasting: bool = True) -> None:
     ``lasting=False`` is for what changes often (cookies): only the latest 10,000 are kept, and
     a short word is not one of them.
     """
+    global _registered  # noqa: PLW0603 - see there
     if len(secret) < SHORTEST:
         return
     # As it is, and as JSON writes it: with \" for a quotation mark.
     for form in {secret, json.dumps(secret, ensure_ascii=False)[1:-1]}:
         with _lock:
             if lasting:
-                _registered.add(form)
+                _registered |= {form}
             elif not _WORD.fullmatch(form):
                 _passing.add(form)
 
 
 def redact(text: str) -> str:
     """Give the text with every known or likely secret replaced by ``[hidden]``."""
-    with _lock:
-        found = {secret for secret in _registered if secret in text} | _passing.found_in(text)
-    for secret in sorted(found, key=len, reverse=True):
+    found = {secret for secret in _registered if secret in text}
+    if _passing:
+        with _lock:
+            found |= _passing.found_in(text)
+    for secret in sorted(found, key=len, reverse=True) if found else ():
         text = text.replace(secret, HIDDEN)
     # Most texts speak of no key: to see that takes a tenth of what the pattern takes.
     text = _KEYED.sub(rf"\1{HIDDEN}", text) if "key" in text.lower() else text

@@ -46,8 +46,7 @@ def _own_secrets():
     before, passing = set(redaction._registered), redaction._passing
     redaction._passing = redaction._Passing()
     yield
-    redaction._registered.clear()
-    redaction._registered.update(before)
+    redaction._registered = before
     redaction._passing = passing
 
 

@@ -1,6 +1,7 @@
 """The queue of one Hydrus client, worked in sets.
 
-A set is up to 256 ready jobs of one rule at one step. Its outcomes are stored while
+A set is up to 256 ready jobs of one rule at one step, or more where that takes a moment (see
+``set_sizes.py``). Its outcomes are stored while
 it runs, each time in one transaction, so that a crash loses at most a moment's worth
 of knowledge, never of work: every action looks before it repeats.
 
@@ -43,6 +44,7 @@ from hydrusd.engine.retrying import (
     sound,
 )
 from hydrusd.engine.rulebook import RuleBook
+from hydrusd.engine.set_sizes import SetSizes
 from hydrusd.engine.settling import Settling
 from hydrusd.engine.undoing import UndoRule, UndoStep, is_undo
 from hydrusd.errors import (
@@ -91,7 +93,6 @@ from hydrusd.plugin.accounts import Accounts
 from hydrusd.plugin.calling import apart, in_thread
 from hydrusd.rules import Mode
 
-SET_SIZE = 256
 ONE_BY_ONE_WIDTH = 4
 FLUSH_SECONDS = 0.5
 RENEW_SECONDS = 60.0
@@ -156,13 +157,15 @@ class _Work:
 class _Set:
     """Claimed jobs of one rule at one step. ``boot`` was read before their work began.
 
-    ``passed`` is set when the lane need not wait for it any more. ``plugin`` is the one that
-    brought the action, and ``too_long`` says so when its work was broken off by ``scope``.
+    ``full``: there may be more jobs like these. ``passed`` is set when the lane need not wait for
+    it any more. ``plugin`` is the one that brought the action, and ``too_long`` says so when its
+    work was broken off by ``scope``.
     """
 
     work: Sequence[_Work]
     rule: CompiledRule | UndoRule | None
     boot: str
+    full: bool = False
     passed: anyio.Event = field(default_factory=anyio.Event)
     plugin: str | None = None
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
@@ -245,6 +248,7 @@ class Lane:
         self._limits = Limits()
         self._pacing = Pacing(name, client, ledger, clock, self._limits)
         self._turns = NO_TURNS
+        self._sizes = SetSizes()
         self._raised: set[JobId] = set()
         self._claimed: list[Job] = []
         self._unstored: _Set | None = None
@@ -455,6 +459,7 @@ class Lane:
             self._turns.held,
             self._turns.turns,
             self._turns.at_most,
+            sizes=self._sizes.grown,
         )
 
     async def _rest(self) -> None:
@@ -586,6 +591,7 @@ class Lane:
             await self._ledger(Ledger.take_up, present.name, present.revision, present.disposals)
             await self._adopt({present.name: present.revision})
             return True
+        full = len(jobs) >= self._sizes.of(jobs[0].rule, jobs[0].step)
         jobs = await self._within_limits(jobs)
         if not jobs:
             return True
@@ -605,7 +611,7 @@ class Lane:
                 item.outcome = Outcome.dead(reason)
             await self._store(_Set(work, None, self._boot))
             return True
-        current = _Set(work, rule, self._boot)
+        current = _Set(work, rule, self._boot, full)
         step = rule.steps[jobs[0].step]
         await self._give_way(current)
         current.plugin = self._accounts.owner_of(_brought(step.action_class))
@@ -620,7 +626,7 @@ class Lane:
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._flush, current, name=f"checkpoints of {step.name}")
-                if len(current.work) == SET_SIZE or self._unstored is not None:
+                if current.full or self._unstored is not None:
                     tasks.start_soon(self._meanwhile, name=f"beside {step.name}")
                 await self._run_set(current, step)
                 tasks.cancel_scope.cancel()
@@ -663,7 +669,7 @@ class Lane:
 
     async def _claim(self, wanted: ClaimFilter) -> list[Job]:
         now = self._clock.now()
-        return await self._ledger(Ledger.claim, wanted, self._owner, SET_SIZE, now)
+        return await self._ledger(Ledger.claim, wanted, self._owner, self._sizes.smallest, now)
 
     async def _put_back(self, jobs: Sequence[Job]) -> None:
         if jobs:
@@ -788,17 +794,19 @@ class Lane:
     async def _run_set(self, current: _Set, step: CompiledStep | UndoStep) -> None:
         """Have every call of a set finished; what a plugin costs goes on its account."""
         calls = [work.call for work in current.work if work.call is not None]
-        if current.plugin is None:
-            await self._run_step(step, calls)
-            return
         began = time.perf_counter()
         with current.scope:
             await self._run_step(step, calls)
+        seconds = time.perf_counter() - began
+        first = current.work[0].job
+        self._sizes.took(first.rule, first.step, jobs=len(current.work), seconds=seconds)
+        if current.plugin is None:
+            return
         if current.too_long:
             for call in _open(calls):
                 self._raised.add(call.job_id)
                 call.finish(Outcome.retry(current.too_long, delay_seconds=HUNG_RESTS_SECONDS))
-        self._accounts.called(current.plugin, len(calls), time.perf_counter() - began)
+        self._accounts.called(current.plugin, len(calls), seconds)
 
     async def _run_step(
         self, step: CompiledStep | UndoStep, calls: Sequence[Call[AnyAction]]
@@ -998,7 +1006,7 @@ class Lane:
 
     async def _store(self, done: _Set) -> None:
         rule, position = done.rule, done.position
-        ready = [w for w in done.work if w.result is not None and not w.stored]
+        ready = [w for w in done.work if not w.stored and w.result is not None]
         if not ready:
             return
         now = self._clock.now()
@@ -1164,7 +1172,7 @@ def _record(item: _Work, action: str, update: JobUpdate, outcome: Outcome) -> St
     job, began_at = item.job, item.began_at
     kind = OutcomeKind.DEAD if update.state is JobState.DEAD else outcome.kind
     values, receipt = outcome.values, outcome.receipt
-    former = next((record for record in job.steps if record.position == job.step), None)
+    former = _former(job)
     unfinished = {OutcomeKind.LATER, OutcomeKind.RETRY}
     if outcome.kind in unfinished:
         # Nobody knows: what was about to be changed may have been.
@@ -1179,7 +1187,7 @@ def _record(item: _Work, action: str, update: JobUpdate, outcome: Outcome) -> St
 def _as_done(item: _Work, action: str, outcome: Outcome) -> StepRecord:
     """Give what is kept of a step that is done."""
     job, began_at = item.job, item.began_at
-    former = next((record for record in job.steps if record.position == job.step), None)
+    former = _former(job)
     if former is not None and former.outcome is OutcomeKind.LATER:
         began_at = former.began_at or began_at
     return StepRecord(
@@ -1191,6 +1199,13 @@ def _as_done(item: _Work, action: str, outcome: Outcome) -> StepRecord:
         outcome.receipt,
         began_at,
     )
+
+
+def _former(job: Job) -> StepRecord | None:
+    """Give what is kept of an earlier try of the step at which a job is."""
+    if not job.steps:
+        return None
+    return next((record for record in job.steps if record.position == job.step), None)
 
 
 def _detail(outcome: Outcome, arrival: Arrival) -> str:
@@ -1213,7 +1228,7 @@ def _can_be_broken_off(job: Job, rule: CompiledRule) -> bool:
     Not within a step that disposes of the source, nor within one that has said what it is about
     to change; one that only waits (for a time, for a download) is no reason to stay.
     """
-    record = next((r for r in job.steps if r.position == job.step), None)
+    record = _former(job)
     if record is None:
         return True
     return not rule.steps[job.step].action_class.disposes and not tells(record.receipt)
@@ -1230,7 +1245,7 @@ def _found(item: _Work, rule: CompiledRule | UndoRule | None) -> str:
         or not outcome.values.get("hash")
         or not rule.steps[job.step].action_class.imports
         # Done before, and lost by the client.
-        or any(r.position == job.step and r.outcome is OutcomeKind.DONE for r in job.steps)
+        or ((former := _former(job)) is not None and former.outcome is OutcomeKind.DONE)
     ):
         return ""
     return "imported" if outcome.receipt.get("imported") else "known"

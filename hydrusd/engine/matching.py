@@ -94,6 +94,8 @@ class Matching:
 
     def judge(self, data: Data) -> list[Verdict]:
         """Give the verdict of each rule on an event, in their order."""
+        if not (self._always or self._guarded):
+            return self._first.copy()
         try:
             seen = plain(data)
         except ExpressionError:

@@ -11,7 +11,7 @@ import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 from hydrusd.errors import (
     AccessDenied,
@@ -36,9 +36,7 @@ LONGEST_DELAY_SECONDS = 3600.0
 LONGEST_ASKED_SECONDS = 30 * 24 * 3600.0
 """The longest delay that an action may ask for."""
 
-_SCALARS = frozenset({str, int, bool, type(None)})
-DEEPEST = 8
-"""How deep lists and mappings may lie in each other where they count as plain."""
+_written = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +108,11 @@ def sound(outcome: object) -> Outcome:
         return Outcome.retry(f"the action gave an outcome that cannot be kept: {wrong}")
     if outcome.kind is OutcomeKind.PASSED:
         return Outcome.retry("the action passed itself over, which is for the rule to do")
-    if _is_simple(outcome):
-        return outcome
     try:
-        detail = outcome.detail.encode("utf-8", "backslashreplace").decode()
-        left = json.dumps([detail, outcome.values, outcome.receipt], ensure_ascii=False)
+        detail = outcome.detail
+        if not detail.isascii():
+            detail = detail.encode("utf-8", "backslashreplace").decode()
+        left = _written([detail, outcome.values, outcome.receipt])
         delay = outcome.delay_seconds
         if delay is not None and not (math.isfinite(delay) and delay >= 0):
             raise ValueError(f"a delay of {delay} s")
@@ -134,37 +132,9 @@ def _misshapen(outcome: Any) -> str:
     """Say what of it is of another kind than it must be: who writes Python may put anything in."""
     if not isinstance(outcome.kind, OutcomeKind) or not isinstance(outcome.scope, ParkScope):
         return "its kind is none that there is; use Outcome.done() and its like"
-    if not isinstance(outcome.values, Mapping):
-        return f"its values are a {type(outcome.values).__name__}, and have to be a mapping"
-    if outcome.receipt is not None and not isinstance(outcome.receipt, Mapping):
-        return f"its receipt is a {type(outcome.receipt).__name__}, and has to be a mapping"
+    values, receipt = outcome.values, outcome.receipt
+    if type(values) is not dict and not isinstance(values, Mapping):
+        return f"its values are a {type(values).__name__}, and have to be a mapping"
+    if receipt is not None and type(receipt) is not dict and not isinstance(receipt, Mapping):
+        return f"its receipt is a {type(receipt).__name__}, and has to be a mapping"
     return ""
-
-
-def _is_simple(outcome: Outcome) -> bool:
-    """Say whether an outcome is of the most common kind, and sound: it costs a fifth to see that.
-
-    Its words are plain ASCII, its values plain, and none of it is a secret.
-    """
-    if type(outcome.detail) is not str or outcome.fires or outcome.delay_seconds is not None:
-        return False
-    if outcome.kind is OutcomeKind.LATER or type(outcome.values) is not dict:
-        return False
-    if not _is_plain(outcome.values) or not _is_plain(outcome.receipt):
-        return False
-    left = repr((outcome.detail, outcome.values, outcome.receipt))
-    # Without escapes, a text is there as it is: what is to be found in it would be found.
-    return left.isascii() and "\\" not in left and redact(left) == left
-
-
-def _is_plain(value: object, depth: int = DEEPEST) -> bool:
-    """Say whether something is made of texts, numbers, lists and mappings from texts only."""
-    kind = type(value)
-    if kind in _SCALARS:
-        return True
-    if kind is list:
-        return depth > 0 and all(_is_plain(each, depth - 1) for each in cast("list[Any]", value))
-    if kind is not dict or depth == 0:
-        return False
-    some = cast("dict[Any, Any]", value)
-    return all(type(k) is str and _is_plain(each, depth - 1) for k, each in some.items())

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import ColumnClause, Connection, Dialect, Insert, Select, TableClause, table
+from sqlalchemy import JSON, ColumnClause, Connection, Dialect, Insert, Select, TableClause, table
 from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.sql.dml import ReturningUpdate, UpdateBase
 
 from hydrusd.errors import LedgerError
 
@@ -48,21 +48,27 @@ _GIVEN = "given"
 class _Compiled(NamedTuple):
     """The statement in one database's SQL, by the number of its rows.
 
-    ``stores`` say how the values of a row are stored, by their place.
+    ``stores`` say how the values of a row are stored, by their place; with each comes whether
+    equal values are stored alike.
     """
 
     sql: Mapping[int, str]
     read: Callable[[Mapping[str, Any]], tuple[Any, ...]]
-    stores: Sequence[tuple[int, _Convert]]
+    stores: Sequence[tuple[int, _Convert, bool]]
 
     def values(self, rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
         values = list(map(self.read, rows))
         if not self.stores:
             return values
         # By columns: to go through the values of each row takes three times as long.
-        columns: list[Iterable[Any]] = list(zip(*values, strict=True))
-        for place, store in self.stores:
-            columns[place] = map(store, columns[place])
+        columns: list[Sequence[Any]] = list(zip(*values, strict=True))
+        for place, store, alike in self.stores:
+            column = columns[place]
+            if alike and column.count(column[0]) == len(column):
+                # Most columns of a set have one value: its time, its state, what was said of it.
+                columns[place] = [store(column[0])] * len(column)
+            else:
+                columns[place] = list(map(store, column))
         return list(zip(*columns, strict=True))
 
 
@@ -126,7 +132,8 @@ class Batch:
         for place, name in enumerate(names):
             store = columns[name].type.dialect_impl(dialect).bind_processor(dialect)
             if store is not None:
-                stores.append((place, store))
+                # In JSON, 1 and true differ, which for Python are equal.
+                stores.append((place, store, not isinstance(columns[name].type, JSON)))
         row = f"({', '.join('?' * len(names))})"
         by_rows = {size: f"{before}{', '.join([row] * size)}{after}" for size in ROWS}
         return _Compiled(by_rows, _reader(names), stores)
@@ -155,13 +162,15 @@ class _Asked(NamedTuple):
 
 
 class ListQuery:
-    """One SELECT with ``… IN (many)``: ``many`` is an expanding parameter. Rows are plain tuples.
+    """One SELECT, or UPDATE … RETURNING, with ``… IN (many)``: ``many`` is an expanding parameter.
+
+    Rows are plain tuples.
 
     The values must be texts or numbers, which need no conversion. It is compiled for 1, 2, 4, …
     of them; what is missing to the next such number is filled up with the last value.
     """
 
-    def __init__(self, statement: Select[Any], many: str = "many") -> None:
+    def __init__(self, statement: Select[Any] | ReturningUpdate[Any], many: str = "many") -> None:
         self._statement = statement
         self._many = many
         self._compiled: dict[tuple[str, str, int], _Asked] = {}
@@ -196,7 +205,7 @@ class ListQuery:
         assert isinstance(compiled, SQLCompiler)
         asked = compiled.construct_expanded_state({**values, self._many: list(range(size))})
         reads = []
-        for place, column in enumerate(self._statement.selected_columns):
+        for place, column in enumerate(self._statement.exported_columns):
             read = column.type.dialect_impl(dialect).result_processor(dialect, None)
             if read is not None:
                 reads.append((place, read))

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 from sqlalchemy import (
@@ -80,6 +80,7 @@ from hydrusd.ledger._tables import (
     signal,
     step,
     trigger_memory,
+    written,
 )
 from hydrusd.ledger._taking_turns import (
     may_be_claimed,
@@ -211,7 +212,8 @@ class ClaimFilter:
 
     Of rules in ``held`` only those that have begun; of those in ``turns`` only the one that is
     named; of those in ``at_most`` not more than so many at once. ``ranks`` are rules that come
-    before all others (the first of them first), ``last`` those that come after them.
+    before all others (the first of them first), ``last`` those that come after them. ``sizes``
+    say, by rule and step, how many jobs are claimed at once where that is not what is asked for.
     """
 
     lane: str
@@ -223,10 +225,10 @@ class ClaimFilter:
     at_most: Mapping[str, int] = field(default_factory=dict)
     ranks: Sequence[frozenset[str]] = ()
     last: Sequence[frozenset[str]] = ()
+    sizes: Mapping[tuple[str, int], int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class JobUpdate:
+class JobUpdate(NamedTuple):
     """What becomes of a claimed job. ``claimed_attempt`` proves the lease."""
 
     job_id: JobId
@@ -246,8 +248,7 @@ class JobUpdate:
     run_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StepUpdate:
+class StepUpdate(NamedTuple):
     """The last outcome of a step, as it is to be kept."""
 
     job_id: JobId
@@ -724,7 +725,8 @@ class Ledger(KnownFiles, Pruning):
     # --- claiming and finishing ----------------------------------------------------------
 
     def claim(self, wanted: ClaimFilter, owner: str, limit: int, now: datetime) -> list[Job]:
-        """Lease up to ``limit`` due jobs of one rule, revision and step; the oldest first.
+        """Lease up to ``limit`` due jobs (or what ``wanted.sizes`` says) of one rule, revision and
+        step; the oldest first.
 
         It does not wait for the disk: a lease that a power cut takes back was held by a daemon
         that the same cut has ended, and would go back at no cost all the same.
@@ -746,6 +748,7 @@ class Ledger(KnownFiles, Pruning):
             first = _first_in_rank(connection, due, wanted)
             if first is None:
                 return []
+            limit = wanted.sizes.get((first.rule, first.step), limit)
             if first.step == 0:
                 limit = min(limit, wanted.at_most.get(first.rule, limit))
             alike = (
@@ -957,13 +960,15 @@ class Ledger(KnownFiles, Pruning):
         ended: list[JobId] = []
         with self._engine.begin() as connection:
             for chunk in chunks(ids):
-                durable = {"many": chunk, "proved_boot": boot, "proved_at": now}
-                over = connection.execute(_END_DURABLE, durable).scalars()
-                now_over = sorted(JobId(i) for i in over)
+                over = _END_DURABLE.rows(
+                    connection, chunk, proved_boot=boot, proved_at=written(now)
+                )
+                now_over = sorted(JobId(i) for (i,) in over)
                 ended += now_over
                 _count_ended(connection, now_over)
                 self._tell_of_endings(connection, now_over, now)
                 if len(now_over) < len(chunk):
+                    durable = {"many": chunk, "proved_boot": boot, "proved_at": now}
                     connection.execute(_GO_ON_DURABLE, durable)
         return ended
 
@@ -1347,7 +1352,7 @@ _DURABLE = (
     job.c.state == JobState.SETTLING,
     job.c.boot == bindparam("proved_boot"),
 )
-_END_DURABLE = (
+_END_DURABLE = ListQuery(
     update(job)
     .where(*_DURABLE, job.c.ending.is_not(None))
     .values(state=job.c.ending, finished_at=bindparam("proved_at"), boot=None)
@@ -1363,6 +1368,11 @@ _GO_ON_DURABLE = (
 _ENDINGS = frozenset({JobState.DONE, JobState.SKIPPED, JobState.DEAD})
 _COUNTED = frozenset({JobState.DONE, JobState.SKIPPED})
 """Endings that are only counted: too many to be counted when somebody asks."""
+_COUNTED_AMONG = ListQuery(
+    select(job.c.rule, job.c.state, func.count())
+    .where(job.c.id.in_(_MANY), job.c.state.in_(sorted(_COUNTED)))
+    .group_by(job.c.rule, job.c.state)
+)
 
 
 def _first_in_rank(
@@ -1407,12 +1417,7 @@ def _count_ended(connection: Connection, ids: Sequence[JobId]) -> None:
     """Count these jobs under their rule, those that ended for good."""
     counts: Counter[tuple[str, str]] = Counter()
     for chunk in chunks(ids):
-        statement = (
-            select(job.c.rule, job.c.state, func.count())
-            .where(job.c.id.in_(chunk), job.c.state.in_(_COUNTED))
-            .group_by(job.c.rule, job.c.state)
-        )
-        for rule, state, jobs in connection.execute(statement):
+        for rule, state, jobs in _COUNTED_AMONG.rows(connection, chunk):
             counts[rule, state] += jobs
     _add_ended(connection, counts)
 
@@ -1495,24 +1500,29 @@ def _into_runs(
 ) -> dict[str, RunSoFar]:
     """Give each new job its run, and an end to those that are too many for it."""
     runs: dict[str, RunSoFar] = {}
+    by_rule: dict[str, list[dict[str, Any]]] = {}
     for row in new_jobs:
-        rule = row["rule"]
-        if rule not in runs:
-            runs[rule] = replace(given.get(rule, RunSoFar(sys.maxsize)), surplus=0)
-        present = runs[rule]
-        if present.run_id is None:
+        by_rule.setdefault(row["rule"], []).append(row)
+    for rule, rows in by_rule.items():
+        present = given.get(rule, RunSoFar(sys.maxsize))
+        run_id = present.run_id
+        if run_id is None:
             made = connection.execute(
                 insert(run)
                 .values(rule=rule, trigger=trigger, started_at=now, eventful=False)
                 .returning(run.c.id)
             )
-            present = replace(present, run_id=made.scalar_one())
-        row["run_id"] = present.run_id
-        if present.jobs >= present.limit and not row["finished_at"]:
-            detail = TOO_MANY.format(limit=present.limit)
-            row |= {"state": JobState.DEAD, "detail": detail, "finished_at": now}
-            present = replace(present, surplus=present.surplus + 1)
-        runs[rule] = replace(present, jobs=present.jobs + 1)
+            run_id = made.scalar_one()
+        room, surplus = max(present.limit - present.jobs, 0), 0
+        for row in rows:
+            row["run_id"] = run_id
+        for row in rows[room:]:
+            if not row["finished_at"]:
+                detail = TOO_MANY.format(limit=present.limit)
+                row |= {"state": JobState.DEAD, "detail": detail, "finished_at": now}
+                surplus += 1
+        jobs = present.jobs + len(rows)
+        runs[rule] = replace(present, run_id=run_id, jobs=jobs, surplus=surplus)
     return runs
 
 

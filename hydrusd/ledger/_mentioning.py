@@ -26,7 +26,7 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 def words_in_event(data: Data) -> set[str]:
     """Give the words by which what a trigger noticed can be asked for."""
     file = data.get("file")
-    name = file.get("name") if isinstance(file, Mapping) else None
+    name = file.get("name") if type(file) is dict or isinstance(file, Mapping) else None
     names = (name, data.get("url"), data.get("normalised"))
     texts = {storable(n) for n in names if isinstance(n, str) and 0 < len(n) <= LONGEST_WORD}
     return texts | hashes if (hashes := words_in_values(data)) else texts
@@ -36,6 +36,8 @@ def made_paths(values: Data) -> set[str]:
     """Give the files that a step wrote, going by its ``path`` and ``paths``, as the system
     tells paths apart.
     """
+    if "path" not in values and "paths" not in values:
+        return set()
     several = values.get("paths")
     listed: object = list(several.values()) if isinstance(several, Mapping) else several
     found = [values.get("path"), *(listed if isinstance(listed, list) else ())]

@@ -34,14 +34,15 @@ from hydrusd.ledger._mentioning import storable
 
 
 @lru_cache(maxsize=256)  # a set of jobs has one time, written many times over
-def _written(moment: datetime) -> str:
+def written(moment: datetime) -> str:
+    """Give a time as the ledger keeps it. Raises ValueError for one without a time zone."""
     if moment.tzinfo is None:
         raise ValueError(f"{moment!r} has no time zone")
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _written_or_none(moment: datetime | None) -> str | None:
-    return None if moment is None else _written(moment)
+    return None if moment is None else written(moment)
 
 
 class Moment(TypeDecorator[datetime]):
@@ -53,7 +54,7 @@ class Moment(TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
         """Refuse naive times: what zone would they be in?"""
         del dialect
-        return None if value is None else _written(value)
+        return None if value is None else written(value)
 
     def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], str | None]:
         """Give the same without the detour: it is called a dozen times for each file."""

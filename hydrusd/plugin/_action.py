@@ -6,9 +6,9 @@ parameters and makes one instance for each job, so an action never sees a
 template, only values.
 
 An action comes in one of two shapes. ``Action`` handles one item at a time and is
-called at a bounded width. ``SetAction`` gets the whole set of up to 256 calls and
-says of each how it ended with ``call.finish``, as soon as it knows: what was said
-is stored even if the daemon dies a moment later.
+called at a bounded width. ``SetAction`` gets the whole set (256 calls, and up to 1,024 where that
+many take less than a second) and says of each how it ended with ``call.finish``, as soon as it
+knows: what was said is stored even if the daemon dies a moment later.
 
 What an action has changed it tells in its *receipt*, and by that alone it is undone: the rule
 may be rewritten or gone by then. So a receipt holds only what was really new, and what was there
@@ -304,6 +304,8 @@ class Call(Generic[A_co]):
     @property
     def is_late(self) -> bool:
         """Say whether this is about sidecars only: the rule has had their file before."""
+        if "sidecar" not in self.data:
+            return False  # as mostly
         return self.sidecars is not None and self.sidecars.come_late_for(self.rule)
 
     @property
@@ -333,6 +335,8 @@ class Call(Generic[A_co]):
 
     @property
     def _record(self) -> StepRecord | None:
+        if not self.steps:
+            return None
         mine = (self.position, self.action.action)
         return next((r for r in self.steps if (r.position, r.action) == mine), None)
 

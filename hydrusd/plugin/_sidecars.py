@@ -107,8 +107,11 @@ class Sidecars:
     @classmethod
     def from_data(cls, data: Data) -> Sidecars | None:
         """Read them back from an event; None where its trigger does not look for sidecars."""
-        told, main = data.get("sidecar"), FileSource.from_data(data)
-        if not isinstance(told, Mapping) or main is None or "late_for" not in told:
+        told = data.get("sidecar")
+        if not isinstance(told, Mapping) or "late_for" not in told:
+            return None  # as mostly
+        main = FileSource.from_data(data)
+        if main is None:
             return None
         files = [
             SidecarFile(

@@ -46,7 +46,7 @@ _FACTS = frozenset({"path", "root", "size", "mtime_ns", "inode"})
 _FOLDER, _LINKED = "root_identity", "linked"
 # A link, a socket, a pipe, a device, a folder.
 _NO_FILE = frozenset({errno.ELOOP, errno.ENXIO, errno.EINVAL, errno.ENODEV, errno.EISDIR})
-_quoted = json.JSONEncoder().encode
+_quoted = json.encoder.encode_basestring_ascii
 _root = lru_cache(maxsize=256)(Path)  # many files, few folders that are watched
 
 
@@ -80,6 +80,7 @@ class FileSource:
     root_identity: FolderIdentity | None
     linked: bool
     text: str = field(init=False)
+    _key: str = field(init=False)
 
     def __init__(
         self,
@@ -102,6 +103,7 @@ class FileSource:
         self.inode = inode
         self.root_identity = root_identity
         self.linked = linked
+        self._key = ""
 
     if not TYPE_CHECKING:
 
@@ -196,7 +198,10 @@ class FileSource:
     @property
     def key(self) -> str:
         """The identity of this file, as text without surrogates, the path first."""
-        return f"{_quoted(self.text)}|{self.size}|{self.mtime_ns}|{self.inode or ''}"
+        if not self._key:
+            inode = self.inode or ""
+            self._key = f"{_quoted(self.text)}|{self.size}|{self.mtime_ns}|{inode}"
+        return self._key
 
     def key_as(self, form: str) -> str:
         """Give the key for what is noticed about this file in some form of its own.

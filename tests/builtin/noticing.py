@@ -13,6 +13,9 @@ from hydrusd.clock import ManualClock
 from hydrusd.hydrus import HydrusClient
 from hydrusd.simulator import DEFAULT_ACCESS_KEY, Simulator, SimulatorConfig
 
+MOST_AT_ONCE = 1_000
+"""As many as a trigger hands over or asks about at once."""
+
 
 class RecordingClock(ManualClock):
     """Keeps how long anyone wanted to sleep."""
@@ -62,7 +65,7 @@ class Context:
         self.kept.keys |= {event.key for event in events}
 
     async def _keep(self, events, remember):
-        assert len(events) <= 500
+        assert len(events) <= MOST_AT_ONCE
         await anyio.lowlevel.checkpoint()
         if self.fail_emits:
             self.fail_emits -= 1
@@ -73,7 +76,7 @@ class Context:
         return self.kept.memory.get(name)
 
     async def unseen(self, keys):
-        assert 0 < len(keys) <= 500
+        assert 0 < len(keys) <= MOST_AT_ONCE
         await anyio.lowlevel.checkpoint()
         return set(keys) - self.kept.keys
 

@@ -66,7 +66,7 @@ class Context:
         return self.memory.get(name)
 
     async def unseen(self, keys):
-        assert 0 < len(keys) <= 500
+        assert 0 < len(keys) <= watch_folder.BATCH
         self.asked += len(keys)
         await anyio.lowlevel.checkpoint()
         return set(keys) - self.known

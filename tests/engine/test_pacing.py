@@ -414,7 +414,8 @@ def finished_in_order(at):
 
 
 async def test_the_higher_priority_comes_first_and_nobody_starves(bench, monkeypatch):
-    monkeypatch.setattr("hydrusd.engine.lane.SET_SIZE", 1)
+    monkeypatch.setattr("hydrusd.engine.set_sizes.LARGEST_SET", 1)
+    monkeypatch.setattr("hydrusd.engine.set_sizes.SMALLEST_SET", 1)
     at = bench()
     numbers = range(2 * FAIR_TURN)
     names = [f"{kind}{n}.jpg" for kind in ("low", "plain", "high") for n in numbers]

@@ -55,7 +55,7 @@ def onward(job: Job, **changes) -> JobUpdate:
         boot=job.boot,
         run_id=job.run_id,
     )
-    return replace(update, **changes)
+    return update._replace(**changes)
 
 
 def ended(job: Job, state: JobState = JobState.DONE, **changes) -> JobUpdate:

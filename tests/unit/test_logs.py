@@ -18,14 +18,13 @@ def _restored():
     """Logging belongs to the whole process: leave it as it was."""
     root, ours = logging.getLogger(), logging.getLogger("hydrusd")
     before = root.handlers, root.level, ours.level
-    secrets = set(redaction._registered)
+    secrets = redaction._registered
     redaction.register(SECRET)
     yield
     root.handlers, root.level, ours.level = before
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
-    redaction._registered.clear()
-    redaction._registered.update(secrets)
+    redaction._registered = secrets
 
 
 def configured(**options) -> io.StringIO:

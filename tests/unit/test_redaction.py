@@ -14,12 +14,11 @@ KEY = "0123456789abcdef" * 4
 @pytest.fixture(autouse=True)
 def _own_secrets():
     """Registered secrets are hidden for good: those of a test end with it."""
-    before, passing = set(redaction._registered), redaction._passing
-    redaction._registered.clear()
+    before, passing = redaction._registered, redaction._passing
+    redaction._registered = frozenset()
     redaction._passing = redaction._Passing()
     yield
-    redaction._registered.clear()
-    redaction._registered.update(before)
+    redaction._registered = before
     redaction._passing = passing
 
 

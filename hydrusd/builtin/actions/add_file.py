@@ -347,12 +347,9 @@ def _hash(source: FileSource | None, stop: threading.Event) -> str | Outcome:
         return Outcome.dead(
             "there is no file to import: what this rule's trigger notices is not a file"
         )
-    outcome = source_outcome(source.state(), source)
-    if outcome is not None:
-        return outcome
     try:
         digest = _digest(source, stop)
-    except OSError as error:  # it may just have gone, or its disk with it
+    except OSError as error:  # another one by now, or gone, or its disk is
         return source_outcome(_state_after(error, source), source) or Outcome.retry(
             f"{source.path} cannot be read: {error.strerror or error}"
         )
@@ -520,7 +517,7 @@ def _by_policy(outcome: Outcome, policy: Policy) -> Outcome:
     """Go on, end the job, or lead to the step that disposes of the source."""
     if policy == "keep":
         return Outcome.skipped(outcome.detail, values=outcome.values)
-    return replace(outcome, disposes_next=policy == "dispose")
+    return replace(outcome, disposes_next=True) if policy == "dispose" else outcome
 
 
 # --- taking back -----------------------------------------------------------------------------

@@ -17,7 +17,7 @@ import itertools
 import os
 import stat as stat_module
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -36,6 +36,11 @@ from hydrusd.plugin import (
 SLICE_ENTRIES = 4_000
 MOST_HELD = 20_000
 """How many files of one folder are kept until all are listed; of larger ones none are."""
+MANY = 16
+NAMES_FOR_EACH = 16
+"""To go through so many names takes as long as to ask the system about one file's companions."""
+_ALL_COMPANIONS = COMPANIONS + EMPTY_COMPANIONS
+_ASKS_FOR_LINKS = os.access in os.supports_follow_symlinks
 _LEADS_NOWHERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 _WINDOWS_HIDDEN = 0x2
 _WINDOWS_JUNCTION = 0xA0000003
@@ -331,6 +336,24 @@ class Looker:
                 return f"{source.path.name}{ending}"
         return ""
 
+    def unfinished_among(self, sources: Sequence[FileSource]) -> set[str]:
+        """Give the paths of those that something beside them says are not complete.
+
+        Of many in one folder nothing is asked one by one: its names are gone through, and mostly
+        none of them belongs to a download.
+        """
+        by_folder: dict[str, list[FileSource]] = {}
+        for source in sources:
+            folder = os.path.dirname(source.text)  # noqa: PTH120 - quicker
+            by_folder.setdefault(folder, []).append(source)
+        return {
+            source.text
+            for folder, some in by_folder.items()
+            if len(some) < MANY or _may_have_companions(folder, NAMES_FOR_EACH * len(some))
+            for source in some
+            if self.unfinished(source)
+        }
+
     def reaches(self, relative: str) -> bool:
         """Say whether a walk from the root would come to look into this folder."""
         if not relative:
@@ -393,10 +416,22 @@ def _source(folder: str, facts: FileFacts, root: Path) -> FileSource:
     return FileSource(os.path.join(folder, name), root, size, mtime_ns, inode)  # noqa: PTH118 - quicker
 
 
+def _may_have_companions(folder: str, most: int) -> bool:
+    """Say whether a folder has a name that a downloader gives to its notes, or more than so many
+    names, or cannot be listed.
+    """
+    try:
+        with os.scandir(system_path(folder)) as entries:
+            names = [entry.name.lower() for entry in itertools.islice(entries, most + 1)]
+    except OSError:
+        return True
+    return len(names) > most or any(name.endswith(_ALL_COMPANIONS) for name in names)
+
+
 def _is_there(path: str) -> bool:
     """Say whether anything has this name; almost always nothing has."""
     # Where the system knows that question, it says no without an exception being made of it.
-    if os.access in os.supports_follow_symlinks:
+    if _ASKS_FOR_LINKS:
         return os.access(path, os.F_OK, follow_symlinks=False)
     return os.path.lexists(path)
 

@@ -45,7 +45,7 @@ from hydrusd.plugin import (
 if TYPE_CHECKING:
     from hydrusd.builtin.triggers._hints import Listener
 
-BATCH = 500
+BATCH = 1_000
 """How many files are asked about and handed over at once."""
 MOST_SETTLING = 20_000
 """How many files may wait at once; the scanner pauses there. Bounds memory."""
@@ -750,7 +750,7 @@ class _Watch:
             return [], set()
         for source in found:
             source.root_identity = identity
-        return found, {source.text for source in found if self._looker.unfinished(source)}
+        return found, self._looker.unfinished_among(found)
 
     def _tell_counts(self) -> None:
         self._context.counted(self._found, self._waiting, scanning=self._scanning)
