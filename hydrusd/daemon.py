@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -62,6 +62,7 @@ from hydrusd.ledger import (
 from hydrusd.model import ConditionChange, FinishedJob, JobsMade
 from hydrusd.parts import Parts
 from hydrusd.plugin import AnyAction, Fault, Trigger
+from hydrusd.plugin.accounts import Accounts
 from hydrusd.plugin.blocking import LoopWatch
 from hydrusd.plugin.host import BUILT_IN, SHIPPED, SLOW_IMPORT_SECONDS, PluginHost
 from hydrusd.plugin.observing import Observers
@@ -878,11 +879,28 @@ async def make_plan(
                     await stores.look_only(name, client, spec.path_map)
                 except HydrusError as error:
                     waits |= dict.fromkeys(book.revisions_on(name), str(error))
-            planner = Planner(book, clients, writer, clock, stores.off_limits, waits)
-            with capturing_prints(configuration.host.accounts):
-                return await planner.plan(rules, subjects)
+            accounts = configuration.host.accounts
+            planner = Planner(book, clients, writer, clock, stores.off_limits, waits, accounts)
+            with capturing_prints(accounts):
+                return await _watched(partial(planner.plan, rules, subjects), accounts)
     finally:
         ledger.close()
+
+
+async def _watched(plan: Callable[[], Awaitable[Plan]], accounts: Accounts) -> Plan:
+    """Make a plan, and name a plugin that blocks the event loop meanwhile."""
+    found: list[Plan] = []
+    failure: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(LoopWatch(accounts).run, name="watch over the event loop")
+        try:
+            found.append(await plan())
+        except Exception as error:  # noqa: BLE001 - raised below: the group would wrap it
+            failure = error
+        tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+    return found[0]
 
 
 def reasons_to_hold(book: RuleBook, clock: Clock) -> dict[str, str]:

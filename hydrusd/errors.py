@@ -37,6 +37,16 @@ Severity = Literal["error", "warning", "note"]
 """An error stops the rules from being run, a warning doubts what they say, a note only tells."""
 
 
+def text_of(error: BaseException) -> str | None:
+    """Give what an exception says; None where it cannot even say that, but raises something."""
+    try:
+        text = str(error)
+        repr(error)
+    except BaseException:  # noqa: BLE001 - it is other people's, and may raise anything
+        return None
+    return text
+
+
 class HydrusdError(Exception):
     """The root of all errors that hydrusd raises on purpose."""
 

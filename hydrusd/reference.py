@@ -1,4 +1,5 @@
-"""The reference in docs/reference, made of the code: triggers, actions, filters, settings, hooks.
+"""The reference in docs/reference, made of the code: triggers, actions, filters, settings, hooks,
+and what authors of plugins work with.
 
 What a page says by hand and the code does differently misleads for years. So these pages are
 made of the docstrings and fields that hydrusd itself works with, and a test fails as long as
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from hydrusd.author_reference import author_pages
 from hydrusd.daemon import load_plugins
 from hydrusd.expressions import filters_told
 from hydrusd.plugin import AnyAction, Trigger, hookspecs
@@ -38,6 +40,7 @@ def pages() -> dict[str, str]:
         "filters.md": _filters(host),
         "settings.md": _settings(),
         "hooks.md": _hooks(),
+        **author_pages(),
     }
     return {name: "\n".join([_MADE, "", *lines]).rstrip() + "\n" for name, lines in made.items()}
 

@@ -19,7 +19,8 @@ is told to unlock. A lock that is left on is a collection that nobody can use. S
 - A lock that somebody else holds is not ours to take off.
 
 A copy gets its name only when all of it is on the disk and nothing was written to while it was
-made. Only then do older copies make room.
+made. Only then do older copies make room. That it is about to get its name is in the ledger, too:
+whoever finds the note and the whole copy makes no second one.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ from hydrusd.plugin import (
     RequestRejected,
     TemporaryError,
     hookimpl,
+    keep_receipts,
     sync_folder,
     system_path,
 )
@@ -133,6 +135,8 @@ class BackUpDatabase(Action):
             )
         if window not in _announced:
             await _unlock(call.client)
+            if (noted := await to_thread.run_sync(self._noted, call, part)) is not None:
+                return await self._done(*noted, "as a former try has done")
             await to_thread.run_sync(partial(shutil.rmtree, part, ignore_errors=True))
             return _about_to_lock("Hydrus was unlocked, which was left locked; once more")
         if not _is_connected(call.client):
@@ -146,6 +150,8 @@ class BackUpDatabase(Action):
             await to_thread.run_sync(partial(part.mkdir, parents=True, exist_ok=True))
             seconds, size = await self._copied(call.client, window, files, part)
             folder = self.to / call.clock.now().strftime(_NAME)
+            await to_thread.run_sync(_refuse_taken, folder)
+            await keep_receipts({call: {"copied": str(folder), "bytes": size}})
             await to_thread.run_sync(_name, part, folder)
         except OSError as error:
             raise TemporaryError(f"the copy failed: {error.strerror or error}") from error
@@ -154,12 +160,27 @@ class BackUpDatabase(Action):
             with anyio.CancelScope(shield=True):
                 await to_thread.run_sync(partial(shutil.rmtree, part, ignore_errors=True))
         _announced.discard(window)
+        return await self._done(folder, size, f"Hydrus was locked for {seconds:.0f} s")
+
+    async def _done(self, folder: Path, size: int, how: str) -> Outcome:
         gone = await to_thread.run_sync(self._make_room)
         return Outcome.done(
-            f"{size} bytes copied to {folder}; Hydrus was locked for {seconds:.0f} s",
+            f"{size} bytes copied to {folder}; {how}",
             values={"folder": str(folder), "bytes": size},
-            receipt={"copied": str(folder), "deleted": gone},
+            receipt={"copied": str(folder), "bytes": size, "deleted": gone},
         )
+
+    def _noted(self, call: Call[Action], part: Path) -> tuple[Path, int] | None:
+        """Give the copy that a former try has finished, and died before it could say so.
+
+        While its passing folder is there it has not got its name.
+        """
+        noted = (call.earlier.receipt if call.earlier is not None else None) or {}
+        folder, size = Path(str(noted.get("copied"))), noted.get("bytes")
+        if part.exists() or not folder.is_dir() or not isinstance(size, int):
+            return None
+        there = sum(path.stat().st_size for path in folder.iterdir())
+        return (folder, size) if there == size else None
 
     async def _copied(
         self, client: HydrusClient, window: str, files: Sequence[Path], part: Path
@@ -297,10 +318,16 @@ def _start(path: Path) -> bytes:
         return file.read(len(_SQLITE))
 
 
-def _name(part: Path, folder: Path) -> None:
-    """Give a whole copy its name. Raises OSError where that is taken."""
+def _refuse_taken(folder: Path) -> None:
+    """Raise OSError where a name is taken."""
     if folder.exists():
         raise FileExistsError(0, f"{folder} is there already")
+
+
+def _name(part: Path, folder: Path) -> None:
+    """Give a whole copy its name. Raises OSError where that is taken."""
+    _refuse_taken(folder)
+    sync_folder(part)
     part.rename(folder)
     sync_folder(folder.parent)
 

@@ -69,6 +69,7 @@ class GalleryDl(DownloadAction):
 
     action: ClassVar[str] = "gallery_dl"
     program: ClassVar[str] = "gallery-dl"
+    package: ClassVar[str] = "gallery_dl"
     install: ClassVar[str] = "pip install gallery-dl, or name it as `executable`"
     archive_name: ClassVar[str] = "archive.sqlite3"
 

@@ -73,6 +73,7 @@ class YtDlp(DownloadAction):
 
     action: ClassVar[str] = "yt_dlp"
     program: ClassVar[str] = "yt-dlp"
+    package: ClassVar[str] = "yt_dlp"
     install: ClassVar[str] = "pip install yt-dlp, or name it as `executable`"
     archive_name: ClassVar[str] = "archive.txt"
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from hydrusd.cli._dead import to_json
 from hydrusd.cli._failing import print_each
 from hydrusd.cli._paths import rules_path, state_path
+from hydrusd.cli._stopping import leave_threads_behind
 from hydrusd.cli._telling import indented, line, some, subject
 from hydrusd.cli._terminal import configure_logs, make_console
 from hydrusd.daemon import make_plan, problems_of, read_configuration
@@ -49,6 +50,7 @@ def show_plan(
     plan = anyio.run(make)
     if as_json:
         click.echo(to_json(as_data(plan)))
+        leave_threads_behind()
         return
     console = make_console()
     for name, why in plan.waits.items():
@@ -59,6 +61,7 @@ def show_plan(
         line(console, "Nothing would be noticed of ", asked)
         indented(console, why, 2)
     console.print("Nothing was changed.")
+    leave_threads_behind()
 
 
 # --- for people ------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ import anyio
 
 from hydrusd.cli._paths import rules_path, state_path
 from hydrusd.cli._stopping import (
-    leave_tasks_behind,
     leave_threads_behind,
     reloading_on_hangup,
     stopping_on_signals,
@@ -35,7 +34,6 @@ def run_daemon(
         spare_collector()
         with stopping_on_signals(daemon.stop), reloading_on_hangup(daemon.reload, daemon.stop):
             await daemon.run()
-            leave_tasks_behind()
 
     anyio.run(run)
     leave_threads_behind()

@@ -14,8 +14,6 @@ from types import FrameType
 
 import structlog
 
-from hydrusd.plugin.calling import PLUGIN_TASK
-
 STOPPING_SECONDS = 30.0
 """How long stopping may take; then the process ends as it is, which loses nothing."""
 PATIENCE_SECONDS = 1.0
@@ -102,19 +100,6 @@ def _end() -> None:
     log.warning(f"stopping has taken {STOPPING_SECONDS:g} s; ending now, the ledger is whole")
     sys.stderr.flush()
     os._exit(0)
-
-
-def leave_tasks_behind() -> None:
-    """End the process if there are tasks of plugins that did not let themselves be ended.
-
-    The event loop would wait for them. Call it on the loop when all else is over.
-    """
-    left = sorted(t.get_name() for t in asyncio.all_tasks() if t.get_name().startswith(PLUGIN_TASK))
-    if left:
-        log.warning(f"{', '.join(left)}: does not come to an end; left behind")
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
 
 
 def leave_threads_behind(seconds: float = 1.0) -> None:

@@ -104,13 +104,14 @@ async def _foresee(jobs: Sequence[PlannedUndo], configuration: Configuration) ->
                 each.why_not = each.why_not or f"its client {lane!r} is not in the rules file"
             continue
         clock = SystemClock()
-        async with make_client(spec, clock) as client:
+        async with make_client(spec, clock, read_only=True) as client:
             away = ""
             try:
                 await client.connect()
             except HydrusError as error:
                 away = str(error)
-            unseen += await foresee_undo(mine, client, clock, actions, away=away)
+            accounts = configuration.host.accounts
+            unseen += await foresee_undo(mine, client, clock, actions, accounts, away=away)
     return list(dict.fromkeys(unseen))
 
 

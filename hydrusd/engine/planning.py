@@ -15,7 +15,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import structlog
 from anyio import to_thread
@@ -52,7 +52,9 @@ from hydrusd.plugin import (
     Prospect,
     Signal,
     Start,
+    calling,
 )
+from hydrusd.plugin.accounts import Accounts
 from hydrusd.rules import Mode
 
 SET_SIZE = 256
@@ -146,7 +148,7 @@ class Planner:
     """Foresees what rules would do. Changes nothing.
 
     ``ledger`` is one that was opened to look, ``clients`` are read-only. ``waits`` says of rules
-    why they could not work now.
+    why they could not work now. A plugin that does not come back is named, on its account too.
     """
 
     def __init__(
@@ -157,7 +159,9 @@ class Planner:
         clock: Clock,
         off_limits: OffLimits,
         waits: Mapping[str, str],
+        accounts: Accounts,
     ) -> None:
+        self._accounts = accounts
         self._book = book
         self._clients = clients
         self._ledger = ledger
@@ -200,7 +204,15 @@ class Planner:
     async def _prospect(self, source: Source, *, asked_for: bool) -> Prospect:
         looking = _Looking(source, self._intake(source), self._ledger, all_new=asked_for)
         try:
-            prospect = await source.trigger.preview(looking)
+            kind = type(source.trigger)
+            prospect = await calling.looking(
+                lambda: source.trigger.preview(looking),
+                accounts=self._accounts,
+                plugin=self._accounts.owner_of(kind),
+                name=kind.trigger,
+            )
+            if wrong := _wrong_in(prospect):
+                raise HydrusdError(f"{kind.trigger} gave {wrong}")
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the plugin boundary
             return Prospect(detail=f"what it would notice cannot be foreseen: {_words(error)}")
         told = "; ".join([prospect.detail, *looking.warnings[:3]])
@@ -351,13 +363,22 @@ class Planner:
         if why := self._held_back(step, calls[0]):
             return [Prediction(kind, None, why) for _ in calls]
         try:
-            foreseen = list(await kind.plan(calls))
+            told = await calling.looking(
+                lambda: kind.plan(calls),
+                accounts=self._accounts,
+                plugin=self._accounts.owner_of(kind),
+                name=step.name,
+            )
+            foreseen = list(told)
             if len(foreseen) != len(calls):
                 raise HydrusdError(f"{step.name} did not say of each item what it would do")
+            if wrong := [each for each in foreseen if not _is_foreseen(each)]:
+                what = type(wrong[0]).__name__
+                raise HydrusdError(f"{step.name} gave {what} for what it foresees")
         except (PermanentError, RequestRejected) as error:
             if len(calls) == 1:
                 return [Prediction(kind, Foreseen.dead(f"would become a dead letter: {error}"))]
-        except (HydrusUnavailable, PermissionMissing) as error:
+        except (HydrusUnavailable, PermissionMissing, calling.Misbehaviour) as error:
             return [Prediction(kind, None, str(error)) for _ in calls]
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the plugin boundary
             if isinstance(error, WriteRefused):
@@ -551,5 +572,32 @@ def _is_about(event: Event, subject: str) -> bool:
     return Path(os.path.normcase(text)).is_relative_to(here)
 
 
+def _wrong_in(prospect: Any) -> str:
+    """Say what of it is not what a preview has to give; nothing where all is."""
+    if not isinstance(prospect, Prospect) or not isinstance(prospect.detail, str):
+        return f"{type(prospect).__name__} for what it would notice, and no Prospect"
+    events: Any = prospect.events
+    if not isinstance(events, Sequence):
+        return f"{type(events).__name__} for a list of events"
+    for event in events:
+        if not isinstance(event, Event) or not isinstance(event.key, str):
+            return f"{type(event).__name__} for an event with a key"
+        data: Any = event.data
+        if not isinstance(data, Mapping):
+            return f"{type(data).__name__} for the data of an event"
+    return ""
+
+
+def _is_foreseen(told: object) -> bool:
+    """Say whether it is what a plan has to give: who writes Python may give anything."""
+    return (
+        isinstance(told, Foreseen)
+        and isinstance(told.detail, str)
+        and isinstance(told.values, Mapping)
+        and isinstance(told.outcome, OutcomeKind)
+    )
+
+
 def _words(error: BaseException) -> str:
-    return str(error) if isinstance(error, HydrusdError) else f"{type(error).__name__}: {error}"
+    own = isinstance(error, HydrusdError | calling.Misbehaviour)
+    return str(error) if own else f"{type(error).__name__}: {error}"

@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import math
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from hydrusd.errors import (
     AccessDenied,
@@ -24,7 +26,7 @@ from hydrusd.errors import (
     TemporaryError,
     VersionTooOld,
 )
-from hydrusd.model import Outcome, OutcomeKind
+from hydrusd.model import Outcome, OutcomeKind, ParkScope
 from hydrusd.plugin.calling import Misbehaviour
 from hydrusd.redaction import redact, redact_strings
 
@@ -102,6 +104,8 @@ def sound(outcome: object) -> Outcome:
     """
     if not isinstance(outcome, Outcome):
         return Outcome.retry(f"the action gave {type(outcome).__name__} for an outcome")
+    if wrong := _misshapen(outcome):
+        return Outcome.retry(f"the action gave an outcome that cannot be kept: {wrong}")
     if outcome.kind is OutcomeKind.PASSED:
         return Outcome.retry("the action passed itself over, which is for the rule to do")
     try:
@@ -122,3 +126,15 @@ def sound(outcome: object) -> Outcome:
         return outcome
     values, receipt = (redact_strings(each) for each in (outcome.values, outcome.receipt))
     return replace(outcome, detail=redact(outcome.detail), values=values, receipt=receipt)
+
+
+def _misshapen(outcome: Any) -> str:
+    """Say what of it is of another kind than it must be: who writes Python may put anything in."""
+    if not isinstance(outcome.kind, OutcomeKind) or not isinstance(outcome.scope, ParkScope):
+        return "its kind is none that there is; use Outcome.done() and its like"
+    values, receipt = outcome.values, outcome.receipt
+    if type(values) is not dict and not isinstance(values, Mapping):
+        return f"its values are a {type(values).__name__}, and have to be a mapping"
+    if receipt is not None and type(receipt) is not dict and not isinstance(receipt, Mapping):
+        return f"its receipt is a {type(receipt).__name__}, and has to be a mapping"
+    return ""

@@ -15,7 +15,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any, ClassVar, cast
 
 from hydrusd.clock import Clock
@@ -24,7 +24,8 @@ from hydrusd.errors import HydrusdError
 from hydrusd.hydrus import HydrusClient
 from hydrusd.ledger import JobTrace, NewUndo, StepTrace, UndoJob
 from hydrusd.model import UNDO, UNDO_RULE, Data, Job, JobState, OutcomeKind, StepRecord, tells
-from hydrusd.plugin import AnyAction, Call, Foreseen, Undo
+from hydrusd.plugin import AnyAction, Call, Foreseen, Undo, calling
+from hydrusd.plugin.accounts import Accounts
 
 Actions = Mapping[str, type[Any]]
 
@@ -313,6 +314,7 @@ async def foresee_undo(
     client: HydrusClient,
     clock: Clock,
     actions: Actions,
+    accounts: Accounts,
     *,
     away: str = "",
 ) -> list[str]:
@@ -335,8 +337,14 @@ async def foresee_undo(
             if away and kind.needs_client:
                 continue
             calls = [_looking(rule, at, each, client, clock) for _, rule, at, each in some]
+            plan = partial(kind.plan, calls)
             try:
-                looked = await kind.plan(calls)
+                looked = await calling.looking(
+                    plan,
+                    accounts=accounts,
+                    plugin=accounts.owner_of(kind.undoes),
+                    name=kind.undoes.action,
+                )
                 for (step, *_), seen in zip(some, looked, strict=True):
                     step.foreseen = seen
             except (Exception, SystemExit) as error:  # noqa: BLE001 - the plugin boundary

@@ -15,7 +15,7 @@ from jinja2 import StrictUndefined, pass_context
 from jinja2.filters import do_title
 from jinja2.tests import TESTS as JINJA_TESTS
 
-from hydrusd.errors import ExpressionError
+from hydrusd.errors import ExpressionError, text_of
 from hydrusd.expressions._bounds import (
     LISTS,
     MAX_ITEMS,
@@ -272,10 +272,11 @@ def _foreign(name: str, function: Callable[..., object]) -> Callable[..., object
     def call(*values: object, **named: object) -> object:
         try:
             result = function(*values, **named)
-        except Exception as error:  # the plugin boundary: whatever fails there is named
+        except Exception as error:  # noqa: BLE001 - the plugin boundary: what fails there is named
+            text = text_of(error)
             raise ExpressionError(
-                f"the filter {name!r} failed: {type(error).__name__}: {error}"
-            ) from error
+                f"the filter {name!r} failed: {type(error).__name__}: {text or ''}".rstrip(": ")
+            ) from (error if text is not None else None)
         return plain({"result": result})["result"]
 
     return _guarded(call)

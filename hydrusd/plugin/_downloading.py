@@ -18,6 +18,7 @@ how far it came.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -76,6 +77,8 @@ class DownloadAction(BesideAction):
     at_once: ClassVar[int] = 1  # whoever is asked by two runs at a time soon answers none
     program: ClassVar[str] = ""
     """What the program is called."""
+    package: ClassVar[str] = ""
+    """What it is imported as, where it is a package of Python: `python -m …` runs it, too."""
     install: ClassVar[str] = ""
     """What to say to somebody who does not have it."""
     archive_name: ClassVar[str] = ""
@@ -108,7 +111,11 @@ class DownloadAction(BesideAction):
         default=(), description="More of its options, each a text of its own; no templates."
     )
     executable: FilePath | None = Field(
-        default=None, description="The program's path, where it is not found by its name."
+        default=None,
+        description=(
+            "The program's path. Without: the one installed with the Python that runs hydrusd, "
+            "or else the first on `PATH`."
+        ),
     )
     ok: tuple[int, ...] = Field(
         default=(), description="Exit codes that count as success, beside those that mean it."
@@ -158,7 +165,7 @@ class DownloadAction(BesideAction):
     def check(self, rules: Mapping[str, str]) -> Iterable[Fault]:
         """Name a program that is not there."""
         del rules
-        if self._found() is None:
+        if not self._found():
             yield Fault(self._missing, self.install, severity="warning")
 
     @classmethod
@@ -183,7 +190,7 @@ class DownloadAction(BesideAction):
         assert isinstance(action, DownloadAction)
         urls = action._urls(call)  # noqa: SLF001 - its own
         program = action._found()  # noqa: SLF001 - its own
-        if program is None:
+        if not program:
             return Outcome.park_rule(f"{action._missing}: {action.install}")  # noqa: SLF001
         try:
             room = await to_thread.run_sync(action._prepared, call.job_id)  # noqa: SLF001
@@ -201,12 +208,21 @@ class DownloadAction(BesideAction):
     def _missing(self) -> str:
         return f"there is no program {str(self.executable or self.program)!r} that could be run"
 
-    def _found(self) -> str | None:
-        """Give the path of the program. It may be installed beside hydrusd, outside of PATH."""
+    def _found(self) -> list[str]:
+        """Give how the program is called; nothing where there is none.
+
+        What is installed beside hydrusd was installed for it. What `PATH` leads to may be years
+        old, and a site that has changed since is what such a program fails at.
+        """
         if self.executable is not None:
-            return find_program(str(self.executable), self.executable.parent)
-        beside = shutil.which(self.program, path=str(Path(sys.executable).parent))
-        return shutil.which(self.program) or beside
+            named = find_program(str(self.executable), self.executable.parent)
+            return [] if named is None else [named]
+        if beside := shutil.which(self.program, path=str(Path(sys.executable).parent)):
+            return [beside]
+        if self.package and _is_installed(self.package):
+            return [sys.executable, "-P", "-m", self.package]
+        found = shutil.which(self.program)
+        return [] if found is None else [found]
 
     def _urls(self, call: Call[Any]) -> tuple[str, ...]:
         noticed = call.data.get("url")
@@ -254,8 +270,8 @@ class DownloadAction(BesideAction):
             shutil.copyfile(self.cookies, copy)
         return new
 
-    async def _run(self, program: str, urls: Sequence[str], room: _Room) -> ProgramEnd:
-        command = [program, *self.options, *self.command(), "--", *urls]
+    async def _run(self, program: Sequence[str], urls: Sequence[str], room: _Room) -> ProgramEnd:
+        command = [*program, *self.options, *self.command(), "--", *urls]
         try:
             end = await run_program(command, folder=room.path, timeout_seconds=self.timeout)
         except anyio.get_cancelled_exc_class():
@@ -311,6 +327,19 @@ class DownloadAction(BesideAction):
             return Outcome.dead(f"{ended['detail']} ({came})", values=values)
         receipt = {"downloaded": folder, "files": count} if folder else {}
         return Outcome.done(came, values=values, receipt=receipt)
+
+
+def _is_installed(package: str) -> bool:
+    """Say whether a package is where any process of this Python finds it."""
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        return False
+    if spec is None or spec.origin is None:
+        return False
+    # Programs get neither the variable nor this folder to work in.
+    own = {"", str(Path.cwd()), *os.environ.get("PYTHONPATH", "").split(os.pathsep)}
+    return any(Path(spec.origin).is_relative_to(place) for place in sys.path if place not in own)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,17 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import structlog
+
+from hydrusd.plugin.surroundings import Surroundings
 from hydrusd.redaction import redact
 
 MOST_HANGING = 16
 """So many calls of one plugin may never have come back before it is not called any more."""
+PUT_BACK = "it has changed what belongs to all, which was put back"
 _LONGEST_ERROR = 500
+
+log = structlog.get_logger("hydrusd.plugins")
 
 
 @dataclass(slots=True)
@@ -55,6 +61,8 @@ class Accounts:
         self._folders: dict[str, str] = {}
         self._owners: dict[str, str | None] = {}
         self._kinds: dict[type, str | None] = {}
+        self.surroundings: Surroundings | None = None
+        """What no plugin may change, while a daemon is at work."""
 
     # --- who -----------------------------------------------------------------------------
 
@@ -148,6 +156,17 @@ class Accounts:
         account = self.of(plugin)
         with self._lock:
             account.printed += 1
+
+    def look_around(self, plugin: str | None, *, imported: bool = False) -> None:
+        """Put back what has been changed that belongs to all, and name who was at work."""
+        if self.surroundings is None:
+            return
+        if changed := self.surroundings.put_back(imported=imported):
+            said = f"{PUT_BACK}: {'; '.join(changed)}"
+            if plugin is not None:
+                self.failed(plugin, said)
+            who = f"plugin {plugin}" if plugin is not None else "a plugin, or a library of one"
+            log.error(f"{who}: {said}", plugin=plugin)
 
     def told(self) -> Mapping[str, Mapping[str, Any]]:
         """Give all accounts that there is something to tell of, as plain data."""

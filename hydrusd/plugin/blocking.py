@@ -8,15 +8,19 @@ code in Python; a call into a library written in C is left only when that call r
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import sys
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 
 import anyio
 import structlog
 
 from hydrusd.plugin.accounts import Accounts
+from hydrusd.plugin.surroundings import Surroundings
 
 BEAT_SECONDS = 0.5
 BLOCKED_SECONDS = 2.0
@@ -49,12 +53,30 @@ class LoopWatch:
         self._beat = time.monotonic()
         thread = threading.Thread(target=self._listen, name="watch over the loop", daemon=True)
         thread.start()
+        loop = asyncio.get_running_loop()
+        stop = loop.stop
+        loop.stop = partial(self._stop, stop)  # type: ignore[method-assign]
+        self._accounts.surroundings = Surroundings()
         try:
             while True:
                 await anyio.sleep(BEAT_SECONDS)
                 self._beat = time.monotonic()
+                # Triggers, filters and observers are not looked after one by one.
+                self._accounts.look_around(None)
         finally:
             self._over.set()
+            self._accounts.look_around(None)
+            self._accounts.surroundings = None
+            del loop.stop
+
+    def _stop(self, stop: Callable[[], None]) -> None:
+        """Stop the loop, unless it is a plugin that wants it: all would end with it."""
+        found = self._accounts.owner_on(sys._getframe(1))  # noqa: SLF001 - who calls is the question
+        if found is None:
+            stop()
+            return
+        plugin, line = found
+        raise RuntimeError(f"plugin {plugin} wants to stop the event loop of hydrusd ({line})")
 
     def _listen(self) -> None:
         named = ""

@@ -15,15 +15,19 @@ from typing import Any, Generic, TypeVar
 
 import anyio
 import anyio.lowlevel
+import structlog
 from anyio import to_thread
 from anyio.abc import TaskStatus
 
-from hydrusd.errors import PluginError
+from hydrusd.errors import PluginError, text_of
 from hydrusd.plugin.accounts import MOST_HANGING, Accounts
 from hydrusd.plugin.blocking import LoopBlocked
 
 GRACE_SECONDS = 5.0
 """How long a thread may take to come to an end when it is to be cancelled."""
+
+LOOK_SECONDS = 60.0
+"""How long a plugin may take where it only looks: somebody is waiting for a plan."""
 
 BLOCKER_RESTS_SECONDS = 600.0
 """When what blocked everything is tried again."""
@@ -31,6 +35,8 @@ PLUGIN_TASK = "plugin "
 """How the names of tasks begin in which a plugin is at work."""
 
 T = TypeVar("T")
+
+log = structlog.get_logger("hydrusd.plugins")
 
 
 class Misbehaviour(Exception):
@@ -54,10 +60,17 @@ async def contained(work: Callable[[], Awaitable[T]]) -> T:
     except anyio.get_cancelled_exc_class() as error:
         await anyio.lowlevel.checkpoint_if_cancelled()
         raise Misbehaviour("it was cancelled, and not by hydrusd") from error
-    except (Exception, GeneratorExit):
+    except GeneratorExit:
         raise
     except BaseException as error:
-        raise _misbehaviour(error) from error
+        if isinstance(error, Exception) and text_of(error) is not None:
+            raise
+        raise _misbehaviour(error) from _named(error)
+
+
+def _named(error: BaseException) -> BaseException | None:
+    """Give an exception as a cause, if it can be told of."""
+    return None if text_of(error) is None else error
 
 
 def _misbehaviour(error: BaseException) -> Misbehaviour:
@@ -66,8 +79,12 @@ def _misbehaviour(error: BaseException) -> Misbehaviour:
     if isinstance(error, LoopBlocked):
         blocked = "it was broken off, because it blocked the event loop"
         return Misbehaviour(blocked, delay_seconds=BLOCKER_RESTS_SECONDS)
-    text = f": {error}" if str(error) else ""
-    return Misbehaviour(f"it raised {type(error).__name__}{text}")
+    text = text_of(error)
+    if text is None:
+        said = f"it raised {type(error).__name__}, which fails when it is asked what it says"
+        # Where it was raised is told all the same; by whom it is known.
+        return Misbehaviour(said).with_traceback(error.__traceback__)
+    return Misbehaviour(f"it raised {type(error).__name__}{f': {text}' if text else ''}")
 
 
 async def apart(
@@ -83,14 +100,20 @@ async def apart(
     if plugin is None:
         return await contained(work)
 
+    left = False
+
     async def inside() -> T:
-        # Caught in here: of these two the loop would take notice by itself, and end.
+        # Caught in here: of some the loop would take notice by itself, and end.
         try:
             return await work()
-        except (Exception, asyncio.CancelledError, GeneratorExit):
+        except asyncio.CancelledError:
             raise
         except BaseException as error:
-            raise _misbehaviour(error) from error
+            if isinstance(error, Exception) and text_of(error) is not None:
+                raise
+            if left and isinstance(error, GeneratorExit):
+                raise  # it is thrown away
+            raise _misbehaviour(error) from _named(error)
 
     task = asyncio.get_running_loop().create_task(inside(), name=f"{PLUGIN_TASK}{plugin}")
     try:
@@ -103,10 +126,41 @@ async def apart(
         if not task.done():
             accounts.hangs(plugin, +1)
             task.add_done_callback(partial(_came_back, accounts, plugin))
+            left = True
+            _leave_behind(task)
         elif not task.cancelled():
             task.exception()  # looked at, or asyncio complains that nobody did
         await anyio.lowlevel.checkpoint_if_cancelled()
         raise Misbehaviour("it was cancelled, and not by hydrusd") from error
+    finally:
+        accounts.look_around(plugin)
+
+
+def _leave_behind(task: asyncio.Task[Any]) -> None:
+    """Have nobody wait for a task: when all else is over, the event loop would."""
+    log.warning(f"{task.get_name()}: does not come to an end; left behind")
+    asyncio._unregister_task(task)  # noqa: SLF001 - for those who extend asyncio, and told there
+    task._log_destroy_pending = False  # type: ignore[attr-defined] # noqa: SLF001 - it is known
+
+
+async def looking(
+    work: Callable[[], Coroutine[Any, Any, T]],
+    *,
+    accounts: Accounts,
+    plugin: str | None,
+    name: str,
+) -> T:
+    """Await what only looks: a plan, a preview. ``name`` is that of the action or trigger.
+
+    Raises ``Misbehaviour`` where a plugin does not come back in time, and leaves it behind.
+    """
+    with anyio.move_on_after(LOOK_SECONDS if plugin is not None else None):
+        return await apart(work, accounts=accounts, plugin=plugin)
+    assert plugin is not None
+    said = f"{name} of plugin {plugin} did not say within {LOOK_SECONDS:g} s what it would do"
+    accounts.failed(plugin, said)
+    log.error(said, plugin=plugin)
+    raise Misbehaviour(said)
 
 
 def _came_back(accounts: Accounts, plugin: str, task: asyncio.Task[Any]) -> None:
@@ -152,11 +206,13 @@ async def in_thread(
                 raise
             except BaseException as error:  # noqa: BLE001 - raised again below
                 failure = error
-                if not isinstance(error, Exception):
+                if not isinstance(error, Exception) or text_of(error) is None:
                     failure = _misbehaviour(error)
-                    failure.__cause__ = error
+                    failure.__cause__ = _named(error)
         if result or failure is not None:
             tasks.cancel_scope.cancel()
+    if plugin is not None:
+        accounts.look_around(plugin)
     if failure is not None:
         raise failure
     if not result:

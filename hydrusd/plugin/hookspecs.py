@@ -32,8 +32,13 @@ number is another or whose second is smaller. What is to go is named in the chan
 before.
 """
 
+SINCE: dict[str, tuple[int, int]] = {}
+"""What was not there in version 1.0: each name of the author API, with the version that brought it.
+The reference tells it."""
+
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Stands before a function that is a hook, as `@hookimpl`."""
 
 
 class Command(Protocol):

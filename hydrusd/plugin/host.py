@@ -25,7 +25,9 @@ from types import CodeType, MappingProxyType, ModuleType
 from typing import Any, TypeVar
 
 import pluggy
+import structlog
 
+from hydrusd.errors import text_of
 from hydrusd.plugin import hookspecs
 from hydrusd.plugin._action import Action, AnyAction, SetAction
 from hydrusd.plugin._decorating import DECORATED
@@ -33,10 +35,11 @@ from hydrusd.plugin._isolating import isolated
 from hydrusd.plugin._sidecars import SidecarFormat
 from hydrusd.plugin._trigger import Trigger
 from hydrusd.plugin._trusting import reason_to_distrust
-from hydrusd.plugin.accounts import Accounts
+from hydrusd.plugin.accounts import PUT_BACK, Accounts
 from hydrusd.plugin.observing import Observer, Observers
 from hydrusd.plugin.prints import capturing_prints
 from hydrusd.plugin.stand_ins import missing_action, missing_trigger
+from hydrusd.plugin.surroundings import Surroundings
 from hydrusd.rules import STEP_WORDS, PluginsSpec
 
 ENTRY_POINT_GROUP = "hydrusd"
@@ -55,6 +58,8 @@ _MOST_SOURCES = 200
 _MOST_CHARACTERS = 1_000_000
 
 T = TypeVar("T")
+
+log = structlog.get_logger("hydrusd.plugins")
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +269,7 @@ class PluginHost:
             return
         plugin, brought = LoadedPlugin(name, origin, kind), _Brought()
         module: object = None
+        before = Surroundings() if kind != BUILT_IN else None
         began = time.perf_counter()
         try:
             with capturing_prints(self.accounts):
@@ -293,8 +299,12 @@ class PluginHost:
             plugin.hooks = sorted(caller.name for caller in callers)
             plugin.import_seconds = time.perf_counter() - began
             self.plugins.append(plugin)
-        if kind != BUILT_IN:
+        if before is not None:
             self.accounts.of(name).import_seconds = time.perf_counter() - began
+            if changed := before.put_back(imported=True):
+                said = f"at its import {PUT_BACK}: {'; '.join(changed)}"
+                self.accounts.failed(name, said)
+                log.error(f"plugin {name}: {said}", plugin=name)
 
     def _in_time(self, work: Callable[..., T], *given: object) -> T:
         """Do it in a thread that is left behind if it does not come back."""
@@ -592,7 +602,10 @@ def _check_hooks(plugin: object) -> None:
 
 def _reason(error: BaseException, plugin_file: str) -> str:
     """Say in one line what went wrong in a plugin, and on which line of it."""
-    text = "; ".join(line.strip() for line in str(error).strip().split("\n")[:3])
+    said = text_of(error)
+    text = "; ".join(line.strip() for line in (said or "").strip().split("\n")[:3])
+    if said is None:
+        text = "it fails when it is asked what it says"
     if isinstance(error, SystemExit):
         text = f"called sys.exit({error.code!r})"
     elif isinstance(error, pluggy.PluginValidationError):

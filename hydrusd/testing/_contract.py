@@ -1,9 +1,10 @@
-"""The contract that every action and trigger keeps, and a way of trying whether it does.
+"""The contract that everything keeps that a plugin can be, and a way of trying whether it does.
 
 Rules run unattended on the only copy of a collection, and machines die in the middle. What
-hydrusd makes of that rests on five promises of whoever writes a plugin; none of them can be seen
-in a run where all goes well. So an example is run twice in a real daemon, and each time made to
-go wrong: see ``Promise``.
+hydrusd makes of that rests on promises of whoever writes a plugin; none of them can be seen in a
+run where all goes well. So for actions and triggers an example is run twice in a real daemon, and
+each time made to go wrong; what else a plugin brings is called with all that may come its way:
+see ``Promise``.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ import logging
 import re
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
 from hydrusd.daemon import Configuration, shipped_plugins
-from hydrusd.plugin import AnyAction, Trigger
+from hydrusd.plugin import AnyAction, CookieAction, Trigger
 from hydrusd.testing._example import Example
+from hydrusd.testing._parts import Parts
 from hydrusd.testing._project import NotAsExpected, Project
 from hydrusd.testing._trying import Mishaps
 from hydrusd.testing._world import Photographer, World, difference
@@ -34,7 +36,11 @@ _REFERENCE = re.compile(r"\$\{(env|file):([^}]+)\}")
 
 
 class Promise(StrEnum):
-    """What an action or trigger promises; the value says it in words."""
+    """What a plugin promises; the value says it in words.
+
+    The first six are those of actions and triggers, the others of filters, readers of sidecars,
+    commands and observers.
+    """
 
     PLAN = "planning looks, and changes nothing"
     AGAIN = "called again after its work was done and the note of it lost, it changes nothing more"
@@ -42,6 +48,16 @@ class Promise(StrEnum):
     CANCEL = "cancelled at any moment, it stops, and what comes of the next try is the same"
     SECRETS = "secrets get into no outcome, event, log line, text form or plan"
     RESTART = "a client that dies before it has committed makes no difference in the end"
+    FILTER = (
+        "a filter gives the same for the same, in a moment, leaves alone what it is given, and "
+        "says in words what it cannot take"
+    )
+    SIDECAR = (
+        "whatever bytes a sidecar holds, its reader says the same of them each time, in whatever "
+        "order they stand, or raises MalformedSidecar"
+    )
+    COMMAND = "a command tells what it does, and refuses options that it does not have"
+    NOTICE = "told of anything that can happen, an observer takes note of it without an error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +93,7 @@ class _Round:
     """What came of one run."""
 
     world: World = field(default_factory=dict)
+    configuration: Configuration | None = None
     broken: list[Broken] = field(default_factory=list)
 
     def note(self, promise: Promise, name: str, details: Iterable[str]) -> None:
@@ -92,26 +109,60 @@ class _Told:
 
 
 def keep_contract(example: Example, *names: str, folder: Path) -> None:
-    """Raise ContractBroken unless the actions and triggers of these names keep the contract.
+    """Raise ContractBroken unless what has these names keeps the contract.
 
-    ``example`` has to use them. Without names it is about those that the example uses and that
-    do not come with hydrusd. ``folder`` is an empty one to work in. Raises ValueError where
-    there is nothing to try, and NotAsExpected (or what ``check`` raises) where the example does
-    not work even when nothing goes wrong.
+    Actions and triggers ``example`` has to use; filters, formats of sidecars, commands, and
+    plugins that observe, need only be there. Without names it is about all that the example uses,
+    or its plugins bring, and that does not come with hydrusd. ``folder`` is an empty one to work
+    in. Raises ValueError where there is nothing to try, and NotAsExpected (or what ``check``
+    raises) where the example does not work even when nothing goes wrong.
     """
     __tracebackhide__ = True
+    known: Configuration | None = None
+    if not names:
+        with example.project(folder / "which") as project:
+            known = project.configuration()
     broken: list[Broken] = []
-    for name in names or _to_try(example, folder / "which"):
-        broken += _try_out(example, name, folder / name)
+    ran = False
+    for name in names or _to_try(_parts(example, known)):
+        if known is None or name in _used(known):
+            try:
+                found, known = _try_out(example, name, folder / name)
+            except _NotUsed as unused:
+                known = unused.configuration
+            else:
+                ran = True
+                broken += found
+        parts = _parts(example, known)
+        if name not in _used(known) and not parts.has(name):
+            raise ValueError(f"the rules of the example use no {name}: {', '.join(_used(known))}")
+        for promise, detail in parts.broken(name):
+            if Promise[promise] not in example.waived:
+                broken.append(Broken(Promise[promise], name, detail))
     if broken:
         raise ContractBroken(broken)
+    if not ran and not names:
+        _run(example, "", folder / "plain", works=True)  # what is shown must work all the same
 
 
-def _to_try(example: Example, folder: Path) -> list[str]:
-    """Give the names of what the example uses and hydrusd does not bring."""
-    with example.project(folder) as project:
-        configuration = project.configuration()
-    wanted = sorted(_used(configuration).keys() - _ours(configuration))
+class _NotUsed(Exception):
+    """The rules of an example use no such action or trigger."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self.configuration = configuration
+        super().__init__("no such action or trigger is used")
+
+
+def _parts(example: Example, configuration: Configuration | None) -> Parts:
+    assert configuration is not None
+    return Parts(configuration, example.filters, example.sidecars)
+
+
+def _to_try(parts: Parts) -> list[str]:
+    """Give the names of what the example uses, or its plugins bring, and hydrusd does not."""
+    configuration = parts.configuration
+    actions_and_triggers = sorted(_used(configuration).keys() - _ours(configuration))
+    wanted = list(dict.fromkeys([*actions_and_triggers, *parts.strangers]))
     if not wanted:
         faults = [f"{f.plugin} was left out: {f.message}" for f in configuration.host.faults]
         why = "; ".join(faults) or "the rules of the example use nothing but hydrusd's own"
@@ -139,7 +190,8 @@ def _ours(configuration: Configuration) -> set[str]:
     return ours
 
 
-def _try_out(example: Example, name: str, folder: Path) -> list[Broken]:
+def _try_out(example: Example, name: str, folder: Path) -> tuple[list[Broken], Configuration]:
+    """Try an action or a trigger. Raises ``_NotUsed`` where the rules use no such thing."""
     waived = set(example.waived)
     first = _run(
         example,
@@ -158,8 +210,9 @@ def _try_out(example: Example, name: str, folder: Path) -> list[Broken]:
     broken = [b for b in (*first.broken, *second.broken) if b.promise not in waived]
     others = [b for b in broken if b.promise not in _BY_MISHAP]
     together = [b for b in broken if b.promise in _BY_MISHAP]
+    assert first.configuration is not None
     if not together and not difference(first.world, second.world):
-        return list(dict.fromkeys(others))
+        return list(dict.fromkeys(others)), first.configuration
     # Something went wrong; now it pays to find out which mishap it came from.
     plain = _run(example, name, folder / "plain", works=True)
     broken = list(others)
@@ -177,7 +230,7 @@ def _try_out(example: Example, name: str, folder: Path) -> list[Broken]:
         changed = difference(first.world, second.world)
         detail = f"cancelled before, and lost with the client then, it ended otherwise: {changed}"
         broken.append(Broken(Promise.RESTART, name, detail))
-    return list(dict.fromkeys(broken))
+    return list(dict.fromkeys(broken)), first.configuration
 
 
 def _run(
@@ -191,19 +244,22 @@ def _run(
     cancels: bool = False,
     restarts: bool = False,
 ) -> _Round:
-    """Run an example with mishaps to one of its parts; one that ``works`` raises what it raises."""
+    """Run an example with mishaps to one of its parts, if to any.
+
+    One that ``works`` raises what it raises.
+    """
     made = _Round()
     with example.project(folder) as project, _overheard() as told:
         if plans:
             made.note(Promise.PLAN, name, _what_planning_did(example, name, project, told))
         project.simulator.save()
-        configuration = project.configuration()
+        made.configuration = configuration = project.configuration()
         mishaps = Mishaps(project, repeats, cancels, restarts)
-        used = _used(configuration)
-        if name not in used:
-            raise ValueError(f"the rules of the example use no {name}: {', '.join(used)}")
+        kind = _used(configuration).get(name)
+        if kind is None and name:
+            raise _NotUsed(configuration)
         try:
-            with mishaps.fitted(used[name]):
+            with mishaps.fitted(kind) if kind is not None else nullcontext():
                 project.run(
                     jobs=example.jobs,
                     until=example.until,
@@ -221,15 +277,20 @@ def _run(
             happened = {"repeats": repeats, "cancels": cancels, "restarts": restarts}
             promise = next((p for p, m in _BY_MISHAP.items() if happened[m]), Promise.AGAIN)
             made.note(promise, name, [f"the example no longer works: {_words(error)}"])
+        if kind is None:
+            return made
         if not mishaps.calls and not made.broken:
             raise ValueError(f"{name} was never called in the example")
         made.note(Promise.AGAIN, name, mishaps.changed)
         made.note(Promise.RECEIPT, name, mishaps.forgotten)
         made.note(Promise.CANCEL, name, mishaps.stuck)
         kept = _kept_by_the_ledger(project)
-        made.note(Promise.SECRETS, name, _leaks(example, project, mishaps.said, told, kept))
+        secrets = [*_secrets(example, project)]
+        if issubclass(kind, CookieAction):
+            secrets += _cookies_of(project)
+        made.note(Promise.SECRETS, name, _leaks(secrets, mishaps.said, told, kept))
         made.world = mishaps.endings()
-        if not issubclass(used[name], Trigger):  # a trigger is answerable for the jobs alone
+        if not issubclass(kind, Trigger):  # a trigger is answerable for the jobs alone
             made.world |= mishaps.world()
     return made
 
@@ -263,7 +324,7 @@ def _kept_by_the_ledger(project: Project) -> bytes:
 
 
 def _leaks(
-    example: Example, project: Project, said: Sequence[object], told: _Told, ledger: bytes
+    secrets: Sequence[tuple[str, str]], said: Sequence[object], told: _Told, ledger: bytes
 ) -> Iterator[str]:
     """Tell where a secret stands that must not; not the secret, which would be one place more."""
     texts = {
@@ -271,7 +332,7 @@ def _leaks(
         "what was printed and logged": "\n".join([*told.texts, told.stream.getvalue()]),
         "the ledger": ledger.decode("utf-8", "ignore"),
     }
-    for reference, secret in _secrets(example, project):
+    for reference, secret in secrets:
         forms = {secret, json.dumps(secret)[1:-1], repr(secret)[1:-1]}
         for place, text in texts.items():
             if any(form in text for form in forms):
@@ -291,18 +352,28 @@ def _secrets(example: Example, project: Project) -> Iterator[tuple[str, str]]:
             yield f"${{{kind}:{name}}}", secret
 
 
+def _cookies_of(project: Project) -> Iterator[tuple[str, str]]:
+    """Give the cookies that the client has by now: what they say opens accounts."""
+    for name, value, domain, *_ in project.simulator.contents()["documents"].get("cookies", ()):
+        if len(value) >= _SHORTEST_SECRET:
+            yield f"the cookie {name} of {domain}", value
+
+
 @contextmanager
 def _overheard() -> Iterator[_Told]:
     """Listen to what is printed and logged, and print it all the same afterwards."""
     told = _Told()
     handler = logging.StreamHandler(told.stream)
     root = logging.getLogger()
-    level = root.level
+    # Whatever the levels are: a command that ran before in this process may have raised them.
+    levels = {logger: logger.level for logger in (root, logging.getLogger("hydrusd"))}
     root.addHandler(handler)
-    root.setLevel(min(level, logging.INFO))
     try:
+        for logger in levels:
+            logger.setLevel(min(logger.getEffectiveLevel(), logging.INFO))
         with redirect_stdout(told.stream), redirect_stderr(told.stream):
             yield told
     finally:
-        root.setLevel(level)
+        for logger, level in levels.items():
+            logger.setLevel(level)
         root.removeHandler(handler)

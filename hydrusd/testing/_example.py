@@ -31,8 +31,10 @@ class Example:
     ``seed`` files that the client has already, ``files`` others, by their paths. ``prepare`` is
     called with the project before the daemon starts, ``check`` afterwards. It is over when there
     are ``jobs`` and all have ended (in one of ``states``), or when ``until`` says so. ``environ``
-    is what ``${env:…}`` in the rules stands for. ``waived`` are promises of the contract which do
-    not fit, each with the reason.
+    is what ``${env:…}`` in the rules stands for. ``filters`` are values to try a filter on, beside
+    the usual ones: its name → lists of arguments; ``sidecars`` contents of real sidecars: the name
+    of the format → some. ``waived`` are promises of the contract which do not fit, each with the
+    reason.
     """
 
     rules: str
@@ -49,6 +51,8 @@ class Example:
     simulator: SimulatorConfig | None = None
     clock: Callable[[], Clock] | None = None
     environ: Mapping[str, str] = field(default_factory=dict)
+    filters: Mapping[str, Sequence[Sequence[object]]] = field(default_factory=dict)
+    sidecars: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
     waived: Mapping[Promise, str] = field(default_factory=dict)
 
     @contextmanager

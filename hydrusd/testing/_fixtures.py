@@ -39,9 +39,10 @@ class KeepContract(Protocol):
     """What the fixture ``contract`` gives."""
 
     def __call__(self, example: Example, *names: str) -> None:
-        """Fail unless the actions and triggers of these names keep their promises.
+        """Fail unless what has these names keeps its promises.
 
-        Without names it is about all that the example uses and that is not hydrusd's own.
+        Without names it is about all that the example uses, or its plugins bring, and that is not
+        hydrusd's own.
         """
         ...
 
@@ -75,7 +76,7 @@ def project(tmp_path: Path) -> Iterator[MakeProject]:
 
 @pytest.fixture
 def contract(tmp_path_factory: pytest.TempPathFactory) -> KeepContract:
-    """Try whether actions and triggers keep the contract."""
+    """Try whether what a plugin brings keeps the contract: see ``Promise``."""
     from hydrusd.testing._contract import keep_contract
 
     def keep(example: Example, *names: str) -> None:

@@ -15,8 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Self, TypeVar
 
 import anyio
@@ -36,15 +37,22 @@ from hydrusd.ledger import (
 )
 from hydrusd.model import FinishedJob, JobState
 from hydrusd.plugin import FileSource
+from hydrusd.plugin.host import PluginHost
 from hydrusd.rehearsal import paint, request
 from hydrusd.simulator import DEFAULT_ACCESS_KEY, Simulator, SimulatorConfig
 
 RULES_FILE = "rules.yaml"
-LOOK_EVERY_SECONDS = 0.02
+QUICKEST_LOOK, SLOWEST_LOOK = 0.02, 0.1
+"""How many seconds are between two looks whether all is over."""
 MOST_JOBS = 100_000
 MOST_JOBS_TOLD = 20
 
 T = TypeVar("T")
+
+_NO_RULES = f"""\
+client: {{url: "http://127.0.0.1:9", access_key: {DEFAULT_ACCESS_KEY}}}
+rules: [{{name: nothing, on: manual, do: [log: {{message: nothing}}]}}]
+"""
 
 
 class NotAsExpected(AssertionError):
@@ -52,6 +60,33 @@ class NotAsExpected(AssertionError):
 
 
 _ENDINGS = frozenset({JobState.DONE, JobState.SKIPPED, JobState.DEAD})
+
+
+@dataclass(frozen=True)
+class _Beginning:
+    """What each project begins with, and would take longer to make than most of what is tried.
+
+    ``read`` is the reading of rules that say nothing, ``ledger`` the content of an empty ledger.
+    """
+
+    read: Configuration
+    ledger: bytes
+
+    def former(self) -> Configuration:
+        """Give the former reading, of which what comes with hydrusd is used on, and no more."""
+        host = PluginHost()
+        host.files.update(self.read.host.files)
+        return replace(self.read, host=host)
+
+
+@cache
+def _beginning() -> _Beginning:
+    with TemporaryDirectory(prefix="hydrusd-") as folder:
+        rules, ledger = Path(folder, RULES_FILE), Path(folder, LEDGER_FILE)
+        rules.write_text(_NO_RULES, encoding="utf-8")
+        read = read_configuration(rules)
+        Ledger.open(ledger).close()
+        return _Beginning(read, ledger.read_bytes())
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +194,7 @@ class Project:
 
     def configuration(self) -> Configuration:
         """Read the rules file, with the plugins. Raises ConfigError."""
-        return read_configuration(self.folder / RULES_FILE)
+        return read_configuration(self.folder / RULES_FILE, former=_beginning().former())
 
     def plan(self, *, clock: Clock | None = None) -> Plan:
         """Say what a run would do, as ``hydrusd plan`` does; changes nothing."""
@@ -189,13 +224,16 @@ class Project:
         """
         __tracebackhide__ = True
         configuration = configuration or self.configuration()
+        if not self.state_dir.exists():
+            self.state_dir.mkdir()
+            (self.state_dir / LEDGER_FILE).write_bytes(_beginning().ledger)
         clock = clock or SystemClock()
         watch = _Watch(self, configuration, jobs, clock.now())
         over = (lambda: until(self)) if until else watch.over
         # A thread of its own: the test may be running in an event loop itself.
-        with ThreadPoolExecutor(1, "hydrusd") as thread:
+        with ThreadPoolExecutor(1, "hydrusd") as thread, watch:
             in_time = thread.submit(
-                anyio.run, self._run, configuration, over, clock, timeout_seconds
+                anyio.run, self._run, configuration, over, watch, clock, timeout_seconds
             ).result()
         if not in_time:
             raise NotAsExpected(f"not over within {timeout_seconds:g} s; {self.story()}")
@@ -206,6 +244,7 @@ class Project:
         self,
         configuration: Configuration,
         over: Callable[[], bool],
+        watch: _Watch,
         clock: Clock,
         timeout_seconds: float,
     ) -> bool:
@@ -222,10 +261,14 @@ class Project:
                 tasks.cancel_scope.cancel()
 
             tasks.start_soon(run, name="the daemon")
+            began = anyio.current_time()
             with anyio.move_on_after(timeout_seconds):
                 while not in_time:
-                    await anyio.sleep(LOOK_EVERY_SECONDS)
+                    # What takes long need not be looked at so often.
+                    lasted = anyio.current_time() - began
+                    await anyio.sleep(min(max(QUICKEST_LOOK, lasted / 10), SLOWEST_LOOK))
                     in_time = await to_thread.run_sync(over)
+            watch.close()
             daemon.stop()
         if failures:
             raise failures[0]
@@ -316,25 +359,39 @@ class _Watch:
         self._jobs = jobs
         self._awaited = list(project.awaited)
         self._began = began
+        self._reader: LedgerReader | None = None
+
+    def __enter__(self) -> Self:
+        """Give itself; leaving closes it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the ledger, before the daemon closes it: the last one tidies up."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
 
     def over(self) -> bool:
         """Say whether it is. Called in a thread."""
-        try:
-            reader = LedgerReader.open(self._path)
-        except LedgerError:
-            return False  # the daemon has only just begun
-        try:
-            if self._awaited:
-                noticed = {_identity(job) for job in reader.jobs(MOST_JOBS)}
-                self._awaited = [d for d in self._awaited if not noticed.intersection(d.keys)]
-            if self._awaited:
-                self._awaited = self._unjudged()
-            # Counted last: what was judged by now has its jobs by now.
-            counts = reader.counts()
-            # Before the lane has looked for the client, rules may still prove to be wrong.
-            begun = any(c.kind == "client" and c.since >= self._began for c in reader.conditions())
-        finally:
-            reader.close()
+        if self._reader is None:
+            try:
+                self._reader = LedgerReader.open(self._path)
+            except LedgerError:
+                return False  # the daemon has only just begun
+        reader = self._reader
+        if self._awaited:
+            noticed = {_identity(job) for job in reader.jobs(MOST_JOBS)}
+            self._awaited = [d for d in self._awaited if not noticed.intersection(d.keys)]
+        if self._awaited:
+            self._awaited = self._unjudged()
+        # Counted last: what was judged by now has its jobs by now.
+        counts = reader.counts()
+        # Before the lane has looked for the client, rules may still prove to be wrong.
+        begun = any(c.kind == "client" and c.since >= self._began for c in reader.conditions())
         open_jobs = any(count.state not in _ENDINGS for count in counts)
         enough = sum(count.jobs for count in counts) >= self._jobs
         return begun and enough and not self._awaited and not open_jobs

@@ -55,7 +55,6 @@ class Mishaps:
         self._photographer = Photographer.of(self.project)
         self._cut = not self.cancels
         self._crashed = not self.restarts
-        self._again: dict[JobId, World] = {}
         self._had: set[JobId] = set()
         self._life: anyio.CancelScope | None = None
 
@@ -136,20 +135,15 @@ class Mishaps:
         over = [
             c for c in done if c.outcome and c.outcome.kind in _ENDED and c.job_id not in self._had
         ]
-        for copy in done:
-            if copy.job_id in self._again and copy.outcome and copy.outcome.kind in _ENDED:
-                self._compare(copy, self._again.pop(copy.job_id))
         if not over:
             return done
         before = self.world()
         mine = [call for call in calls if any(c.job_id == call.job_id for c in over)]
-        again = {copy.job_id: copy for copy in await _try(mine, do, kept)}
+        again = {copy.job_id: copy for copy in await _to_its_end(mine, do, kept)}
         for copy in over:
             self._had.add(copy.job_id)
             second = again[copy.job_id].outcome
-            if second is not None and second.kind is OutcomeKind.LATER:
-                self._again[copy.job_id] = before
-            elif second is None or second.kind not in _ENDED:
+            if second is None or second.kind not in _ENDED:
                 how = "did not say how it ended" if second is None else f"{second.kind}: "
                 self.changed.append(f"it failed then: {how}{second.detail if second else ''}")
             else:
@@ -257,6 +251,8 @@ class _Kept:
 
     def __init__(self, calls: Sequence[AnyCall]) -> None:
         self._receipts: dict[JobId, Data] = {}
+        self.progress: dict[JobId, Data] = {}
+        """What calls have asked to be reminded of, by an outcome that the ledger never saw."""
         self._keepers = {call.job_id: call.keeper for call in calls}
 
     def of(self, job_id: JobId) -> bool:
@@ -273,15 +269,15 @@ class _Kept:
 
     def _copy(self, call: AnyCall, client: object | None) -> AnyCall:
         steps = call.steps
-        if call.job_id in self._receipts:
+        if call.job_id in self._receipts or call.job_id in self.progress:
             others = [record for record in steps if record.position != call.position]
             about = StepRecord(
                 call.position,
                 call.action.action,
                 OutcomeKind.LATER,
                 "about to be done",
-                call.progress,
-                self._receipts[call.job_id],
+                self.progress.get(call.job_id, call.progress),
+                self._receipts.get(call.job_id),
             )
             steps = (*others, about)
         given = cast("HydrusClient", client) if client is not None else call.client
@@ -291,6 +287,20 @@ class _Kept:
 async def _try(calls: Sequence[AnyCall], do: Do, kept: _Kept) -> list[AnyCall]:
     copies = kept.copies(calls)
     await do(copies)
+    return copies
+
+
+async def _to_its_end(calls: Sequence[AnyCall], do: Do, kept: _Kept) -> list[AnyCall]:
+    """Try it, and again whenever it says to be called later: nobody else is to act meanwhile."""
+    copies = await _try(calls, do, kept)
+    while late := [c for c in copies if c.outcome and c.outcome.kind is OutcomeKind.LATER]:
+        waits = [c.outcome.delay_seconds or 0.0 for c in late if c.outcome is not None]
+        await calls[0].clock.sleep(min(waits))
+        kept.progress |= {c.job_id: c.outcome.values for c in late if c.outcome is not None}
+        jobs = {copy.job_id for copy in late}
+        again = await _try([call for call in calls if call.job_id in jobs], do, kept)
+        newer = {copy.job_id: copy for copy in again}
+        copies = [newer.get(copy.job_id, copy) for copy in copies]
     return copies
 
 

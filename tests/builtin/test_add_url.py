@@ -8,6 +8,7 @@ import math
 import time
 from datetime import UTC, datetime
 
+import anyio
 import httpx
 import pytest
 from url_site import TRIGGER, HastyClock, Site
@@ -518,3 +519,30 @@ async def test_done_again_what_was_ours_stays_ours(client, site):
     assert call.outcome.kind is OutcomeKind.DONE
     assert call.outcome.values["status"] == "imported"
     assert call.outcome.receipt == {"imported": [kept]}
+
+
+@pytest.mark.anyio
+async def test_what_was_sent_and_tagged_is_known_when_every_answer_is_lost(client, site):
+    made, hydrus = client
+    url, noted = site.picture("a.png"), {}
+
+    async def keep(receipts):
+        noted.update(receipts)
+
+    async def forgetful():
+        record = StepRecord(0, "add_url", OutcomeKind.LATER, "", {}, noted.get(1))
+        call = call_of(hydrus, url, record, tags={"my tags": ["x"]})
+        call.keeper = keep
+        await AddUrl.run_set([call])
+        return call.outcome
+
+    for _ in range(1000):
+        if (outcome := await forgetful()).kind is not OutcomeKind.LATER:
+            break
+        await anyio.sleep(0.01)
+    assert made.simulator.requests[ADD_URL] == 1
+    assert outcome.receipt.keys() == {"imported", "added"}
+    assert outcome.receipt["imported"] == [hash_of(site.pages["/a.png"])]
+    again = await forgetful()
+    assert again.receipt["added"] == outcome.receipt["added"]
+    assert again.values["status"] == "imported"

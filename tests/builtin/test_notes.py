@@ -36,7 +36,7 @@ async def test_notes_take_the_place_of_their_namesakes(stage, tmp_path, api_vers
         assert (again.detail, at.written) == ("the notes are so already", written)
 
 
-@pytest.mark.parametrize(
+MERGED = pytest.mark.parametrize(
     ("conflict", "extend", "text", "kept"),
     [
         ("rename", True, "other", {"n": "first", "n (1)": "other"}),
@@ -49,6 +49,9 @@ async def test_notes_take_the_place_of_their_namesakes(stage, tmp_path, api_vers
         ("rename", False, "first and more", {"n": "first", "n (1)": "first and more"}),
     ],
 )
+
+
+@MERGED
 async def test_merging_three_times_is_merging_once(stage, tmp_path, conflict, extend, text, kept):
     async with editing(stage, tmp_path) as at:
         (one,) = await at.add()
@@ -69,6 +72,19 @@ async def test_merging_three_times_is_merging_once(stage, tmp_path, conflict, ex
         await at.run(action, [one])
         assert (await at.row(one)).notes == kept
         assert at.written == written
+
+
+@MERGED
+async def test_what_was_merged_is_known_when_the_note_of_it_is_lost(
+    stage, tmp_path, conflict, extend, text, kept
+):
+    async with editing(stage, tmp_path) as at:
+        (one,) = await at.add()
+        await at.client.set_notes(one, {"n": "first", "another's": "stays"})
+        action = SetNotes(notes={"n": text}, merge=True, conflict=conflict, extend=extend)
+        told, again = await at.run_and_forget(action, [one])
+        assert again.receipt == told.receipt
+        assert (await at.row(one)).notes == {**kept, "another's": "stays"}
 
 
 @pytest.mark.parametrize("conflict", ["rename", "append"])

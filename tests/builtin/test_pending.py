@@ -58,6 +58,25 @@ async def test_forgetting_destroys_once_and_says_how_much(stage, tmp_path):
 
 
 @pytest.mark.parametrize("action", ACTIONS)
+async def test_what_was_ended_is_known_when_the_note_of_it_is_lost(stage, tmp_path, action):
+    async with editing(stage, tmp_path) as at:
+        await pend(at, "a")
+        told, again = await at.run_and_forget(action, [])
+        assert told.receipt == again.receipt
+        assert again.receipt[action.past][PUBLIC]["pending_tag_mappings"] == 1
+        assert again.detail == "nothing waits to be uploaded"
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+async def test_what_was_not_ended_is_not_claimed(stage, tmp_path, action):
+    async with editing(stage, tmp_path) as at:
+        await pend(at, "a")
+        at.simulator.inject(Fault(kind=FaultKind.STATUS, path=of(action), status=409))
+        (outcome,) = await at.run(action, [])
+        assert outcome.receipt == {action.past: {}}
+
+
+@pytest.mark.parametrize("action", ACTIONS)
 async def test_while_an_upload_runs_it_waits_and_spends_no_attempt(stage, tmp_path, action):
     async with editing(stage, tmp_path) as at:
         await pend(at, "a")

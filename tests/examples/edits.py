@@ -9,7 +9,7 @@ from library import ask, imported
 
 from hydrusd.hydrus import CanvasType, FileMetadata
 from hydrusd.simulator import Service, SimulatorConfig
-from hydrusd.testing import Project, Promise
+from hydrusd.testing import Project
 
 PUBLIC = "aa" * 32
 
@@ -147,7 +147,6 @@ EXAMPLES: dict[str, Example] = {
         _PAGE,
         _noted,
         _prepare_notes,
-        waived={Promise.RECEIPT: "what Hydrus makes of notes to merge, only its answer tells"},
     ),
     "delete_notes": Example(_PAGE, _clean, _prepare_comments),
     "set_rating": Example(_PAGE, _liked, _drop("Pictures/best/a.png")),
@@ -162,6 +161,5 @@ EXAMPLES: dict[str, Example] = {
         _private,
         _prepare_pending,
         simulator=_WITH_PUBLIC,
-        waived={Promise.RESTART: "what was forgotten by a try without a note may come back"},
     ),
 }

@@ -7,6 +7,7 @@ stands, but for the client, which is the simulator, and ``~``, which is the proj
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,10 @@ from hydrusd.clock import Clock
 from hydrusd.model import JobState
 from hydrusd.simulator import SimulatorConfig
 from hydrusd.testing import Project, Promise
+
+sys.path.append(str(Path(__file__).parents[1] / "builtin"))
+
+from hurrying import HurryingClock
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -41,7 +46,7 @@ class Example:
     run: Mapping[str, object] = field(default_factory=lambda: {"jobs": 1})
     files: Mapping[str, str | bytes] = field(default_factory=dict)
     simulator: SimulatorConfig | None = None
-    clock: Callable[[], Clock] | None = None
+    clock: Callable[[], Clock] = HurryingClock
     states: frozenset[JobState] = frozenset({JobState.DONE})
     environ: Mapping[str, str] = field(default_factory=dict)
     waived: Mapping[Promise, str] = field(default_factory=dict)
@@ -85,8 +90,7 @@ def run_example(name: str, example: Example, folder: Path) -> set[str]:
         project = Project(folder, {**example.files, "rules.yaml": own}, example.simulator)
         try:
             example.prepare(project)
-            clock = {"clock": example.clock()} if example.clock else {}
-            project.run(**example.run, **clock)
+            project.run(**example.run, clock=example.clock())
             states = {job.state for job in project.jobs}
             assert states, project.story()
             assert states <= example.states, project.story()

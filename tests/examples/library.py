@@ -14,7 +14,7 @@ from PIL import Image
 
 from hydrusd.hydrus import FileRelationships, HydrusClient, Pair, Relation
 from hydrusd.simulator import Service, SimulatorConfig
-from hydrusd.testing import Project, Promise
+from hydrusd.testing import Project
 
 COMICS = "cc" * 32
 T = TypeVar("T")
@@ -160,8 +160,6 @@ def _backed_up(project: Project) -> None:
 _PAGE = "library.md"
 _WITH_COMICS = SimulatorConfig(extra_services=(Service("comics", 2, COMICS),))
 
-_UNNOTED = "a file that nobody noted stays: undo removes nothing unproved"
-
 EXAMPLES: dict[str, Example] = {
     "archive_file": Example(_PAGE, _archived, _drop("Pictures/scans/a.png")),
     "unarchive_file": Example(_PAGE, _in_inbox, _prepare_archived),
@@ -174,10 +172,6 @@ EXAMPLES: dict[str, Example] = {
     "set_relationship": Example(_PAGE, _alternates, _prepare_edited),
     "set_king": Example(_PAGE, _is_king, _prepare_duplicates),
     "remove_potentials": Example(_PAGE, _no_potentials, _prepare_potentials),
-    "export_file": Example(
-        _PAGE, _framed, _drop("Pictures/inbox/a.png"), waived={Promise.RECEIPT: _UNNOTED}
-    ),
-    "write_sidecar": Example(
-        _PAGE, _backed_up, _drop("Pictures/inbox/a.png"), waived={Promise.RECEIPT: _UNNOTED}
-    ),
+    "export_file": Example(_PAGE, _framed, _drop("Pictures/inbox/a.png")),
+    "write_sidecar": Example(_PAGE, _backed_up, _drop("Pictures/inbox/a.png")),
 }

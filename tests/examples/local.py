@@ -4,37 +4,16 @@ from __future__ import annotations
 
 import json
 import threading
-from datetime import datetime, timedelta
 from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
-import anyio
-from exampling import Example
+from exampling import Example, HurryingClock
 
-from hydrusd.clock import SystemClock
-from hydrusd.testing import Project, Promise
+from hydrusd.testing import Project
 
 PAGE = "local-actions.md"
 INBOX = "Pictures/inbox"
 PICTURE = f"{INBOX}/a.jpg"
-
-
-class HurryingClock(SystemClock):
-    """A clock that runs faster than others, so that no test waits for files to settle."""
-
-    def __init__(self, speed: float = 20) -> None:
-        self._speed = speed
-        self._began = super().now()
-        self._began_monotonic = super().monotonic()
-
-    def now(self) -> datetime:
-        return self._began + timedelta(seconds=self.monotonic())
-
-    def monotonic(self) -> float:
-        return (super().monotonic() - self._began_monotonic) * self._speed
-
-    async def sleep(self, seconds: float) -> None:
-        await anyio.sleep(seconds / self._speed)
 
 
 def drop(*names: str):
@@ -177,7 +156,6 @@ EXAMPLES = {
     "copy_source": example(
         copied,
         drop(f"{INBOX}/2024/a.jpg"),
-        waived={Promise.RECEIPT: "a copy that nobody noted stays: undo removes nothing unproved"},
     ),
     "move_source": example(moved_to("Pictures/sorted/jpg/a.jpg")),
     "trash_source": example(moved_to("Pictures/trash/a.jpg")),

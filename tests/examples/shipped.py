@@ -19,9 +19,8 @@ from exampling import Example
 from local import HurryingClock
 from PIL import ExifTags, Image, PngImagePlugin
 
-from hydrusd.clock import SystemClock
 from hydrusd.model import JobState
-from hydrusd.testing import Promise, paint
+from hydrusd.testing import paint
 
 sys.path.append(str(Path(__file__).parents[1] / "builtin"))
 sys.path.append(str(Path(__file__).parents[1] / "shipped"))
@@ -32,7 +31,6 @@ from outside import Hook
 PAGE = "shipped-plugins.md"
 CURRENT = 0
 MOST_LOOKS = 10
-IMPORTED_MEANWHILE = {Promise.AGAIN: "another rule imports meanwhile what it has downloaded"}
 
 
 def photo():
@@ -83,13 +81,14 @@ def its_picture_was_imported(project):
     assert tags[CURRENT] == {"title:my comic"}
 
 
-class Almost(SystemClock):
-    """The system's clock, so far ahead that it is almost a certain time tomorrow."""
+class Almost(HurryingClock):
+    """A clock that runs ahead, and begins shortly before a certain time tomorrow."""
 
     def __init__(self, hour: int, minute: int) -> None:
+        super().__init__()
         now = datetime.now().astimezone()
         day = now.replace(hour=hour, minute=minute, second=0, microsecond=0) + timedelta(days=1)
-        self._ahead = day - timedelta(seconds=5) - now
+        self._ahead = day - timedelta(seconds=30) - now
 
     def now(self) -> datetime:
         return super().now() + self._ahead
@@ -210,20 +209,23 @@ def its_post_is_noted(project):
     assert list(entry.known_urls) == ["http://board.example/posts/17"]
 
 
+UNHURRIED = partial(HurryingClock, 2)
+"""A program takes its time; by a clock that runs faster it would be taken for one that hangs."""
+
 EXAMPLES = {
     "gallery_dl": Example(
         PAGE,
         downloaded(paint("a.png")),
         on_a_site("a.png", "image/png", paint("a.png"), "galleries.txt"),
         run={"jobs": 2},
-        waived=IMPORTED_MEANWHILE,
+        clock=UNHURRIED,
     ),
     "yt_dlp": Example(
         PAGE,
         downloaded(VIDEO, "title:film"),
         on_a_site("film.mp4", "video/mp4", VIDEO, "videos.txt"),
         run={"jobs": 2},
-        waived=IMPORTED_MEANWHILE,
+        clock=UNHURRIED,
     ),
     "find_posts": Example(PAGE, its_post_is_noted, a_picture_of_the_board, environ=Proxied()),
     "ask_tagger": Example(PAGE, it_is_said_to_move, a_moving_picture),
@@ -240,7 +242,6 @@ EXAMPLES = {
         it_was_copied,
         a_database,
         clock=partial(Almost, 4, 30),
-        waived={Promise.AGAIN: "a backup whose note was lost is made once more"},
     ),
     "find_duplicates": Example(PAGE, they_are_tagged, duplicates, clock=partial(Almost, 20, 0)),
     "unpack_archive": Example(PAGE, its_picture_was_imported, an_archive, run={"jobs": 2}),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from local import HurryingClock
 from test_examples import EXAMPLES
 
 from hydrusd.testing import Promise
@@ -17,4 +16,4 @@ PLANNED = "tests/plan plans each of these examples, and looks at more than the c
 def test_it_keeps_the_contract(name, contract):
     example = EXAMPLES[name].told(name)
     waived = {**example.waived, Promise.PLAN: PLANNED}
-    contract(replace(example, clock=example.clock or HurryingClock, waived=waived), name)
+    contract(replace(example, waived=waived), name)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import re
+import typing
 
 import pytest
 from test_docs import ROOT
@@ -49,6 +52,53 @@ def test_everything_has_a_heading_and_its_parameters_a_description(pages):
     for name in vars(hookspecs):
         if name.startswith("hydrusd_"):
             assert f"\n## {name}\n" in pages["hooks.md"]
+
+
+AUTHORS = {"author-api.md": "hydrusd.plugin", "testing-api.md": "hydrusd.testing"}
+
+
+def section_of(page, name):
+    _, heading, rest = page.partition(f"\n## {name}\n")
+    assert heading, name
+    return rest.partition("\n## ")[0]
+
+
+@pytest.mark.parametrize(("page", "room"), AUTHORS.items())
+def test_every_name_for_authors_is_told_with_its_signature(pages, page, room):
+    module = importlib.import_module(room)
+    for name in module.__all__:
+        value, section = getattr(module, name), section_of(pages[page], name)
+        code, _, words = section.removeprefix("\n```py\n").partition("\n```\n")
+        assert re.search(r"^\w", words, re.MULTILINE), f"{name} is told in no words"
+        assert re.search(r"\nSince \d+\.\d+\.\n*$", section), name
+        if inspect.isfunction(value):
+            for shape in typing.get_overloads(value) or [value]:
+                for parameter in inspect.signature(shape).parameters:
+                    assert parameter in code, f"{name}: {parameter}"
+        elif inspect.isclass(value):
+            fields = getattr(value, "__dataclass_fields__", {}).keys()
+            functions = {each for each, what in vars(value).items() if inspect.isfunction(what)}
+            wanted = {each for each in fields | functions if not each.startswith(("_", "model_"))}
+            missing = [each for each in wanted if not re.search(rf"\b{each}\b", section)]
+            assert not missing, f"{name}: {missing}"
+
+
+def test_members_of_private_bases_are_told_and_anchors_are_those_of_the_headings(pages):
+    page = pages["author-api.md"]
+    client = section_of(page, "HydrusClient")
+    assert "async def set_notes(" in client
+    assert "def connect(" in client
+    assert "(#action), [`action`](#action-1)" in page
+    assert "@pytest.fixture\ndef project(" in pages["testing-api.md"]
+
+
+def test_what_is_newer_than_the_first_version_says_so(pages, monkeypatch):
+    names = {name for room in AUTHORS.values() for name in importlib.import_module(room).__all__}
+    assert names >= hookspecs.SINCE.keys()
+    assert all((1, 0) < since <= hookspecs.API_VERSION for since in hookspecs.SINCE.values())
+    monkeypatch.setitem(hookspecs.SINCE, "Outcome", (1, 7))
+    newer = reference.pages()["author-api.md"]
+    assert section_of(newer, "Outcome").rstrip().endswith("Since 1.7.")
 
 
 @pytest.mark.parametrize(("name", "told"), filters_told().items(), ids=lambda each: str(each)[:20])

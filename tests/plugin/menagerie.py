@@ -202,6 +202,38 @@ BEASTS = {
         condition="file.name | howl > 3",
         detail="the filter 'howl' failed: AttributeError",
     ),
+    # --- what changes things for all, or gives what nobody can use ----------------------------
+    "rewiring": Beast(
+        FINE + "import json\njson.loads = lambda *_, **__: {}\nos.chdir('/')\n",
+        error="at its import it has changed what belongs to all, which was put back: json.loads",
+    ),
+    "deafening": Beast(
+        acting(
+            "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nreturn Outcome.done()"
+        ),
+        error="the handler of SIGTERM was replaced",
+        logged="plugin deafening: it has changed what belongs to all",
+    ),
+    "usurping": Beast(
+        acting("asyncio.get_running_loop().stop()"),
+        error="plugin usurping wants to stop the event loop of hydrusd (usurping.py, line",
+        detail="wants to stop the event loop",
+    ),
+    "misshapen": Beast(
+        acting("return Outcome.done('x', values=[1])"),
+        detail="an outcome that cannot be kept: its values are a list",
+    ),
+    "orphaning": Beast(
+        acting(
+            "import subprocess\nthreading.Thread(target=time.sleep, args=(60,)).start()\n"
+            "quiet = subprocess.DEVNULL\ncode = 'import time; time.sleep(3)'\n"
+            "subprocess.Popen([sys.executable, '-c', code], stdout=quiet, stderr=quiet)\n"
+            "return Outcome.done('left both')",
+            sync=True,
+        ),
+        detail="left both",
+        logged="a thread of a plugin does not come to an end",
+    ),
     "hungry": Beast(
         acting("kept = bytearray(4 * 1024**3)\nreturn Outcome.done(str(len(kept)))", sync=True),
         detail="wants more than 128 MB of memory",

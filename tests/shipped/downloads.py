@@ -14,7 +14,7 @@ import anyio
 from hydrusd.clock import SystemClock
 from hydrusd.daemon import load_plugins
 from hydrusd.model import JobId, OutcomeKind, StepRecord
-from hydrusd.plugin import Call
+from hydrusd.plugin import Call, _downloading
 
 
 class Site:
@@ -128,6 +128,7 @@ class Step:
 
 
 def not_installed(monkeypatch, tmp_path):
-    """Let no program be found, neither by PATH nor beside hydrusd."""
+    """Let no program be found, neither by PATH nor beside hydrusd, nor as a package."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(_downloading, "_is_installed", lambda _: False)

@@ -52,19 +52,23 @@ class Window:
     def __init__(self, action, folder, client, **parameters):
         places = {"database": str(folder / "db"), "to": str(folder / "copies")}
         self.step = action.model_validate(places | parameters)
-        self.client, self.progress = client, None
+        self.client, self.progress, self.noted = client, None, None
         self.copies = folder / "copies"
 
     async def call(self):
         steps = ()
         if self.progress is not None:
             name = self.step.action
-            steps = (StepRecord(0, name, OutcomeKind.LATER, "", self.progress, None),)
+            steps = (StepRecord(0, name, OutcomeKind.LATER, "", self.progress, self.noted),)
         made = Call(self.step, JobId(1), "r", {}, self.client, SystemClock(), steps=steps)
+        made.keeper = self.keep
         outcome = await self.step.run(made)
         if outcome.kind is OutcomeKind.LATER:
             self.progress = outcome.values
         return outcome
+
+    async def keep(self, receipts):
+        self.noted = receipts[JobId(1)]
 
     def names(self):
         return sorted(path.name for path in self.copies.iterdir())
@@ -115,6 +119,19 @@ async def test_a_hydrusd_that_was_killed_unlocks_when_it_runs_again(window, plug
     assert "was left locked" in again.detail
     assert await is_free(window)
     assert (await window.call()).kind is OutcomeKind.DONE
+
+
+async def test_a_copy_of_which_only_the_note_is_left_is_not_made_again(window, plugin):
+    await window.call()
+    done = await window.call()
+    plugin._announced.clear()  # as after a restart of hydrusd
+    again = await window.call()
+    assert again.kind is OutcomeKind.DONE
+    assert again.values == done.values
+    assert again.detail.endswith("as a former try has done")
+    assert len(window.names()) == 1
+    (window.copies / window.names()[0] / NAMES[0]).unlink()  # it is not whole any more
+    assert (await window.call()).kind is OutcomeKind.LATER
 
 
 async def test_a_locked_client_is_unlocked_without_being_connected(action, window, stage, tmp_path):

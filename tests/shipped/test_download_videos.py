@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import sys
+from pathlib import Path
 
 import pytest
 from downloads import Site, Step, not_installed
@@ -160,3 +164,40 @@ def test_what_a_sidecar_says():
 def test_a_malformed_sidecar_says_so(content):
     with pytest.raises(MalformedSidecar):
         read(content)
+
+
+def old_program(folder):
+    """Put a program of the same name where PATH leads first."""
+    folder.mkdir()
+    name = "yt-dlp.bat" if os.name == "nt" else "yt-dlp"
+    path = folder / name
+    path.write_text("exit 1\n" if os.name == "nt" else "#!/bin/sh\nexit 1\n")
+    path.chmod(0o755)
+    return path
+
+
+async def test_what_is_installed_for_hydrusd_comes_before_what_path_leads_to(
+    site, step, monkeypatch, tmp_path
+):
+    old = old_program(tmp_path / "old")
+    monkeypatch.setenv("PATH", f"{old.parent}{os.pathsep}{os.environ['PATH']}")
+    found = step.call().action._found()
+    assert Path(found[0]).parent == Path(sys.executable).parent
+    # Its script is not there, but the package is: it is run as one.
+    monkeypatch.setattr(shutil, "which", only_in_path(shutil.which))
+    assert step.call().action._found() == [sys.executable, "-P", "-m", "yt_dlp"]
+    outcome = await step.run(url=urls(site, "a"))
+    assert outcome.kind is OutcomeKind.DONE, outcome.detail
+    # What a rule names is what is taken; and PATH is better than nothing.
+    assert step.call(executable=str(old)).action._found() == [str(old)]
+    not_installed(monkeypatch, tmp_path)
+    monkeypatch.setenv("PATH", str(old.parent))
+    assert step.call().action._found() == [str(old)]
+
+
+def only_in_path(which):
+    def found(program, mode=os.F_OK | os.X_OK, path=None):
+        beside = path is not None and Path(path) == Path(sys.executable).parent
+        return None if beside else which(program, mode, path)
+
+    return found

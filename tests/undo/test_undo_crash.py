@@ -134,3 +134,30 @@ def test_what_a_killed_daemon_had_just_done_is_its_own_all_the_same(story):
     it.undo("run", 1)
     assert it.library() == it.before
     assert own(it.remains()) == it.dropped
+
+
+WRITES = """
+rules:
+  - name: copy
+    on: {watch_folder: {path: inbox, settle: 100ms}}
+    do:
+      - add_file:
+      - copy_source: {to: copies}
+      - export_file: {to: exports}
+      - write_sidecar: {beside: export, format: json}
+"""
+
+
+@pytest.mark.parametrize("of", ["copies/*.png", "exports/*.png", "exports/*.json"])
+def test_what_a_killed_daemon_had_just_written_is_its_own_all_the_same(story, of):
+    it, killing = story
+    it.made.write({"rules.yaml": WRITES})
+    process = killing.start("run", "rules.yaml")
+    wait_until(lambda: any(it.folder.glob(of)), "the first is written", pause=0.001)
+    process.kill()
+    process.wait()
+    it.run(jobs=FILES)
+    assert len(own(it.remains())) == 4 * FILES, sorted(own(it.remains()))
+    it.undo("run", 1)
+    assert it.library() == it.before
+    assert own(it.remains()) == it.dropped

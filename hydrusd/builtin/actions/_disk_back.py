@@ -9,7 +9,6 @@ All of it blocks: call it in one of anyio's worker threads.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat as stat_module
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -374,10 +373,10 @@ async def restore(call: Undoing, path: Path, sha256: str) -> None:
 
     Raises ``PermanentError`` where the name is taken.
     """
-    part = Place(path.parent, path.name, "fail").part(call.job_id, "restored")
+    place = Place(path.parent, path.name, "fail")
     source = call.source
 
-    def finish() -> None:
+    def finish(part: Path) -> None:
         try:
             if digest_of(part) != sha256:
                 raise TemporaryError(f"what Hydrus gave for {path} is not what was asked for")
@@ -392,15 +391,12 @@ async def restore(call: Undoing, path: Path, sha256: str) -> None:
 
     try:
         await to_thread.run_sync(lambda: path.parent.mkdir(parents=True, exist_ok=True))
-        await to_thread.run_sync(lambda: part.unlink(missing_ok=True))
-        await call.client.save_file(sha256, part)
-        await to_thread.run_sync(_synced, part)
-        await to_thread.run_sync(finish)
+        async with place.room(call.job_id, "restored") as part:
+            await call.client.save_file(sha256, part)
+            await to_thread.run_sync(_synced, part)
+            await to_thread.run_sync(finish, part)
     except OSError as error:
         raise failure(f"{path} cannot be written", error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def _synced(path: Path) -> None:

@@ -22,8 +22,9 @@ from hydrusd.builtin.actions._taking_back import (
     Item,
     State,
     TakesBack,
+    by_file,
     intended_receipts,
-    joined_receipt,
+    known_receipt,
     told,
 )
 from hydrusd.plugin import (
@@ -56,6 +57,14 @@ class Wish(ABC):
 
         Raises PermanentError for a file that can never become what is wanted.
         """
+
+    def recognised(self, noted: Mapping[str, Any], state: State) -> Mapping[str, object]:
+        """Give what a try before this one did to a file, where only a look tells.
+
+        ``noted`` is what ``Change.intended`` gave then; what is given is as of ``Change.kept``.
+        """
+        del noted, state
+        return {}
 
     def diff(self, state: State) -> Sequence[str]:
         """Show what of it a file has, and what it would get or lose; see ``Foreseen``."""
@@ -112,6 +121,8 @@ class FileEdit(TakesBack):
                 call.finish(Outcome.dead(str(error)))
                 continue
             item = Item(call, needs, len(needs))
+            if states is not None:
+                _recognise(item, wish, states)
             if not needs:
                 call.finish(_ending(item, wish, looked=states is not None))
             for file_hash, change in needs.items():
@@ -124,8 +135,7 @@ class FileEdit(TakesBack):
             for item, file_hash in group:
                 item.words[words] = item.words.get(words, 0) + 1
                 if states is not None:
-                    for kind, content in change.kept(states[file_hash], answer).items():
-                        item.kept.setdefault(kind, {})[file_hash] = content
+                    item.keep(file_hash, change.kept(states[file_hash], answer))
                 item.left -= 1
                 if not item.left:
                     wish = wishes.of(item.call)
@@ -264,6 +274,14 @@ def _needs(
     }
 
 
+def _recognise(item: Item, wish: Wish, states: Mapping[str, State]) -> None:
+    """Find what an earlier try has done, of which it knew only what was there before."""
+    earlier = item.call.earlier
+    noted = by_file(earlier.receipt) if earlier is not None and earlier.receipt else {}
+    for file_hash in noted.keys() & states.keys():
+        item.keep(file_hash, wish.recognised(noted[file_hash], states[file_hash]))
+
+
 def _is_lost(call: Call[AnyAction], wishes: _Wishes, states: Mapping[str, State]) -> bool:
     try:
         return bool(_needs(wishes.of(call), call.file_hashes, states))
@@ -275,4 +293,4 @@ def _ending(item: Item, wish: Wish, *, looked: bool) -> Outcome:
     detail = wish.nothing
     if item.needs:
         detail = told(item.words, len(item.call.file_hashes))
-    return Outcome.done(detail, receipt=joined_receipt(item.call, item.kept) if looked else None)
+    return Outcome.done(detail, receipt=known_receipt(item.call, item.kept) if looked else None)

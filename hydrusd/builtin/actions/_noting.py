@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from hydrusd.builtin.actions._editing import FileEdit, Wish
-from hydrusd.builtin.actions._taking_back import Change, count_of
+from hydrusd.builtin.actions._taking_back import NOTED, Change, count_of
 from hydrusd.plugin import FileMetadata, HydrusClient, NoteConflict, NoteMerge, Permission
 
 
@@ -63,8 +63,10 @@ class NewNotes(Change):
         return f"{count_of(number, 'note')} set"
 
     def intended(self, state: FileMetadata) -> Mapping[str, object]:
-        """Give them where no merging can give them other names."""
-        return {} if self.merge is not None else self.kept(state, dict(self.notes))
+        """Give them; where merging can give them other names, the notes as they are."""
+        if self.merge is not None:
+            return {NOTED: dict(state.notes)}
+        return self.kept(state, dict(self.notes))
 
     def kept(self, state: FileMetadata, answer: object) -> Mapping[str, object]:
         """Give each note as it was and as it is."""
@@ -139,6 +141,20 @@ class NotesWanted(Wish):
             (name, text) for name, text in self.notes if self._is_lacking(has, name, text)
         )
         return NewNotes(file_hash, lacking, self.merge) if lacking else None
+
+    def recognised(self, noted: Mapping[str, Any], state: FileMetadata) -> Mapping[str, object]:
+        """Give the notes that hold what was to be written, and did not before."""
+        before = noted.get(NOTED)
+        if before is None:
+            return {}
+        texts = [_bare(text) for _, text in self.notes]
+        ours = {
+            name: {"before": before.get(name), "after": text}
+            for name, text in state.notes.items()
+            if _bare(before.get(name) or "") != _bare(text)
+            and any(mine in _bare(text) for mine in texts)
+        }
+        return {"changed": ours} if ours else {}
 
     def diff(self, state: FileMetadata) -> Sequence[str]:
         """Show each note by its name."""

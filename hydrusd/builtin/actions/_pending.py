@@ -11,7 +11,8 @@ one more, so there is none.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar, cast
+from dataclasses import replace
+from typing import Any, ClassVar, cast
 
 from pydantic import Field
 
@@ -19,15 +20,18 @@ from hydrusd.builtin.actions._editing import too_old, unrendered
 from hydrusd.plugin import (
     AnyAction,
     Call,
+    Data,
     Fault,
     Foreseen,
     HydrusClient,
     HydrusFailed,
     HydrusUnavailable,
     Outcome,
+    OutcomeKind,
     Permission,
     RequestRejected,
     SetAction,
+    keep_receipts,
 )
 
 _SINCE_API = 66
@@ -78,15 +82,34 @@ class PendingStep(SetAction):
             except RequestRejected as error:
                 call.finish(Outcome.dead(str(error)))
         counts = await client.get_pending_counts() if groups else {}
+        await keep_receipts(
+            {
+                call: cls._receipt(call, service, now)
+                for service, group in groups.items()
+                if (now := waiting(counts, service)) != {}
+                for call in group
+            }
+        )
         for service, group in groups.items():
-            outcome = await cls._ended(client, service, waiting(counts, service))
+            now = waiting(counts, service)
+            outcome = await cls._ended(client, service, now)
+            # What could not be done leaves what a try before has: the note of it is not true.
+            done = now if outcome.kind is OutcomeKind.DONE else {}
             for call in group:
-                call.finish(outcome)
+                call.finish(replace(outcome, receipt=cls._receipt(call, service, done)))
+
+    @classmethod
+    def _receipt(cls, call: Call[SetAction], service: str, counts: Counts | None) -> Data:
+        """Say what was ended now, or by a try before whose note is all that is left of it."""
+        ended = dict(received(call, cls.past))
+        if counts != {}:
+            ended[service] = dict(counts or {})
+        return {cls.past: ended}
 
     @classmethod
     async def _ended(cls, client: HydrusClient, service: str, counts: Counts | None) -> Outcome:
         if counts == {}:
-            return Outcome.done("nothing waits to be uploaded", receipt={cls.past: {}})
+            return Outcome.done("nothing waits to be uploaded")
         try:
             await cls.end(client, service)
         except HydrusFailed as error:
@@ -104,9 +127,7 @@ class PendingStep(SetAction):
                     f"unknown: {error}. Hydrus may be showing a message that waits for you: "
                     "look at its window, then retry"
                 )
-        return Outcome.done(
-            f"{cls.past}: {told(counts)}", receipt={cls.past: {service: dict(counts or {})}}
-        )
+        return Outcome.done(f"{cls.past}: {told(counts)}")
 
 
 def waiting(counts: Mapping[str, Counts], service: str) -> Counts | None:
@@ -125,7 +146,7 @@ def told(counts: Counts | None) -> str:
     )
 
 
-def received(call: Call[AnyAction], past: str) -> Mapping[str, Counts]:
+def received(call: Call[Any], past: str) -> Mapping[str, Counts]:
     """Give what an earlier run of a step ended: service → counts."""
     receipt = call.earlier.receipt if call.earlier is not None else None
     return cast("Mapping[str, Counts]", (receipt or {}).get(past, {}))

@@ -18,7 +18,7 @@ import hashlib
 import os
 import stat as stat_module
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -41,6 +41,9 @@ from hydrusd.plugin import (
 
 OnCollision = Literal["rename", "skip", "fail"]
 
+Announce = Callable[[Path, str], None]
+"""Told of a path and a SHA-256: a file that is whole is about to get its name."""
+
 PART_SUFFIX = ".hydrusd-part"
 MOST_NAMES = 10_000
 _CHUNK = 1024 * 1024
@@ -62,6 +65,7 @@ class Move:
     gone_will_do: bool = False  # that the source is away is all that is wanted
     keeps: bool = False  # the source stays: a copy, not a move
     into_watched: bool = False  # back to where it was noticed
+    announce: Announce | None = None  # of a copy, before it gets its name
     _digest: str | None = None
     _copied: bool = False
 
@@ -215,6 +219,8 @@ class Move:
         if not self._copied:
             self._copy_to(copy)
             self._copied = True
+        if self.announce is not None and self._digest is not None:
+            self.announce(target, self._digest)
         _claim(copy, target)
         copy.unlink(missing_ok=True)  # before the source: all that is left then is in its place
 

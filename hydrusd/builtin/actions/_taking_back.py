@@ -31,6 +31,10 @@ MOST_ASKED = 300
 MOST_LEFT = 3
 """How many reasons are told why something is left alone."""
 
+NOTED = "noted"
+"""The kind of change that is none: what was there before something of which only Hydrus' answer
+tells what it has done. Of a step that has ended well no receipt has it."""
+
 State = Any
 """What a look tells of one file: of the kind that the action's own ``look`` gives."""
 
@@ -54,7 +58,11 @@ class Change(ABC):
         """Give what the receipt keeps of one file: kind of change → what to take back."""
 
     def intended(self, state: State) -> Mapping[str, object]:
-        """Give what ``kept`` will, before it is done; nothing where only the answer tells."""
+        """Give what ``kept`` will, before it is done.
+
+        Where only the answer tells, give under ``NOTED`` what is there now: by it a later try
+        finds out what was done (``Wish.recognised``).
+        """
         return self.kept(state, None)
 
 
@@ -67,6 +75,12 @@ class Item:
     left: int
     kept: dict[str, dict[str, object]] = field(default_factory=dict)
     words: dict[str, int] = field(default_factory=dict)
+
+    def keep(self, file_hash: str, changes: Mapping[str, object]) -> None:
+        """Put what was changed on a file into the receipt."""
+        for kind, content in changes.items():
+            files = self.kept.setdefault(kind, {})
+            files[file_hash] = joined(files[file_hash], content) if file_hash in files else content
 
 
 class TakesBack(SetAction):
@@ -113,8 +127,7 @@ class TakesBack(SetAction):
             words = change.words(answer)
             for item, file_hash in group:
                 item.words[words] = item.words.get(words, 0) + 1
-                for kind, content in change.kept(states[file_hash], answer).items():
-                    item.kept.setdefault(kind, {})[file_hash] = content
+                item.keep(file_hash, change.kept(states[file_hash], answer))
                 item.left -= 1
                 if not item.left:
                     item.call.finish(_undone(item, left[item]))
@@ -223,12 +236,13 @@ def intended_receipts(
     groups: Mapping[Change, Sequence[tuple[Item, str]]], states: Mapping[str, State]
 ) -> dict[Call[Any], Data]:
     """Give what the receipts will say, as far as is known before it is done."""
-    kept: dict[Item, dict[str, dict[str, object]]] = {}
+    intended: dict[Item, Data] = {}
     for change, group in groups.items():
         for item, file_hash in group:
             for kind, content in change.intended(states[file_hash]).items():
-                kept.setdefault(item, {}).setdefault(kind, {})[file_hash] = content
-    return {item.call: joined_receipt(item.call, new) for item, new in kept.items()}
+                kept = intended.setdefault(item, item.kept)
+                intended[item] = cast("Data", joined(kept, {kind: {file_hash: content}}))
+    return {item.call: joined_receipt(item.call, new) for item, new in intended.items()}
 
 
 def joined(earlier: object, new: object) -> object:
@@ -242,6 +256,8 @@ def joined(earlier: object, new: object) -> object:
         if "put_into" in earlier and "put_into" in new:
             return earlier
         both = {name: joined(earlier[name], new[name]) for name in earlier.keys() & new.keys()}
+        if NOTED in both:
+            both[NOTED] = {**new[NOTED], **earlier[NOTED]}
         return {**earlier, **new, **both}
     if isinstance(earlier, list) and isinstance(new, list):
         return [*earlier, *(item for item in new if item not in earlier)]
@@ -252,6 +268,11 @@ def joined_receipt(call: Call[Any], new: Data) -> Data:
     """Give a call's receipt together with that of an earlier run of its step."""
     earlier = call.earlier.receipt if call.earlier is not None else None
     return cast("Data", joined(earlier, new)) if earlier else new
+
+
+def known_receipt(call: Call[Any], new: Data) -> Data:
+    """Give it as ``joined_receipt`` does, now that it is known what was done."""
+    return {kind: files for kind, files in joined_receipt(call, new).items() if kind != NOTED}
 
 
 def count_of(number: int, what: str) -> str:

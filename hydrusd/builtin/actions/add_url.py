@@ -37,6 +37,7 @@ from hydrusd.plugin import (
     HydrusClient,
     HydrusUnavailable,
     ImportStatus,
+    JobId,
     Outcome,
     OutcomeKind,
     Permission,
@@ -47,6 +48,7 @@ from hydrusd.plugin import (
     UrlFile,
     UrlInfo,
     VersionTooOld,
+    keep_receipts,
     tells,
 )
 
@@ -185,17 +187,35 @@ def _url(call: AnyCall) -> str:
 
 
 def _tag_call(call: AnyCall, hashes: Sequence[str]) -> Call[SetAction]:
-    """Make the call of the step that tags the files of this one."""
+    """Make the call of the step that tags the files of this one, with its share of the receipt."""
+    earlier = call.earlier
+    receipt = (earlier.receipt if earlier is not None else None) or {}
+    keeper = call.keeper
+
+    async def keep(receipts: Mapping[JobId, Data]) -> None:
+        if keeper is not None:
+            await keeper({job_id: {**receipt, **own} for job_id, own in receipts.items()})
+
     tagging: Call[AnyAction] = replace(
-        call, action=_action(call).tagging, file_hashes=hashes, keeper=None
+        call,
+        action=_action(call).tagging,
+        file_hashes=hashes,
+        keeper=keep,
+        steps=()
+        if earlier is None
+        else (replace(earlier, action=AddTags.action, receipt=_of_tags(receipt)),),
     )
     return cast("Call[SetAction]", tagging)
 
 
 def _tags_only(call: Call[Undo]) -> Call[Undo]:
     """Make the call that takes back what the tagging of this one has done, and no more."""
-    kinds = {k: v for k, v in call.action.receipt.items() if k in {"added", "pended", "deleted"}}
-    return replace(call, action=call.action.model_copy(update={"receipt": kinds}))
+    receipt = dict(_of_tags(call.action.receipt))
+    return replace(call, action=call.action.model_copy(update={"receipt": receipt}))
+
+
+def _of_tags(receipt: Data) -> Data:
+    return {kind: tags for kind, tags in receipt.items() if kind in {"added", "pended", "deleted"}}
 
 
 def _earlier(call: AnyCall, part: str) -> tuple[str, ...]:
@@ -204,6 +224,13 @@ def _earlier(call: AnyCall, part: str) -> tuple[str, ...]:
     left = {} if record is None else {**record.values, **(record.receipt or {})}
     hashes = left.get(part)
     return tuple(map(str, hashes)) if isinstance(hashes, list | tuple) else ()
+
+
+def _noted(call: AnyCall) -> Sending | None:
+    """Give what was about to be sent by a try that did not live to hear an answer."""
+    receipt = call.earlier.receipt if call.earlier is not None else None
+    sending = (receipt or {}).get("sending")
+    return Sending.from_data(sending) if isinstance(sending, Mapping) else None
 
 
 # --- what is known before anything is sent ------------------------------------------------
@@ -281,14 +308,24 @@ class _Visit:
         for call in await self._follow():
             match await _recognise(call):
                 case Found() as found:
-                    self._found[call] = found
+                    # It was not there when it was about to be sent; by whom it is, who knows.
+                    noted = _noted(call) is not None
+                    self._found[call] = replace(found, imported=None) if noted else found
                 case Outcome() as outcome:
                     call.finish(outcome)
                 case _Wanted() as one:
                     wanted.append((call, one))
         await self._finish_found()
-        for call, one in wanted:
-            await self._begin(call, one)
+        due = [
+            (call, sending)
+            for call, one in wanted
+            if (sending := await self._begin(call, one)) is not None
+        ]
+        # A daemon that dies before it hears of an answer finds the URL in Hydrus' queue, and would
+        # take it for somebody else's.
+        await keep_receipts({call: {"sending": sending.to_data()} for call, sending in due})
+        for call, sending in due:
+            await self._send(call, sending)
 
     # What was sent
 
@@ -297,8 +334,7 @@ class _Visit:
         unknown = []
         waiting: dict[Call[SetAction], Sending] = {}
         for call in self._calls:
-            sending = Sending.from_data(call.progress)
-            match await self._look(call, sending) if sending else None:
+            match await self._look_after(call):
                 case None:
                     unknown.append(call)
                 case Sending() as still:
@@ -313,6 +349,17 @@ class _Visit:
             for call, sending in waiting.items():
                 call.finish(_under_way(sending, delay))
         return unknown
+
+    async def _look_after(self, call: Call[SetAction]) -> Found | Outcome | Sending | None:
+        """Say what became of what was sent, or was about to be; None where it has to be (again)."""
+        if (sending := Sending.from_data(call.progress)) is not None:
+            return await self._look(call, sending)
+        if (noted := _noted(call)) is None:
+            return None
+        entry = await self._pages.entry(_action(call).page, noted)
+        if entry is None or noted.before == entry.changed:
+            return None
+        return await self._look(call, noted)
 
     async def _look(
         self, call: Call[SetAction], sending: Sending
@@ -378,8 +425,8 @@ class _Visit:
 
     # What is to be sent
 
-    async def _begin(self, call: Call[SetAction], wanted: _Wanted) -> None:
-        """Send a URL, unless its turn comes later or it is in the queue already."""
+    async def _begin(self, call: Call[SetAction], wanted: _Wanted) -> Sending | None:
+        """Give what is to be sent; None where its turn comes later or it is in the queue."""
         action = _action(call)
         forms = tuple(dict.fromkeys((wanted.url, wanted.info.normalised_url)))
         sending = Sending(wanted.url, forms, wanted.kind, self._clock.now(), self._boot)
@@ -387,10 +434,10 @@ class _Visit:
         if entry is not None:
             if action.adds_nothing(wanted.kind) and wanted.kind is Kind.WATCHER:
                 call.finish(handed_over(sending, action.page))
-                return
+                return None
             if action.adds_nothing(wanted.kind) and entry.is_open:
                 call.finish(_under_way(sending, FIRST_LOOK_SECONDS))
-                return
+                return None
             sending = replace(sending, before=entry.changed)
         wait, promise = slots_of(self._client).take(
             call.rule, wanted.url, action.rate, call.progress, self._clock.monotonic()
@@ -398,8 +445,8 @@ class _Visit:
         if wait > 0:
             detail = f"its turn comes in {wait:.0f} s (rate)"
             call.finish(Outcome.later(detail, delay_seconds=wait, values=promise))
-            return
-        await self._send(call, sending)
+            return None
+        return sending
 
     async def _send(self, call: Call[SetAction], sending: Sending) -> None:
         action = _action(call)

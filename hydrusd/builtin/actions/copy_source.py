@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
-from anyio import to_thread
+from anyio import from_thread, to_thread
 from pydantic import Field
 
 from hydrusd.builtin.actions._disk_back import (
     copies,
     foresee_each,
     foresee_removal,
+    is_there,
     left,
     left_alone,
     remove,
@@ -32,6 +33,7 @@ from hydrusd.plugin import (
     Foreseen,
     Outcome,
     Undo,
+    keep_receipts,
 )
 
 
@@ -70,7 +72,13 @@ class CopySource(Action):
         """Give the copy that is to be made for a call."""
         source = source_of(call)
         name = source.path.name if self.name is None else self.name
-        return Move(source, self.to, name, call.job_id, self.on_collision, keeps=True)
+
+        def announce(target: Path, sha256: str) -> None:
+            copied: Data = {"copied": str(target), "sha256": sha256}
+            from_thread.run(keep_receipts, {call: copied})
+
+        on_collision = self.on_collision
+        return Move(source, self.to, name, call.job_id, on_collision, keeps=True, announce=announce)
 
     @classmethod
     async def plan(cls, calls: Sequence[Call[AnyAction]]) -> Sequence[Foreseen]:
@@ -85,10 +93,13 @@ class CopySource(Action):
     async def run(self, call: Call[Action]) -> Outcome:
         """Copy it, if it is still the same file."""
         outcome = await to_thread.run_sync(self.copy_of(call).run)
-        earlier = call.earlier.receipt if call.earlier is not None else None
-        if earlier and not (outcome.receipt or {}).get("copied") and earlier.get("copied"):
-            return replace(outcome, receipt=earlier)  # done again: the copy is our own doing
-        return outcome
+        earlier = (call.earlier.receipt if call.earlier is not None else None) or {}
+        path = earlier.get("copied")
+        if not isinstance(path, str) or (outcome.receipt or {}).get("copied"):
+            return outcome
+        # Done again: what was noted before, and is there as it was noted, is our own doing.
+        noted = await to_thread.run_sync(is_there, Path(path), str(earlier.get("sha256")))
+        return replace(outcome, receipt=earlier) if noted else outcome
 
     @classmethod
     async def undo_plan(cls, calls: Sequence[Call[Undo]]) -> Sequence[Foreseen]:

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from hydrusd.builtin.actions._changing import no_file
 from hydrusd.builtin.actions._disposing import failure
-from hydrusd.builtin.actions._exporting import NameTaken, Place, Placed, digest_of, written_earlier
+from hydrusd.builtin.actions._exporting import NameTaken, Place, Placed, Written, digest_of
 from hydrusd.builtin.actions._placing import OnCollision
 from hydrusd.builtin.actions._written_back import foresee_written, undo_written
 from hydrusd.plugin import (
@@ -108,27 +108,24 @@ class ExportFile(Action):
         """Write what is not there yet."""
         if not call.file_hashes:
             return no_file("export")
+        written = Written(call)
         placed: dict[str, Placed] = {}
         taken = ""
         for row in await _look(call.client, call.file_hashes):
             try:
-                placed[row.hash] = await self._export(call, row)
+                placed[row.hash] = written.add(await self._export(call, row, written))
             except NameTaken as error:
                 taken = str(error)
         if not placed:
             return Outcome.skipped(taken)
         paths = {sha256: str(one.path) for sha256, one in placed.items()}
-        new = {str(one.path): one.sha256 for one in placed.values() if one.is_new}
-        written = {**new, **written_earlier(call)}
         first = next(iter(paths.values()))
-        detail = f"{'written' if new else 'there already'}: {first}"
+        detail = f"{'written' if written.new else 'there already'}: {first}"
         if len(paths) > 1:
             detail += f" and {len(paths) - 1} more"
         if taken:
             detail += f"; left out: {taken}"
-        return Outcome.done(
-            detail, values={"path": first, "paths": paths}, receipt={"written": written}
-        )
+        return Outcome.done(detail, values={"path": first, "paths": paths}, receipt=written.receipt)
 
     @classmethod
     async def plan(cls, calls: Sequence[Call[AnyAction]]) -> Sequence[Foreseen]:
@@ -184,26 +181,23 @@ class ExportFile(Action):
             return fetched.content
         return None
 
-    async def _export(self, call: Call[Action], row: FileMetadata) -> Placed:
+    async def _export(self, call: Call[Action], row: FileMetadata, written: Written) -> Placed:
         place = self._place(row, _suffix(row))
         await to_thread.run_sync(place.prepare, call.source)
-        if self.what == "file":
-            found = await to_thread.run_sync(place.there, row.size, row.hash)
-            if found is not None:
-                return found
-        part = place.part(call.job_id, f"{self.what}|{row.hash}")
         try:
-            await to_thread.run_sync(lambda: part.unlink(missing_ok=True))
-            await self._save(call.client, row.hash, part)
-            if self.what == "file":
-                return await to_thread.run_sync(place.settle, part, row.hash)
-            beginning, sha256 = await to_thread.run_sync(_known_by, part)
-            place = self._place(row, _suffix_of(beginning))
-            return await to_thread.run_sync(place.settle, part, sha256)
+            async with place.room(call.job_id, f"{self.what}|{row.hash}") as part:
+                if self.what == "file":
+                    found = await to_thread.run_sync(place.there, row.size, row.hash)
+                    if found is not None:
+                        return found
+                await self._save(call.client, row.hash, part)
+                if self.what == "file":
+                    return await to_thread.run_sync(place.settle, part, row.hash, written.announce)
+                beginning, sha256 = await to_thread.run_sync(_known_by, part)
+                place = self._place(row, _suffix_of(beginning))
+                return await to_thread.run_sync(place.settle, part, sha256, written.announce)
         except OSError as error:
             raise failure(f"{self.to} cannot be written to", error) from error
-        finally:
-            part.unlink(missing_ok=True)
 
     async def _save(self, client: HydrusClient, sha256: str, part: Path) -> None:
         if self.what == "file":

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import mimetypes
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self, TypeVar
@@ -13,7 +16,7 @@ from anyio import to_thread
 from pydantic import BeforeValidator, Field, model_validator
 
 from hydrusd.builtin.actions._changing import as_list, no_file
-from hydrusd.builtin.actions._exporting import NameTaken, Place, Placed, written_earlier
+from hydrusd.builtin.actions._exporting import NameTaken, Place, Placed, Written
 from hydrusd.builtin.actions._placing import OnCollision
 from hydrusd.builtin.actions._written_back import foresee_written, undo_written
 from hydrusd.plugin import (
@@ -122,10 +125,17 @@ class WriteSidecar(SetAction):
     async def run_set(cls, calls: Sequence[Call[SetAction]]) -> None:
         """Look all files up at once, and write what is not there yet."""
         rows = await _look(calls)
+        due: dict[Call[SetAction], list[_Sidecar]] = {}
         for call in calls:
-            action = _action(call)
             try:
-                call.finish(await action.write(call, [rows[h] for h in call.file_hashes]))
+                due[call] = _action(call).due(call, [rows[h] for h in call.file_hashes])
+            except PermanentError as error:
+                call.finish(Outcome.dead(str(error)))
+        written = {call: Written(call) for call in due}
+        await Written.expect(await to_thread.run_sync(_expected, due, written))
+        for call, sidecars in due.items():
+            try:
+                call.finish(await _action(call).write(call, sidecars, written[call]))
             except PermanentError as error:
                 call.finish(Outcome.dead(str(error)))
             except TemporaryError as error:
@@ -149,39 +159,43 @@ class WriteSidecar(SetAction):
         """Remove those that are; write again those that an undo has removed."""
         await undo_written(calls)
 
-    async def write(self, call: Call[SetAction], rows: Sequence[FileMetadata]) -> Outcome:
+    def due(self, call: Call[SetAction], rows: Sequence[FileMetadata]) -> list[_Sidecar]:
+        """Give the sidecars of one job's files. Raises PermanentError where none can be said."""
+        return [
+            _Sidecar(row.hash, self.place(call, row), content)
+            for row in rows
+            if (content := self.content(call.client, row)) is not None
+        ]
+
+    async def write(
+        self, call: Call[SetAction], sidecars: Sequence[_Sidecar], written: Written
+    ) -> Outcome:
         """Write the sidecars of one job's files."""
-        if not rows:
+        if not call.file_hashes:
             return no_file("write a sidecar for")
         placed: dict[str, Placed] = {}
         taken = ""
-        for row in rows:
-            if (content := self.content(call.client, row)) is None:
-                continue
-            place = self.place(call, row)
+        for one in sidecars:
             try:
-                await to_thread.run_sync(place.prepare, self._watched(call.source))
-                placed[row.hash] = await to_thread.run_sync(
-                    place.write, content, call.job_id, row.hash
+                await to_thread.run_sync(one.place.prepare, self._watched(call.source))
+                made = await to_thread.run_sync(
+                    one.place.write, one.content, call.job_id, one.of, written.announce
                 )
+                placed[one.of] = written.add(made)
             except NameTaken as error:
                 taken = str(error)
         if not placed and taken:
             return Outcome.skipped(taken)
-        new = {str(one.path): one.sha256 for one in placed.values() if one.is_new}
-        written = {**new, **written_earlier(call)}
         paths = {sha256: str(one.path) for sha256, one in placed.items()}
         if not paths:
-            return Outcome.done("no tags: nothing to write", receipt={"written": written})
+            return Outcome.done("no tags: nothing to write", receipt=written.receipt)
         first = next(iter(paths.values()))
-        detail = f"{'written' if new else 'there already'}: {first}"
+        detail = f"{'written' if written.new else 'there already'}: {first}"
         if len(paths) > 1:
             detail += f" and {len(paths) - 1} more"
         if taken:
             detail += f"; left out: {taken}"
-        return Outcome.done(
-            detail, values={"path": first, "paths": paths}, receipt={"written": written}
-        )
+        return Outcome.done(detail, values={"path": first, "paths": paths}, receipt=written.receipt)
 
     async def foresee(self, call: Call[AnyAction], rows: Sequence[FileMetadata]) -> Foreseen:
         """Say what ``write`` would do."""
@@ -250,6 +264,36 @@ class WriteSidecar(SetAction):
     def _watched(self, source: FileSource | None) -> FileSource | None:
         # Beside the source lies in the watched folder, and is asked for in so many words.
         return None if self.beside == "source" else source
+
+
+@dataclass(frozen=True, slots=True)
+class _Sidecar:
+    """What is to be written about a file of the client, and where."""
+
+    of: str
+    place: Place
+    content: bytes
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+
+def _expected(
+    due: Mapping[Call[SetAction], Sequence[_Sidecar]], written: Mapping[Call[SetAction], Written]
+) -> dict[Written, dict[Path, str]]:
+    """Give the names that the sidecars will take if nobody is quicker. Blocks."""
+    expected: dict[Written, dict[Path, str]] = {}
+    given: set[Path] = set()
+    for call, sidecars in due.items():
+        files = expected[written[call]] = {}
+        for one in sidecars:
+            with contextlib.suppress(OSError, ValueError):  # told when it is written
+                path = one.place.free_name(one.content)
+                if path is not None and path not in given:
+                    given.add(path)
+                    files[path] = one.sha256
+    return expected
 
 
 def _action(call: Call[SetAction] | Call[AnyAction]) -> WriteSidecar:
