@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
 import warnings
 
 import pytest
@@ -16,15 +17,6 @@ HEAD = """
 import asyncio, json, locale, logging, os, pathlib, signal, socket, sys, threading, warnings
 from hydrusd.plugin import *
 
-"""
-RULES = """
-rules:
-  - name: bad
-    on: {watch_folder: {path: inbox, settle: 10ms}}
-    do: [{beast: }]
-  - name: good
-    on: {watch_folder: {path: inbox, settle: 10ms}}
-    do: [add_file, {add_tags: {my tags: ["good:{{ file.name }}"]}}]
 """
 CHANGES = {
     "json.loads = lambda *_, **__: {}": "json.loads was replaced",
@@ -52,18 +44,31 @@ def surroundings():
     assert [each for each in told if not each.endswith("PYTEST_CURRENT_TEST")] == []
 
 
-def acting(code, head="async def"):
-    lines = "".join(f"        {line}\n" for line in code.splitlines())
+def acting(*codes, head="async def"):
+    """Give a plugin with an action for each code: beast_0, beast_1, …"""
+    classes = []
+    for number, code in enumerate(codes):
+        lines = "".join(f"        {line}\n" for line in code.splitlines())
+        classes.append(
+            f'class Beast{number}(Action):\n    "A beast."\n    action = "beast_{number}"\n\n'
+            f"    {head} run(self, call):\n{lines}\n\n"
+        )
+    names = ", ".join(f"Beast{number}" for number in range(len(codes)))
     return (
-        f'{HEAD}class Beast(Action):\n    "A beast."\n    action = "beast"\n\n'
-        f"    {head} run(self, call):\n{lines}\n\n"
-        "@hookimpl\ndef hydrusd_register_actions(register):\n    register(Beast)\n"
+        f"{HEAD}{''.join(classes)}@hookimpl\ndef hydrusd_register_actions(register):\n"
+        f"    for beast in ({names},):\n        register(beast)\n"
     )
 
 
-def at_work(project, source):
-    """Have the good rule do its work beside a beast; give what the beast's account says."""
-    made = project({"rules.yaml": RULES, "plugins/beast.py": source})
+def at_work(project, *codes, head="async def"):
+    """Have the good rule do its work beside beasts; give what their account says, and by rule
+    what their jobs do."""
+    watched = "on: {watch_folder: {path: inbox, settle: 10ms}}"
+    rules = "rules:\n  - name: good\n    " + watched
+    rules += '\n    do: [add_file, {add_tags: {my tags: ["good:{{ file.name }}"]}}]\n'
+    for number in range(len(codes)):
+        rules += f"  - name: bad {number}\n    {watched}\n    do: [beast_{number}]\n"
+    made = project({"rules.yaml": rules, "plugins/beast.py": acting(*codes, head=head)})
     for name in ("a.png", "b.png"):
         made.drop(f"inbox/{name}")
     configuration = made.configuration()
@@ -71,12 +76,17 @@ def at_work(project, source):
     def over(m):
         jobs = m.jobs
         good = [job for job in jobs if job.rule == "good" and job.state == "done"]
-        return len(good) == 2 and all(job.steps for job in jobs if job.rule == "bad")
+        bad = [job for job in jobs if job.rule != "good"]
+        return len(good) == 2 and len(bad) == 2 * len(codes) and all(job.steps for job in bad)
 
     made.run(until=over, configuration=configuration)
     for name in ("a.png", "b.png"):
         assert made.simulator.tags(made.sha256(f"inbox/{name}")) == {0: {f"good:{name}"}}
-    return configuration.host.accounts.of("beast").last_error, made
+    details = [
+        [step.detail for job in made.jobs if job.rule == f"bad {number}" for step in job.steps]
+        for number in range(len(codes))
+    ]
+    return configuration.host.accounts.of("beast").last_error, details
 
 
 @pytest.mark.parametrize(("code", "told"), CHANGES.items())
@@ -115,7 +125,7 @@ def test_what_is_only_added_is_left_alone(tmp_path, monkeypatch):
 @pytest.mark.parametrize("head", ["async def", "def"])
 def test_what_is_changed_at_work_is_put_back(project, head):
     code = "\n".join([*CHANGES, "return Outcome.done('done')"])
-    said, _ = at_work(project, acting(code, head))
+    said, _ = at_work(project, code, head=head)
     assert said.startswith("it has changed what belongs to all, which was put back: ")
     assert json.loads("[1]") == [1]
 
@@ -135,12 +145,11 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize(("code", "told"), SHAPES.items())
-def test_what_no_action_should_give_or_raise_spoils_only_its_own_job(project, code, told):
-    _, made = at_work(project, acting(code))
-    details = [step.detail for job in made.jobs if job.rule == "bad" for step in job.steps]
-    assert len(details) == 2
-    assert all(told in detail for detail in details)
+def test_what_no_action_should_give_or_raise_spoils_only_its_own_job(project):
+    _, details = at_work(project, *SHAPES)
+    for (code, told), said in zip(SHAPES.items(), details, strict=True):
+        assert len(said) == 2, code
+        assert all(told in each for each in said), (code, said)
 
 
 def test_an_exception_that_cannot_be_told_of_is_told_of_at_the_import(tmp_path):
@@ -154,17 +163,14 @@ def test_an_exception_that_cannot_be_told_of_is_told_of_at_the_import(tmp_path):
 
 LEAVES = """
 stop = threading.Event()
-threading.Thread(target=stop.wait, name="mine", daemon=False).start()
+threading.Thread(target=stop.wait, args=(20,), name="mine", daemon=False).start()
 return Outcome.done('left a thread')
 """
 
 
 def test_a_thread_that_is_left_keeps_no_daemon_from_ending(project):
-    said, made = at_work(project, acting(LEAVES))
-    assert said == ""
-    assert {s.detail for j in made.jobs if j.rule == "bad" for s in j.steps} == {"left a thread"}
-    import threading
-
+    said, [details] = at_work(project, LEAVES)
+    assert (said, details) == ("", ["left a thread"] * 2)
     left = [thread for thread in threading.enumerate() if thread.name == "mine"]
     assert len(left) == 2
     for thread in left:
