@@ -159,6 +159,11 @@ def _text(statement: ast.stmt) -> str:
     return ""
 
 
+def _written(node: ast.AST) -> str:
+    """Give code as text, with the quotes that are usual here."""
+    return re.sub(r"'([^'\"\\]*)'", r'"\1"', ast.unparse(node))
+
+
 # --- telling ---------------------------------------------------------------------------------
 
 
@@ -195,23 +200,23 @@ def _overloads(at: _Found) -> list[Function]:
         if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
         and isinstance(at.node, ast.FunctionDef | ast.AsyncFunctionDef)
         and each.name == at.node.name
-        and any(ast.unparse(mark) == "overload" for mark in each.decorator_list)
+        and any(_written(mark) == "overload" for mark in each.decorator_list)
     ]
 
 
 def _dataclass(node: ast.ClassDef) -> list[str]:
-    marks = [ast.unparse(each) for each in node.decorator_list]
+    marks = [_written(each) for each in node.decorator_list]
     return [f"@{mark}" for mark in marks if mark.startswith("dataclass")]
 
 
 def _class_line(node: ast.ClassDef) -> str:
-    public = [text for base in node.bases if not (text := ast.unparse(base)).startswith("_")]
+    public = [text for base in node.bases if not (text := _written(base)).startswith("_")]
     return f"class {node.name}({', '.join(public)})" if public else f"class {node.name}"
 
 
 def _value(name: str, node: Definition) -> str:
     assert isinstance(node, ast.Assign | ast.AnnAssign)
-    value = ast.unparse(node.value) if node.value is not None else ""
+    value = _written(node.value) if node.value is not None else ""
     line = f"{name} = {value}"
     return line if len(line) <= _WIDEST else f"{name} = …"
 
@@ -219,10 +224,10 @@ def _value(name: str, node: Definition) -> str:
 def _signature(node: Function, *, fixture: bool = False) -> list[str]:
     """Write a signature as one would: on one line, or a parameter a line."""
     before = "async def " if isinstance(node, ast.AsyncFunctionDef) else "def "
-    kinds = [text for each in node.decorator_list if (text := ast.unparse(each)) in _SHOWN]
+    kinds = [text for each in node.decorator_list if (text := _written(each)) in _SHOWN]
     lines = ["@pytest.fixture"] if fixture else [f"@{kind}" for kind in kinds]
-    gives = f" -> {ast.unparse(node.returns)}" if node.returns is not None else ""
-    arguments = ast.unparse(node.args)
+    gives = f" -> {_written(node.returns)}" if node.returns is not None else ""
+    arguments = _written(node.args)
     line = f"{before}{node.name}({arguments}){gives}"
     if len(line) <= _WIDEST:
         return [*lines, line]
@@ -239,7 +244,7 @@ _SHOWN = frozenset(
 
 
 def _is_fixture(node: Function) -> bool:
-    return any(ast.unparse(each).startswith("pytest.fixture") for each in node.decorator_list)
+    return any(_written(each).startswith("pytest.fixture") for each in node.decorator_list)
 
 
 def _arguments(given: ast.arguments) -> Iterator[str]:
@@ -260,12 +265,10 @@ def _arguments(given: ast.arguments) -> Iterator[str]:
 
 
 def _argument(one: ast.arg, default: ast.expr | None) -> str:
-    told = one.arg if one.annotation is None else f"{one.arg}: {ast.unparse(one.annotation)}"
+    told = one.arg if one.annotation is None else f"{one.arg}: {_written(one.annotation)}"
     if default is None:
         return told
-    return (
-        f"{told} = {ast.unparse(default)}" if one.annotation else f"{told}={ast.unparse(default)}"
-    )
+    return f"{told} = {_written(default)}" if one.annotation else f"{told}={_written(default)}"
 
 
 # --- members ---------------------------------------------------------------------------------
@@ -299,7 +302,7 @@ def _members(at: _Found) -> Iterator[str]:
 
 def _hidden(node: Function) -> bool:
     """Say whether it only checks or types: nobody calls it."""
-    marks = [ast.unparse(each) for each in node.decorator_list]
+    marks = [_written(each) for each in node.decorator_list]
     return any(m.startswith(("overload", "field_validator", "model_validator")) for m in marks)
 
 
@@ -308,7 +311,7 @@ def _parts(at: _Found) -> Iterator[_Found]:
     assert isinstance(at.node, ast.ClassDef)
     yield at
     for base in at.node.bases:
-        text = ast.unparse(base).partition("[")[0]
+        text = _written(base).partition("[")[0]
         try:
             found = _find(at.module, text)
         except LookupError:
@@ -327,16 +330,16 @@ def _is_shown(name: str) -> bool:
 
 
 def _field(name: str, statement: ast.Assign | ast.AnnAssign, below: str) -> str:
-    kind = ast.unparse(statement.annotation) if isinstance(statement, ast.AnnAssign) else ""
+    kind = _written(statement.annotation) if isinstance(statement, ast.AnnAssign) else ""
     value, words = "", below
     given = statement.value
-    if isinstance(given, ast.Call) and ast.unparse(given.func) in {"Field", "field"}:
+    if isinstance(given, ast.Call) and _written(given.func) in {"Field", "field"}:
         named = {each.arg: each.value for each in given.keywords}
-        value = ast.unparse(named["default"]) if "default" in named else ""
+        value = _written(named["default"]) if "default" in named else ""
         if "description" in named and not words:
             words = str(ast.literal_eval(named["description"]))
     elif given is not None:
-        value = ast.unparse(given)
+        value = _written(given)
     told = f"{kind} = {value}" if kind and value else kind or value
     words = " ".join(_REST_CODE.sub(r"`\1`", words).split())
     cells = (f"`{name}`", f"`{told}`" if told else "", words)

@@ -14,6 +14,7 @@ from typing import NewType
 
 EventId = NewType("EventId", int)
 JobId = NewType("JobId", int)
+"""The number of a job in the ledger; no other one ever has it."""
 
 KEY_FORM = "|as "
 """What stands in the key of an event between that of a thing and the form in which it was

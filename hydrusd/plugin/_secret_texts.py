@@ -32,6 +32,7 @@ def _no_reference(text: str, info: ValidationInfo) -> str:
 
 
 PlainSecret = Annotated[Secret, BeforeValidator(_no_template)]
+"""A secret in which no template may stand."""
 
 
 class SecretText(BaseModel):
@@ -43,6 +44,7 @@ class SecretText(BaseModel):
 
 
 TextOrSecret = Annotated[str, AfterValidator(_no_reference)] | SecretText
+"""A text as it is, or one that is kept elsewhere; `revealed` gives either."""
 
 
 def revealed(texts: Mapping[str, str | SecretText]) -> dict[str, str]:

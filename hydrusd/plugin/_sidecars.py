@@ -18,6 +18,7 @@ from hydrusd.plugin._source import FileSource
 
 Rating = bool | int | str | None
 SidecarForm = Literal["name", "stem", "folder"]
+"""How a sidecar is called after its file: as `a.jpg.txt`, as `a.txt`, or one for a folder."""
 
 
 class MalformedSidecar(Exception):

@@ -11,7 +11,7 @@ import re
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +26,10 @@ _FAR_AHEAD = 400 * 24 * _HOUR
 # Hydrus' keys; and the digests of 16 digits that hydrusd makes of the keys of events, which
 # hang on where and when a file was written.
 _KEY = re.compile(r"\b(?:[0-9a-f]{64}|[0-9a-f]{16})\b")
-_TIME = re.compile(r"\d{4}-\d\d-\d\d[T _]\d\d[:-]?\d\d([:-]?\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?")
+_TIME = re.compile(
+    r"\d{4}-\d\d-\d\d[T _]\d\d[:-]?\d\d([:-]?\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?"
+    r"|(?<!\d)\d{8}T\d{6}Z"
+)
 _STAMP = re.compile(r"(?<![\w.])\d{10}(?:\d{3})?(?:\.\d+)?(?![\w.])")
 # Programs make names of files of it, too.
 _HERE = re.compile(r"(?<![\d.])(127\.0\.0\.1|localhost)[:_]\d+")
@@ -52,7 +55,7 @@ class Photographer:
         """Give what is on the disk and in the client."""
         held = self.project.simulator.contents()
         known = frozenset(held["files"])
-        return dict(self._disk()) | dict(self._facts("client", held, known))
+        return _each_counted(self._disk()) | dict(self._facts("client", held, known))
 
     def endings(self) -> World:
         """Give how many jobs each rule has, and how they ended."""
@@ -110,6 +113,18 @@ class Photographer:
         return _STAMP.sub(
             lambda found: "<time>" if self._is_now(float(found[0])) else found[0], text
         )
+
+
+def _each_counted(facts: Iterable[tuple[str, object]]) -> World:
+    """Number those whose paths have become alike: two files named after two times are two."""
+    world: World = {}
+    for path, fact in sorted(facts, key=repr):
+        number, name = 1, path
+        while name in world:
+            number += 1
+            name = f"{path} ({number})"
+        world[name] = fact
+    return world
 
 
 def _held(database: bytes) -> str:

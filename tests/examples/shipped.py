@@ -88,7 +88,7 @@ class Almost(HurryingClock):
         super().__init__()
         now = datetime.now().astimezone()
         day = now.replace(hour=hour, minute=minute, second=0, microsecond=0) + timedelta(days=1)
-        self._ahead = day - timedelta(seconds=30) - now
+        self._ahead = day - timedelta(seconds=90) - now
 
     def now(self) -> datetime:
         return super().now() + self._ahead

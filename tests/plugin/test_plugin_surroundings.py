@@ -9,6 +9,7 @@ import threading
 import warnings
 
 import pytest
+from structlog.testing import capture_logs
 
 from hydrusd.plugin.host import PluginHost
 from hydrusd.plugin.surroundings import Surroundings
@@ -79,7 +80,8 @@ def at_work(project, *codes, head="async def"):
         bad = [job for job in jobs if job.rule != "good"]
         return len(good) == 2 and len(bad) == 2 * len(codes) and all(job.steps for job in bad)
 
-    made.run(until=over, configuration=configuration)
+    with capture_logs():  # what was raised, painted with all variables, takes seconds
+        made.run(until=over, configuration=configuration)
     for name in ("a.png", "b.png"):
         assert made.simulator.tags(made.sha256(f"inbox/{name}")) == {0: {f"good:{name}"}}
     details = [

@@ -272,3 +272,12 @@ def test_times_and_databases_count_by_what_they_say(project, tmp_path):
     assert difference(one, look(f'{{"epoch": {now + 1}, "port": "127.0.0.1:17"}}', rewritten)) == ""
     other = look('{"epoch": 1000000000}', "INSERT INTO t VALUES ('b')")
     assert {"disk/told.json", "disk/held.sqlite3"} == {k for k in one if one[k] != other[k]}
+
+
+def test_what_is_named_after_a_time_is_counted(project):
+    made = project({"rules.yaml": RULES.replace("mine:", "log: {message: x}")})
+    photographer = Photographer.of(made)
+    made.write({"out/20260131T043000Z.txt": "a"})
+    one = photographer.picture()
+    made.write({"out/20260131T043001Z.txt": "a"})
+    assert difference(one, photographer.picture()) == ("disk/out/<time>.txt (2): nothing → 'a'")
