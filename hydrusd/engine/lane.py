@@ -1,9 +1,9 @@
 """The queue of one Hydrus client, worked in sets.
 
 A set is up to 256 ready jobs of one rule at one step, or more where that takes a moment (see
-``set_sizes.py``). Its outcomes are stored while
-it runs, each time in one transaction, so that a crash loses at most a moment's worth
-of knowledge, never of work: every action looks before it repeats.
+``set_sizes.py``). Its outcomes are stored while it runs, each time in one transaction, so that
+a crash loses at most a moment's worth of knowledge, never of work: every action looks before it
+repeats.
 
 The lane knows three moods. *Working*: client there, jobs flow. *Parked*: client away or
 the key refused; it asks again, ever less often, while steps that need no client go on.
@@ -159,15 +159,13 @@ class _Work:
 class _Set:
     """Claimed jobs of one rule at one step. ``boot`` was read before their work began.
 
-    ``full``: there may be more jobs like these. ``passed`` is set when the lane need not wait for
-    it any more. ``plugin`` is the one that brought the action, and ``too_long`` says so when its
-    work was broken off by ``scope``.
+    ``passed`` is set when the lane need not wait for it any more. ``plugin`` is the one that
+    brought the action, and ``too_long`` says so when its work was broken off by ``scope``.
     """
 
     work: Sequence[_Work]
     rule: CompiledRule | UndoRule | None
     boot: str
-    full: bool = False
     passed: anyio.Event = field(default_factory=anyio.Event)
     plugin: str | None = None
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
@@ -602,7 +600,6 @@ class Lane:
             await self._ledger(Ledger.take_up, present.name, present.revision, present.disposals)
             await self._adopt({present.name: present.revision})
             return True
-        full = len(jobs) >= self._sizes.of(jobs[0].rule, jobs[0].step)
         jobs = await self._within_limits(jobs)
         if not jobs:
             return True
@@ -622,7 +619,7 @@ class Lane:
                 item.outcome = Outcome.dead(reason)
             await self._store(_Set(work, None, self._boot))
             return True
-        current = _Set(work, rule, self._boot, full)
+        current = _Set(work, rule, self._boot)
         step = rule.steps[jobs[0].step]
         await self._give_way(current)
         current.plugin = self._accounts.owner_of(_brought(step.action_class))
@@ -637,7 +634,8 @@ class Lane:
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._flush, current, name=f"checkpoints of {step.name}")
-                if current.full or self._unstored is not None:
+                size = self._sizes.of(current.work[0].job.rule, current.position)
+                if len(current.work) >= size or self._unstored is not None:
                     tasks.start_soon(self._meanwhile, name=f"beside {step.name}")
                 await self._run_set(current, step)
                 tasks.cancel_scope.cancel()

@@ -136,7 +136,7 @@ class Matching:
     def judge(self, data: Data) -> Sequence[Verdict]:
         """Give the verdict of each rule on an event, in their order."""
         if not self._conditional:
-            return self._told.get(0) or self._tell(0)
+            return self._tell(0)
         try:
             seen = plain({**data, **_IN_THEIR_PLACE})
         except ExpressionError:
@@ -158,7 +158,7 @@ class Matching:
                 holding &= asked.others | found
         doubtful |= holding & self._beyond
         holding &= ~doubtful
-        verdicts = self._told.get(holding) or self._tell(holding)
+        verdicts = self._tell(holding)
         if not doubtful:
             return verdicts
         each = list(verdicts)
@@ -167,6 +167,9 @@ class Matching:
         return each
 
     def _tell(self, holding: Bits) -> tuple[Verdict, ...]:
+        """Give the verdicts where just these conditions hold."""
+        if known := self._told.get(holding):
+            return known
         verdicts = self._refusals.copy()
         for place in _places(holding):
             verdicts[place] = self._jobs[place]

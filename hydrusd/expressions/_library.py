@@ -192,6 +192,12 @@ _RECURSION = re.compile(r"(?<!\\)(?:\\\\)*\((\?(?:R|[-+]?[0-9]+|&\w*|P>\w*))")
 
 @lru_cache(maxsize=256)
 def _compiled(pattern: str) -> Pattern[str]:
+    if control := re.search(r"[\x00-\x08\x0b-\x1f]", pattern):
+        message = f"the pattern holds U+{ord(control[0]):04X}"
+        raise ExpressionError(f"{message}; in quotes a backslash before a letter is written twice")
+    if found := _RECURSION.search(pattern):
+        # It takes a gigabyte in a second.
+        raise ExpressionError(f"a pattern cannot refer to itself, as '({found[1]}' does")
     import regex as library  # loaded by the first rule that has a pattern
 
     try:
@@ -214,12 +220,6 @@ def _pattern(pattern: object) -> Pattern[str]:
     text = _needs("a pattern", pattern)
     if len(text) > MAX_PATTERN:
         raise ExpressionError(f"a pattern of more than {MAX_PATTERN:,} characters")
-    if control := re.search(r"[\x00-\x08\x0b-\x1f]", text):
-        message = f"the pattern holds U+{ord(control[0]):04X}"
-        raise ExpressionError(f"{message}; in quotes a backslash before a letter is written twice")
-    if found := _RECURSION.search(text):
-        # It takes a gigabyte in a second.
-        raise ExpressionError(f"a pattern cannot refer to itself, as '({found[1]}' does")
     return _compiled(text)
 
 

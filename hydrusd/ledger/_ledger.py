@@ -958,18 +958,16 @@ class Ledger(KnownFiles, Pruning):
         become ready for these.
         """
         ended: list[JobId] = []
+        durable = {"proved_boot": boot, "proved_at": written(now)}
         with self._engine.begin() as connection:
             for chunk in chunks(ids):
-                over = _END_DURABLE.rows(
-                    connection, chunk, proved_boot=boot, proved_at=written(now)
-                )
+                over = _END_DURABLE.rows(connection, chunk, **durable)
                 now_over = sorted(JobId(i) for (i,) in over)
                 ended += now_over
                 _count_ended(connection, now_over)
                 self._tell_of_endings(connection, now_over, now)
                 if len(now_over) < len(chunk):
-                    durable = {"many": chunk, "proved_boot": boot, "proved_at": now}
-                    connection.execute(_GO_ON_DURABLE, durable)
+                    _GO_ON_DURABLE.rows(connection, chunk, **durable)
         return ended
 
     def unsettled_elsewhere(self, lane: str, boot: str, limit: int, *, after: int = 0) -> list[Job]:
@@ -1358,10 +1356,11 @@ _END_DURABLE = ListQuery(
     .values(state=job.c.ending, finished_at=bindparam("proved_at"), boot=None)
     .returning(job.c.id)
 )
-_GO_ON_DURABLE = (
+_GO_ON_DURABLE = ListQuery(
     update(job)
     .where(*_DURABLE)
     .values(state=JobState.READY, boot=None, run_at=bindparam("proved_at"))
+    .returning(job.c.id)
 )
 
 

@@ -34,8 +34,6 @@ from typing import Any
 
 import structlog
 
-log = structlog.get_logger("hydrusd.plugins")
-
 _LEANED_ON: tuple[ModuleType | type, ...] = (
     *(asyncio, builtins, hashlib, json, logging, os, os.path, pathlib.Path, shutil, signal),
     *(socket, sqlite3, tempfile, threading, time),
@@ -60,7 +58,7 @@ class Surroundings:
 
     def __init__(self) -> None:
         """Remember it as it is."""
-        self._functions = {id(owner): (owner, _callables(owner)) for owner in _LEANED_ON}
+        self._functions = [(owner, _callables(owner)) for owner in _LEANED_ON]
         self._folder = _folder()
         self._environment = dict(os.environ)
         self._recursion = sys.getrecursionlimit()
@@ -91,7 +89,7 @@ class Surroundings:
 
     def changes(self, *, imported: bool = False) -> Iterator[Change]:
         """Give what is different; see ``put_back``."""
-        for owner, functions in self._functions.values():
+        for owner, functions in self._functions:
             now = vars(owner)
             for name, function in functions.items():
                 if now.get(name) is not function:

@@ -159,18 +159,15 @@ def _plain_only(function: Callable[..., object]) -> Callable[..., object]:
 
 def _needed(function: Callable[..., object]) -> int:
     """Count the arguments without which a filter cannot be called, the value included."""
-    empty, plain_ones = (
-        inspect.Parameter.empty,
-        (
-            inspect.Parameter.POSITIONAL_ONLY,
-            inspect.Parameter.POSITIONAL_OR_KEYWORD,
-        ),
-    )
+    by_place = {
+        inspect.Parameter.POSITIONAL_ONLY,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    }
     try:
         parameters = inspect.signature(function).parameters.values()
     except ValueError:
         return 1  # written in C, and not telling
-    return sum(p.default is empty and p.kind in plain_ones for p in parameters)
+    return sum(p.default is inspect.Parameter.empty and p.kind in by_place for p in parameters)
 
 
 def _tried(

@@ -330,7 +330,8 @@ def _as_noticed(looker: Looker, sources: Sequence[FileSource]) -> tuple[list[Fil
     """Give the files as they would be handed over, and how many are not complete."""
     relatives = [source.path.relative_to(looker.root).as_posix() for source in sources]
     found = looker.look_at(relatives)
-    taken = [source for source in found if not looker.unfinished(source)]
+    unfinished = looker.unfinished_among(found)
+    taken = [source for source in found if source.text not in unfinished]
     return sorted(taken, key=lambda source: source.text), len(found) - len(taken)
 
 
