@@ -6,7 +6,6 @@ Retries live in the ledger alone. Nothing below the lane repeats a request by it
 
 from __future__ import annotations
 
-import json
 import math
 import random
 from collections.abc import Mapping
@@ -26,6 +25,7 @@ from hydrusd.errors import (
     TemporaryError,
     VersionTooOld,
 )
+from hydrusd.exact_json import encode
 from hydrusd.model import Outcome, OutcomeKind, ParkScope
 from hydrusd.plugin.calling import Misbehaviour
 from hydrusd.redaction import redact, redact_strings
@@ -35,8 +35,6 @@ FIRST_DELAY_SECONDS = 5.0
 LONGEST_DELAY_SECONDS = 3600.0
 LONGEST_ASKED_SECONDS = 30 * 24 * 3600.0
 """The longest delay that an action may ask for."""
-
-_written = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +110,14 @@ def sound(outcome: object) -> Outcome:
         detail = outcome.detail
         if not detail.isascii():
             detail = detail.encode("utf-8", "backslashreplace").decode()
-        left = _written([detail, outcome.values, outcome.receipt])
+        left = encode([detail, outcome.values, outcome.receipt], escapes=False)
         delay = outcome.delay_seconds
         if delay is not None and not (math.isfinite(delay) and delay >= 0):
             raise ValueError(f"a delay of {delay} s")
         if outcome.kind is OutcomeKind.LATER and delay is None:
             raise ValueError("a step that goes on later has to say when")
         for firing in outcome.fires:
-            json.dumps([firing.rule, firing.data])
+            encode([firing.rule, firing.data])
     except (AttributeError, RecursionError, TypeError, ValueError) as error:
         return Outcome.retry(f"the action gave an outcome that cannot be kept: {error}")
     if redact(left) == left:

@@ -33,8 +33,12 @@ def chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
         yield items[start : start + CHUNK]
 
 
-ROWS = (256, 64, 16, 4, 1)
+ROWS = (1024, 256, 64, 16, 4, 1)
 """How many rows one statement takes: mostly a set of jobs, and few other sizes to compile."""
+
+FEW = 16
+"""So many rows or more have what is alike in all of them told once. Of fewer, each tells all, or
+there would be a statement for each way in which two rows can be alike."""
 
 
 def given(*columns: ColumnClause[Any]) -> TableClause:
@@ -45,31 +49,71 @@ def given(*columns: ColumnClause[Any]) -> TableClause:
 _GIVEN = "given"
 
 
-class _Compiled(NamedTuple):
-    """The statement in one database's SQL, by the number of its rows.
+class _Compiled:
+    """The statement in one database's SQL.
 
-    ``stores`` say how the values of a row are stored, by their place; with each comes whether
+    ``stores`` say how the values of a column are stored, by their place; with each comes whether
     equal values are stored alike.
     """
 
-    sql: Mapping[int, str]
-    read: Callable[[Mapping[str, Any]], tuple[Any, ...]]
-    stores: Sequence[tuple[int, _Convert, bool]]
+    def __init__(
+        self,
+        before: str,
+        after: str,
+        names: Sequence[str],
+        stores: Mapping[int, tuple[_Convert, bool]],
+        *,
+        inserts: bool,
+    ) -> None:
+        self._before = before
+        self._after = after
+        self._names = names
+        self._read = _reader(names)
+        self._stores = stores
+        self._inserts = inserts
+        self._made: dict[tuple[int, tuple[int, ...]], str] = {}
 
-    def values(self, rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
-        values = list(map(self.read, rows))
-        if not self.stores:
-            return values
-        # By columns: to go through the values of each row takes three times as long.
-        columns: list[Sequence[Any]] = list(zip(*values, strict=True))
-        for place, store, alike in self.stores:
-            column = columns[place]
-            if alike and column.count(column[0]) == len(column):
-                # Most columns of a set have one value: its time, its state, what was said of it.
-                columns[place] = [store(column[0])] * len(column)
+    def columns(
+        self, rows: Sequence[Mapping[str, Any]]
+    ) -> tuple[tuple[int, ...], list[Any], list[Sequence[Any]]]:
+        """Give the places of the columns that have one value in all rows, these values, and what
+        the others have, row by row.
+
+        Most columns of a set have one value: its time, its state, what was said of it.
+        """
+        columns: list[Sequence[Any]] = list(zip(*map(self._read, rows), strict=True))
+        many = len(rows) >= FEW
+        same, values, others = [], [], []
+        for place, column in enumerate(columns):
+            first = column[0]
+            store, alike = self._stores.get(place, _AS_IT_IS)
+            # By columns: to go through the values of each row takes three times as long.
+            if many and place and alike and column.count(first) == len(column):
+                same.append(place)
+                values.append(first if store is None else store(first))
             else:
-                columns[place] = list(map(store, column))
-        return list(zip(*columns, strict=True))
+                others.append(column if store is None else list(map(store, column)))
+        return tuple(same), values, others
+
+    def sql(self, size: int, same: tuple[int, ...]) -> str:
+        """Give the SQL for so many rows with these columns told once."""
+        found = self._made.get((size, same))
+        return found or self._made.setdefault((size, same), self._make(size, same))
+
+    def _make(self, size: int, same: tuple[int, ...]) -> str:
+        width = len(self._names) - len(same)
+        counted = itertools.count(1)
+        places = range(len(self._names))
+        told = ["?" if place in same else f"column{next(counted)}" for place in places]
+        if not self._inserts:
+            told = [f"{each} AS {name}" for each, name in zip(told, self._names, strict=True)]
+        rows = ", ".join([f"({', '.join('?' * width)})"] * size)
+        # Without a WHERE, SQLite takes the ON CONFLICT of an INSERT for that of a join.
+        source = f"SELECT {', '.join(told)} FROM (VALUES {rows}) WHERE true"  # noqa: S608 - our own names
+        return f"{self._before}{source}{self._after}"
+
+
+_AS_IT_IS: tuple[_Convert | None, bool] = (None, True)
 
 
 class Batch:
@@ -100,14 +144,16 @@ class Batch:
             dialect.name, self._compile(dialect)
         )
         try:
-            values = compiled.values(rows)
+            same, once, others = compiled.columns(rows)
         except (TypeError, ValueError) as error:
             raise LedgerError(f"the ledger cannot hold this: {error}") from error
+        values = list(zip(*others, strict=True))
         met = start = 0
         for size in ROWS:
             while len(values) - start >= size:
-                some = itertools.chain.from_iterable(values[start : start + size])
-                met += connection.exec_driver_sql(compiled.sql[size], tuple(some)).rowcount
+                some = itertools.chain(once, *values[start : start + size])
+                sql = compiled.sql(size, same)
+                met += connection.exec_driver_sql(sql, tuple(some)).rowcount
                 start += size
         return met
 
@@ -117,26 +163,23 @@ class Batch:
         if isinstance(rows, TableClause):
             names, columns = rows.c.keys(), rows.c
             sql = str(self._statement.compile(dialect=dialect))
-            called = ", ".join(f"column{n} AS {name}" for n, name in enumerate(names, 1))
             before, after = _parted(sql, rf"\bFROM {_GIVEN}\b")
-            before += f"FROM (SELECT {called} FROM (VALUES "  # noqa: S608 - our own names
-            after = f")) AS {_GIVEN}{after}"
+            before, after = f"{before}FROM (", f") AS {_GIVEN}{after}"
         else:
             assert isinstance(self._statement, Insert)
             compiled = self._statement.compile(dialect=dialect, column_keys=list(rows))
             assert isinstance(compiled, SQLCompiler)
             names, columns = list(compiled.positiontup or ()), self._statement.table.c
             before, after = _parted(str(compiled), r"\bVALUES \([?, ]+\)")
-            before += "VALUES "
-        stores = []
+        stores = {}
         for place, name in enumerate(names):
             store = columns[name].type.dialect_impl(dialect).bind_processor(dialect)
             if store is not None:
                 # In JSON, 1 and true differ, which for Python are equal.
-                stores.append((place, store, not isinstance(columns[name].type, JSON)))
-        row = f"({', '.join('?' * len(names))})"
-        by_rows = {size: f"{before}{', '.join([row] * size)}{after}" for size in ROWS}
-        return _Compiled(by_rows, _reader(names), stores)
+                stores[place] = (store, not isinstance(columns[name].type, JSON))
+        return _Compiled(
+            before, after, names, stores, inserts=not isinstance(rows, TableClause)
+        )
 
 
 def _parted(sql: str, at: str) -> tuple[str, str]:

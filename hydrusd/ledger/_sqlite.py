@@ -19,6 +19,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.pool import StaticPool
 
 from hydrusd.errors import LedgerDamaged, LedgerError, LedgerFull
+from hydrusd.exact_json import decode, encode
 from hydrusd.ledger._batches import Batch
 
 BUSY_SECONDS = 30
@@ -66,7 +67,13 @@ def open_engine(path: Path, *, writes: bool, alone: bool = False) -> Engine:
             raise
         return connection
 
-    engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
+    engine = create_engine(
+        "sqlite://",
+        creator=connect,
+        poolclass=StaticPool,
+        json_serializer=encode,
+        json_deserializer=decode,
+    )
     begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
     synchronous = "FULL"
 

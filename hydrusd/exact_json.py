@@ -1,0 +1,56 @@
+"""JSON as the standard library writes and reads it, mostly by a library that is ten times faster.
+
+Four texts of JSON are written, and one is read, for each file that the daemon knows already:
+that was a tenth of its work. The fast one disagrees in corners where something would be lost
+without a word (it writes ``null`` for a NaN, and reads an integer of more than 64 bits as a
+float), so whatever it cannot do exactly is left to the standard library, by what can be seen of
+it: the standard library puts a space behind each colon, the fast one none.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+_OPTIONS = (
+    orjson.OPT_PASSTHROUGH_DATACLASS
+    | orjson.OPT_PASSTHROUGH_DATETIME
+    | orjson.OPT_PASSTHROUGH_SUBCLASS
+)
+
+
+def encode(value: object, *, escapes: bool = True) -> str:
+    """Give plain data as JSON. Raises TypeError or ValueError for what has no form in JSON.
+
+    Text that is not valid Unicode (lone surrogates) is written with escapes, or as it is.
+    """
+    try:
+        text = orjson.dumps(value, option=_OPTIONS).decode()
+    except TypeError:
+        return json.dumps(value, ensure_ascii=escapes)
+    if "null" in text and _has_no_number(value):
+        return json.dumps(value, ensure_ascii=escapes)
+    return text
+
+
+def decode(text: str | bytes) -> Any:
+    """Read JSON, whoever wrote it. Raises ValueError for what is none."""
+    if isinstance(text, str) and text.startswith("{") and '": ' not in text:
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError:
+            pass  # or it is only what the standard library takes: a lone surrogate
+    return json.loads(text)
+
+
+def _has_no_number(value: object) -> bool:
+    """Say whether there is a float in it that is none: infinite, or not a number."""
+    if isinstance(value, Mapping):
+        return any(map(_has_no_number, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_has_no_number, value))
+    return isinstance(value, float) and not math.isfinite(value)
