@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -49,8 +49,17 @@ def decode(text: str | bytes) -> Any:
 
 def _has_no_number(value: object) -> bool:
     """Say whether there is a float in it that is none: infinite, or not a number."""
-    if isinstance(value, Mapping):
-        return any(map(_has_no_number, value.values()))
-    if isinstance(value, list | tuple):
-        return any(map(_has_no_number, value))
-    return isinstance(value, float) and not math.isfinite(value)
+    each: Iterable[object]
+    if isinstance(value, dict):  # nothing else that maps is written by the fast one
+        each = value.values()
+    elif isinstance(value, list | tuple):
+        each = value
+    else:
+        return isinstance(value, float) and not math.isfinite(value)
+    for one in each:
+        if type(one) not in _WITHOUT_FLOATS and _has_no_number(one):  # noqa: SIM110 - see above
+            return True
+    return False
+
+
+_WITHOUT_FLOATS = frozenset({str, int, bool, type(None)})

@@ -21,7 +21,7 @@ from pathlib import Path
 # Not all systems have them all: Windows has no such pipes, and asks for rights to make links.
 _AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
-
+_READING = os.O_RDONLY | getattr(os, "O_BINARY", 0) | _AT_ONCE
 
 # What a name that begins like this means to Windows, whatever comes after the dot.
 _DEVICE = re.compile(
@@ -57,16 +57,25 @@ def open_file(path: Path | str, *, follow_link: bool) -> tuple[FileIO, os.stat_r
 
     Raises OSError, also where it is no ordinary file, or a link that is not to be followed.
     """
-    flags = _AT_ONCE | (0 if follow_link else _NO_LINK)
-    if not follow_link and not _NO_LINK and os.path.islink(path):  # noqa: PTH114 - takes both
-        raise OSError(errno.ELOOP, "is a symbolic link", str(path))
-    text = str(path)
-    file = FileIO(text, "r", opener=lambda name, given: os.open(system_path(name), given | flags))
+    descriptor, status = open_descriptor(path, follow_link=follow_link)
     try:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "is no ordinary file", str(path))
-    except OSError:
-        file.close()
+        return FileIO(descriptor, "r"), status
+    except BaseException:
+        os.close(descriptor)
         raise
-    return file, status
+
+
+def open_descriptor(path: Path | str, *, follow_link: bool) -> tuple[int, os.stat_result]:
+    """Do the same for whoever reads it at once: a descriptor, to be closed by the caller."""
+    text = str(path)
+    if not follow_link and not _NO_LINK and os.path.islink(text):  # noqa: PTH114 - it is a text
+        raise OSError(errno.ELOOP, "is a symbolic link", text)
+    descriptor = os.open(system_path(text), _READING | (0 if follow_link else _NO_LINK))
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "is no ordinary file", text)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor, status

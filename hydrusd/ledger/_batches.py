@@ -177,9 +177,7 @@ class Batch:
             if store is not None:
                 # In JSON, 1 and true differ, which for Python are equal.
                 stores[place] = (store, not isinstance(columns[name].type, JSON))
-        return _Compiled(
-            before, after, names, stores, inserts=not isinstance(rows, TableClause)
-        )
+        return _Compiled(before, after, names, stores, inserts=not isinstance(rows, TableClause))
 
 
 def _parted(sql: str, at: str) -> tuple[str, str]:

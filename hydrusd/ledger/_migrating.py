@@ -1,16 +1,17 @@
 """Brings the tables of an older ledger to what this version needs.
 
 Alembic is imported only when there is something to do: a start with an
-up-to-date ledger asks one row.
+up-to-date ledger asks one row, and one without a ledger makes the tables as they are now.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Column, Connection, MetaData, String, Table, insert, inspect, text
 
 from hydrusd.errors import LedgerError
+from hydrusd.ledger._tables import metadata
 
 HEAD = "0008"
 """The newest migration; a test holds it against the versions folder."""
@@ -59,11 +60,15 @@ def migrate(connection: Connection, to: str = HEAD) -> None:
     if present in {HEAD, to}:
         return
     _refuse_newer(present)
-    if present is None and inspect(connection).get_table_names():
-        raise LedgerError(
-            "this database belongs to something else: it has tables, but none of a hydrusd "
-            "ledger. Choose another folder with --state-dir; nothing was changed."
-        )
+    if present is None:
+        if inspect(connection).get_table_names():
+            raise LedgerError(
+                "this database belongs to something else: it has tables, but none of a hydrusd "
+                "ledger. Choose another folder with --state-dir; nothing was changed."
+            )
+        if to == HEAD:
+            _make(connection)
+            return
     from alembic import command
     from alembic.config import Config
 
@@ -73,3 +78,15 @@ def migrate(connection: Connection, to: str = HEAD) -> None:
     config.set_main_option("script_location", folder)
     config.attributes["connection"] = connection
     command.upgrade(config, to)
+
+
+def _make(connection: Connection) -> None:
+    """Make the tables as they are now: a new ledger needs none of what led there."""
+    metadata.create_all(connection)
+    marks = Table(
+        "alembic_version",
+        MetaData(naming_convention={"pk": "%(table_name)s_pkc"}),  # as Alembic itself makes it
+        Column("version_num", String(32), primary_key=True),
+    )
+    marks.create(connection)
+    connection.execute(insert(marks).values(version_num=HEAD))

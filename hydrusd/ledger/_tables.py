@@ -1,4 +1,5 @@
-"""The tables. Migrations build them; a test proves that both say the same.
+"""The tables. A new ledger is made of them, an older one by migrations; a test proves that both
+come to the same, down to the order of the columns.
 
 Times are aware UTC, stored as text in ISO form so that they sort and can be read
 by anyone with a SQL shell. Payloads are JSON, never pickle: what is written here
@@ -172,12 +173,12 @@ job = Table(
     Column("lease_until", Moment),
     Column("file_hash", String(64)),
     Column("boot", String(128)),
-    # How often a restart of the client has taken back what it did.
-    Column("losses", Integer, nullable=False, server_default="0"),
     Column("ending", String(16)),
     Column("detail", Words, nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("finished_at", Moment),
+    # How often a restart of the client has taken back what it did.
+    Column("losses", Integer, nullable=False, server_default="0"),
     UniqueConstraint("event_id", "rule"),
     # Only what is still to be done is looked for by lane and state; a ledger of a
     # million finished jobs must not slow a claim down.
@@ -247,8 +248,8 @@ step = Table(
     Column("detail", Words, nullable=False),
     Column("values", JSON, nullable=False),
     Column("receipt", JSON(none_as_null=True)),
-    Column("began_at", Moment),
     Column("ended_at", Moment, nullable=False),
+    Column("began_at", Moment),
 )
 
 DEAD = literal("dead", literal_execute=True)

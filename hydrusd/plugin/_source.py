@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from hydrusd.hydrus import FileChangedError
 from hydrusd.model import KEY_FORM, Data
 from hydrusd.mounts import FolderIdentity
-from hydrusd.opening import open_file, system_path
+from hydrusd.opening import open_descriptor, open_file, system_path
 
 FILE_NAMES: Mapping[str, object] = {
     "path": None,
@@ -264,12 +264,39 @@ class FileSource:
             file, status = open_file(self.text, follow_link=self.linked)
         except OSError as error:
             if error.errno in _NO_FILE:
-                raise FileChangedError(f"{self.path} was replaced: {error.strerror}") from error
+                raise self._replaced(error) from error
             raise
         if not self.matches(status):
             file.close()
             raise FileChangedError(f"{self.path} was replaced or written to")
         return file
+
+    def content(self, most: int) -> bytes | None:
+        """Give all bytes of the file, where it has at most so many; None where it has more.
+
+        They are those of the file that was noticed, and nobody wrote to it meanwhile. Raises
+        OSError like ``open``.
+        """
+        if self.size > most:
+            return None
+        try:
+            descriptor, status = open_descriptor(self.text, follow_link=self.linked)
+        except OSError as error:
+            if error.errno in _NO_FILE:
+                raise self._replaced(error) from error
+            raise
+        try:
+            # By the descriptor and in few calls: each lets other threads go on, and a small file
+            # is read sooner than it is this one's turn again.
+            content = os.read(descriptor, self.size + 1) if self.matches(status) else b""
+            if not self.matches(os.fstat(descriptor)):
+                raise FileChangedError(f"{self.path} was replaced or written to")
+        finally:
+            os.close(descriptor)
+        return content if len(content) == self.size else None
+
+    def _replaced(self, error: OSError) -> FileChangedError:
+        return FileChangedError(f"{self.path} was replaced: {error.strerror}")
 
 
 def _file_in(data: Data) -> Mapping[str, Any] | None:

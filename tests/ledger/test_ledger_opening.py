@@ -251,8 +251,22 @@ def test_an_older_ledger_is_not_read(path, monkeypatch):
 # --- migrations ------------------------------------------------------------------------------
 
 
-def test_migrations_build_what_the_tables_say(path):
+FIRST = KNOWN[0]
+
+
+def migrated(path, *to):
+    """Make a ledger and take it through these migrations."""
     engine = open_engine(path, writes=True)
+    for revision in to:
+        with engine.begin() as connection:
+            migrate(connection, revision)
+    engine.dispose()
+    return path
+
+
+@pytest.mark.parametrize("way", [[HEAD], [FIRST, HEAD]], ids=["made", "migrated"])
+def test_a_ledger_is_what_the_tables_say(tmp_path, way):
+    engine = open_engine(migrated(tmp_path / "ledger.sqlite", *way), writes=True)
     with engine.connect() as connection:
         context = MigrationContext.configure(
             connection, opts={"compare_type": True, "compare_server_default": True}
@@ -261,17 +275,39 @@ def test_migrations_build_what_the_tables_say(path):
     engine.dispose()
 
 
+def test_a_new_ledger_is_as_one_that_was_migrated(tmp_path):
+    made = migrated(tmp_path / "made.sqlite", HEAD)
+    brought = migrated(tmp_path / "brought.sqlite", *KNOWN)
+    names = "SELECT type, name, tbl_name FROM sqlite_master ORDER BY type, name"
+    assert rows(made, names) == rows(brought, names)
+    tables = [name for kind, name, _ in rows(made, names) if kind == "table"]
+    assert {"event", "job", "step", "alembic_version"} <= set(tables)
+    for about in ("table_xinfo", "foreign_key_list", "index_list"):
+        for table in tables:
+            told = [
+                sorted(row[1:] for row in rows(path, f"PRAGMA {about}({table})"))
+                if about != "table_xinfo"
+                else rows(path, f"PRAGMA {about}({table})")
+                for path in (made, brought)
+            ]
+            assert told[0] == told[1], (about, table)
+    indexes = "SELECT sql FROM sqlite_master WHERE type = 'index' ORDER BY name"
+    assert rows(made, indexes) == rows(brought, indexes)
+
+
 def test_the_newest_migration_is_the_one_that_is_asked_for():
     folder = ScriptDirectory(str(Path(_migrating.__file__).parent / "migrations"))
     assert folder.get_heads() == [HEAD]
     assert {script.revision for script in folder.walk_revisions()} == set(KNOWN)
 
 
-def test_migrating_is_all_or_nothing(tmp_path):
+@pytest.mark.parametrize("way", [[HEAD], [FIRST, HEAD]], ids=["made", "migrated"])
+def test_migrating_is_all_or_nothing(tmp_path, way):
     path = tmp_path / "ledger.sqlite"
     engine = open_engine(path, writes=True)
     with engine.connect() as connection:
-        migrate(connection)
+        for revision in way:
+            migrate(connection, revision)
         assert connection.exec_driver_sql("SELECT count(*) FROM job").scalar() == 0
     engine.dispose()  # nobody has committed
     assert rows(path, "SELECT name FROM sqlite_master") == []
@@ -294,8 +330,9 @@ def test_migrations_are_found_whatever_the_folder_is_called(tmp_path):
         "import sys; from pathlib import Path; import hydrusd; from hydrusd.ledger import Ledger;"
         "print(hydrusd.__file__); Ledger.open(Path(sys.argv[1])).close()"
     )
+    older = migrated(tmp_path / "ledger.sqlite", FIRST)
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "ledger.sqlite")],
+        [sys.executable, "-c", code, str(older)],
         cwd=home,
         env=os.environ | {"PYTHONPATH": str(home)},
         capture_output=True,

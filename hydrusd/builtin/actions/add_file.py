@@ -362,6 +362,9 @@ def _hash(source: FileSource | None, stop: threading.Event) -> str | Outcome:
             "there is no file to import: what this rule's trigger notices is not a file"
         )
     try:
+        content = source.content(_CHUNK)  # of most files: all of it
+        if content is not None:
+            return hashlib.sha256(content).hexdigest()
         digest = _digest(source, stop)
     except OSError as error:  # another one by now, or gone, or its disk is
         return source_outcome(_state_after(error, source), source) or Outcome.retry(
@@ -376,16 +379,9 @@ def _state_after(error: OSError, source: FileSource) -> SourceState:
 
 
 def _digest(source: FileSource, stop: threading.Event) -> str:
-    """Hash as many bytes as the file is said to have: the look afterwards tells if it has more."""
-    left = source.size
+    digest = hashlib.sha256()
+    buffer = memoryview(bytearray(_CHUNK))
     with source.open() as file:
-        if left <= _CHUNK:  # most files: one read, of what there is
-            chunk = file.read(left)
-            if len(chunk) == left:
-                return hashlib.sha256(chunk).hexdigest()
-            file.seek(0)
-        digest = hashlib.sha256()
-        buffer = memoryview(bytearray(_CHUNK))
         while not stop.is_set() and (count := file.readinto(buffer)):
             digest.update(buffer[:count])
     return digest.hexdigest()
