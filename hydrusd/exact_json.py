@@ -56,8 +56,8 @@ def _has_no_number(value: object) -> bool:
         each = value
     else:
         return isinstance(value, float) and not math.isfinite(value)
-    for one in each:
-        if type(one) not in _WITHOUT_FLOATS and _has_no_number(one):  # noqa: SIM110 - see above
+    for one in each:  # noqa: SIM110 - a generator would take twice as long
+        if type(one) not in _WITHOUT_FLOATS and _has_no_number(one):
             return True
     return False
 

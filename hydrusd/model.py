@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import NewType
+from typing import NamedTuple, NewType
 
 EventId = NewType("EventId", int)
 JobId = NewType("JobId", int)
@@ -215,8 +215,7 @@ class StepRecord:
         return self.outcome is not OutcomeKind.PASSED
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """One rule × one event, as claimed from the ledger.
 
     ``step`` is the position of the next step to run. ``boot`` is the run of the

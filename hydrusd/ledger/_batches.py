@@ -14,7 +14,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import JSON, ColumnClause, Connection, Dialect, Insert, Select, TableClause, table
+from sqlalchemy import (
+    JSON,
+    ColumnClause,
+    Connection,
+    CursorResult,
+    Dialect,
+    Insert,
+    Select,
+    TableClause,
+    table,
+)
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.dml import ReturningUpdate, UpdateBase
 
@@ -31,6 +41,15 @@ def chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
     """Give the items in pieces that one IN list takes."""
     for start in range(0, len(items), CHUNK):
         yield items[start : start + CHUNK]
+
+
+def as_kept(result: CursorResult[Any]) -> list[tuple[Any, ...]]:
+    """Give the rows of an answer as the database has them: times as text, JSON as text."""
+    cursor = result.cursor
+    assert cursor is not None
+    rows: list[tuple[Any, ...]] = list(cursor.fetchall())
+    result.close()
+    return rows
 
 
 ROWS = (1024, 256, 64, 16, 4, 1)
@@ -232,11 +251,7 @@ class ListQuery:
         given = {**asked.fixed, **values}
         given |= {f"{self._many}_{at}": one for at, one in enumerate(filled, 1)}
         parameters: Any = tuple(given[name] for name in asked.order) if asked.positional else given
-        result = connection.exec_driver_sql(asked.sql, parameters)
-        cursor = result.cursor
-        assert cursor is not None
-        rows: list[tuple[Any, ...]] = list(cursor.fetchall())
-        result.close()
+        rows = as_kept(connection.exec_driver_sql(asked.sql, parameters))
         if not asked.reads:
             return rows
         return [_converted(row, asked.reads) for row in rows]

@@ -42,8 +42,9 @@ from sqlalchemy import (
 )
 
 from hydrusd.errors import LedgerError, LedgerLocked
+from hydrusd.exact_json import decode
 from hydrusd.ledger._backups import Occasion, back_up, problems_of, refuse_what_is_left
-from hydrusd.ledger._batches import Batch, ListQuery, chunks, given
+from hydrusd.ledger._batches import Batch, ListQuery, as_kept, chunks, given
 from hydrusd.ledger._disks import network_mount
 from hydrusd.ledger._had import FileHad, files_had, free_plain_keys
 from hydrusd.ledger._known_files import KnownFiles, forget_files_of
@@ -661,7 +662,7 @@ class Ledger(KnownFiles, Pruning):
         ``revisions`` maps rules to what they are now. Jobs put back by ``retry`` count.
         """
         with self._engine.connect() as connection:
-            rows: list[Any] = []
+            rows: list[tuple[Any, ...]] = []
             for name, revision in revisions.items():
                 statement = (
                     _JOBS.where(
@@ -677,10 +678,10 @@ class Ledger(KnownFiles, Pruning):
                     )
                     .limit(limit - len(rows))
                 )
-                rows += connection.execute(statement).all()
+                rows += as_kept(connection.execute(statement))
                 if len(rows) >= limit:
                     break
-            return self._with_steps(connection, rows)
+            return _with_steps(connection, rows)
 
     def adopt(self, verdicts: Sequence[tuple[Job, NewJob | NotMatched]], now: datetime) -> None:
         """Put unbegun jobs under the present revision of their rule, or end them.
@@ -758,10 +759,10 @@ class Ledger(KnownFiles, Pruning):
                 job.c.revision == first.revision,
                 job.c.step == first.step,
             )
-            rows = connection.execute(_JOBS.where(*alike).limit(limit)).all()
+            rows = as_kept(connection.execute(_JOBS.where(*alike).limit(limit)))
             connection.execute(
                 update(job)
-                .where(*alike, job.c.id <= rows[-1].id)  # the oldest: just these
+                .where(*alike, job.c.id <= rows[-1][0])  # the oldest: just these
                 .values(
                     state=JobState.RUNNING,
                     owner=owner,
@@ -769,18 +770,7 @@ class Ledger(KnownFiles, Pruning):
                     attempt=job.c.attempt + 1,
                 )
             )
-            steps: list[tuple[Any, ...]] = []
-            for chunk in chunks([row.id for row in rows]):
-                steps += _STEPS_BY_JOB.rows(connection, chunk)
-            return _jobs_of(rows, steps, tries=1)
-
-    @staticmethod
-    def _with_steps(connection: Connection, rows: Sequence[Any]) -> list[Job]:
-        steps: list[Any] = []
-        for chunk in chunks([row.id for row in rows]):
-            statement = _STEPS.where(step.c.job_id.in_(chunk))
-            steps += connection.execute(statement).all()
-        return _jobs_of(rows, steps)
+            return _with_steps(connection, rows, tries=1)
 
     def renew(self, owner: str, now: datetime) -> None:
         """Keep the leases of work that takes long."""
@@ -983,7 +973,7 @@ class Ledger(KnownFiles, Pruning):
             job.c.id > after,
         ).limit(limit)
         with self._engine.connect() as connection:
-            return self._with_steps(connection, connection.execute(statement).all())
+            return _with_steps(connection, as_kept(connection.execute(statement)))
 
     def resettle(
         self, jobs: Mapping[JobId, tuple[int, bool] | None], boot: str, now: datetime
@@ -1216,16 +1206,15 @@ _NEW_JOBS = Batch(
 )
 
 
-def _jobs_of(rows: Iterable[Any], steps: Iterable[Any], *, tries: int = 0) -> list[Job]:
-    """Make jobs of their rows (as ``_JOBS`` gives them) and of their steps', by position.
-
-    ``tries`` are added to their attempts.
-    """
+def _with_steps(
+    connection: Connection, rows: Sequence[tuple[Any, ...]], *, tries: int = 0
+) -> list[Job]:
+    """Make jobs of their rows, as ``_JOBS`` gives them. ``tries`` are added to their attempts."""
     records: dict[int, list[StepRecord]] = {}
-    for row in steps:
-        job_id, position, action, outcome, *rest = row
-        record = StepRecord(position, action, OutcomeKind(outcome), *rest)
-        records.setdefault(job_id, []).append(record)
+    for chunk in chunks([row[0] for row in rows]):
+        for job_id, position, action, outcome, *rest in _STEPS_BY_JOB.rows(connection, chunk):
+            record = StepRecord(position, action, OutcomeKind(outcome), *rest)
+            records.setdefault(job_id, []).append(record)
     return [
         Job(
             JobId(job_id),
@@ -1233,12 +1222,12 @@ def _jobs_of(rows: Iterable[Any], steps: Iterable[Any], *, tries: int = 0) -> li
             revision,
             EventId(event_id),
             key,
-            data,
+            decode(data),
             position,
             attempt + tries,
             file_hash,
             boot,
-            tuple(records.get(job_id, ())),
+            tuple(records[job_id]) if job_id in records else (),
             run_id,
             losses,
         )
