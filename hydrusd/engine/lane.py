@@ -22,7 +22,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import cast
+from typing import NamedTuple, cast
 
 import anyio
 import structlog
@@ -153,6 +153,18 @@ class _Work:
         if self.outcome is None and self.call is not None and self.call.outcome is not None:
             self.outcome = sound(self.call.outcome)
         return self.outcome
+
+
+class _Place(NamedTuple):
+    """Where a job goes after a step. ``ending`` is how it ends when all is durable."""
+
+    state: JobState
+    step: int
+    needs_client: bool
+    attempt: int
+    run_at: datetime
+    boot: str | None
+    ending: JobState | None
 
 
 @dataclass(eq=False, slots=True)
@@ -784,14 +796,16 @@ class Lane:
         return outcome
 
     @staticmethod
-    def _arrival(item: _Work, rule: CompiledRule | UndoRule | None) -> Arrival | None:
+    def _arrival(
+        item: _Work, outcome: Outcome, rule: CompiledRule | UndoRule | None
+    ) -> Arrival | None:
         """Say where a job of a rule with blocks goes on; None where steps just follow each other,
         or where it does not go on.
         """
-        outcome, job = item.result, item.job
+        job = item.job
         if item.arrival is not None or not isinstance(rule, CompiledRule) or rule.program is None:
             return item.arrival
-        if outcome is None or outcome.kind is not OutcomeKind.DONE:
+        if outcome.kind is not OutcomeKind.DONE:
             return None
         there = job.step + 1
         if outcome.disposes_next:
@@ -1033,23 +1047,24 @@ class Lane:
 
     async def _store(self, done: _Set) -> None:
         rule, position = done.rule, done.position
-        ready = [w for w in done.work if not w.stored and w.result is not None]
+        ready = [
+            (item, self._fireable(item, outcome))
+            for item in done.work
+            if not item.stored and (outcome := item.result) is not None
+        ]
         if not ready:
             return
         now = self._clock.now()
         updates: list[JobUpdate] = []
         steps: list[StepUpdate] = []
+        places: dict[object, _Place] = {}
         park = ""
         park_rule = ""
-        for item in ready:
-            outcome = item.result
-            assert outcome is not None
-            if deaf := [f.rule for f in outcome.fires if not self._rules.can_fire(f.rule)]:
-                outcome = item.outcome = Outcome.dead(
-                    f"there is no rule {deaf[0]!r} that is `on: manual`, so none can be fired"
-                )
-            arrival = self._arrival(item, rule)
-            update = self._update(item.job, rule, outcome, now, done.boot, arrival)
+        action = rule.steps[position].name if rule is not None else ""
+        for item, outcome in ready:
+            arrival = self._arrival(item, outcome, rule)
+            place = self._place(item.job, rule, outcome, now, done.boot, arrival, places)
+            update = _update(item.job, rule, outcome, place, arrival)
             updates.append(update)
             if outcome.kind is OutcomeKind.PARK:
                 if outcome.scope is ParkScope.LANE:
@@ -1059,7 +1074,6 @@ class Lane:
                 continue
             if outcome.kind is OutcomeKind.DONE and outcome.values:
                 self._made.note(item.job.rule, item.job.data, outcome.values)
-            action = rule.steps[position].name if rule is not None else ""
             if arrival is not None:
                 steps += [StepUpdate(item.job.id, record) for record in arrival.records]
                 if arrival.failure:
@@ -1071,15 +1085,20 @@ class Lane:
                 continue
             steps.append(StepUpdate(item.job.id, _record(item, action, update, outcome)))
         name = done.work[0].job.rule
-        fresh = [item for item in ready if _is_fresh(item.job)]
-        began = {name: sum(not _is_parked(item) for item in fresh)}
+        fresh = [outcome for item, outcome in ready if _is_fresh(item.job)] if not position else []
+        began = {name: sum(outcome.kind is not OutcomeKind.PARK for outcome in fresh)}
         if not_begun := len(fresh) - began[name]:
             self._pacing.not_begun(name, not_begun)
-        found = Counter((name, kind) for item in ready if (kind := _found(item, rule)))
         await self._ledger(
-            Ledger.checkpoint, self._owner, updates, steps, now, began=began, found=found
+            Ledger.checkpoint,
+            self._owner,
+            updates,
+            steps,
+            now,
+            began=began,
+            found=_found(ready, rule, position),
         )
-        for item in ready:
+        for item, _ in ready:
             item.stored = True
         self._settling.entered([u.job_id for u in updates if u.state is JobState.SETTLING])
         await self._tell([u.job_id for u in updates if u.state in _ENDINGS])
@@ -1091,16 +1110,49 @@ class Lane:
             await self._rule_works(name)
         await self._count_endings(name, updates)
 
-    def _update(
+    def _fireable(self, item: _Work, outcome: Outcome) -> Outcome:
+        """Give the outcome, or another one where it fires a rule that cannot be fired."""
+        if not outcome.fires:
+            return outcome
+        deaf = next((f.rule for f in outcome.fires if not self._rules.can_fire(f.rule)), None)
+        if deaf is None:
+            return outcome
+        item.outcome = Outcome.dead(
+            f"there is no rule {deaf!r} that is `on: manual`, so none can be fired"
+        )
+        return item.outcome
+
+    def _place(
         self,
         job: Job,
         rule: CompiledRule | UndoRule | None,
         outcome: Outcome,
         now: datetime,
         present: str,
-        arrival: Arrival | None = None,
-    ) -> JobUpdate:
-        """Decide where a job goes from here; ``arrival`` says it for a rule with blocks."""
+        arrival: Arrival | None,
+        places: dict[object, _Place],
+    ) -> _Place:
+        """Decide where a job of a set goes from here; ``arrival`` says it for a rule with blocks.
+
+        ``places`` are those of the set so far, and takes in a new one: most jobs go the same way.
+        """
+        if arrival is not None or outcome.kind not in _ALIKE:
+            return self._other_place(job, rule, outcome, now, present, arrival)
+        alike = (outcome.kind, outcome.disposes_next, job.attempt, job.boot)
+        found = places.get(alike)
+        return found or places.setdefault(
+            alike, self._other_place(job, rule, outcome, now, present, None)
+        )
+
+    def _other_place(
+        self,
+        job: Job,
+        rule: CompiledRule | UndoRule | None,
+        outcome: Outcome,
+        now: datetime,
+        present: str,
+        arrival: Arrival | None,
+    ) -> _Place:
         state, step, attempt, run_at = JobState.READY, job.step, job.attempt, now
         needs_client = True if rule is None else rule.steps[job.step].action_class.needs_client
         boot = job.boot
@@ -1144,29 +1196,8 @@ class Lane:
                 attempt = job.attempt - 1
         if ending is not None and boot:
             state = JobState.SETTLING
-        file_hash: object = job.file_hash
-        if rule is not None and outcome.kind not in _NAMES_NOTHING:
-            action = rule.steps[job.step].action_class
-            if action.imports or action.names_files:
-                # Only these know what the job is about; another's hash may be of anything.
-                file_hash = outcome.values.get("hash", file_hash)
-        return JobUpdate(
-            job_id=job.id,
-            event_id=job.event_id,
-            claimed_attempt=job.attempt,
-            state=state,
-            step=step,
-            needs_client=needs_client,
-            attempt=attempt,
-            run_at=run_at,
-            file_hash=file_hash if isinstance(file_hash, str) else None,
-            boot=boot,
-            ending=ending if state is JobState.SETTLING else None,
-            detail=outcome.detail if arrival is None else _detail(outcome, arrival),
-            frees_event=outcome.frees_event,
-            signals=tuple((fired_topic(f.rule), f.data) for f in outcome.fires),
-            run_id=job.run_id,
-        )
+        settles = ending if state is JobState.SETTLING else None
+        return _Place(state, step, needs_client, attempt, run_at, boot, settles)
 
     # --- settling ------------------------------------------------------------------------
 
@@ -1189,14 +1220,52 @@ class Lane:
 _ORDINARY = frozenset(
     {OutcomeKind.DONE, OutcomeKind.PASSED, OutcomeKind.SKIPPED, OutcomeKind.LATER}
 )
+_ALIKE = frozenset({OutcomeKind.DONE, OutcomeKind.SKIPPED})
+"""After these, jobs of a set that stand alike go the same way."""
 _NAMES_NOTHING = frozenset({OutcomeKind.LATER, OutcomeKind.PASSED})
 _UNTOLD = frozenset({OutcomeKind.PARK, OutcomeKind.LATER})
 _ENDINGS = frozenset({JobState.DONE, JobState.SKIPPED, JobState.DEAD})
 
 
+def _update(
+    job: Job,
+    rule: CompiledRule | UndoRule | None,
+    outcome: Outcome,
+    place: _Place,
+    arrival: Arrival | None,
+) -> JobUpdate:
+    file_hash: object = job.file_hash
+    if rule is not None and outcome.kind not in _NAMES_NOTHING:
+        action = rule.steps[job.step].action_class
+        if action.imports or action.names_files:
+            # Only these know what the job is about; another's hash may be of anything.
+            file_hash = outcome.values.get("hash", file_hash)
+    fires = outcome.fires
+    return JobUpdate(
+        job_id=job.id,
+        event_id=job.event_id,
+        claimed_attempt=job.attempt,
+        state=place.state,
+        step=place.step,
+        needs_client=place.needs_client,
+        attempt=place.attempt,
+        run_at=place.run_at,
+        file_hash=file_hash if isinstance(file_hash, str) else None,
+        boot=place.boot,
+        ending=place.ending,
+        detail=outcome.detail if arrival is None else _detail(outcome, arrival),
+        frees_event=outcome.frees_event,
+        signals=tuple((fired_topic(f.rule), f.data) for f in fires) if fires else (),
+        run_id=job.run_id,
+    )
+
+
 def _record(item: _Work, action: str, update: JobUpdate, outcome: Outcome) -> StepRecord:
     """Give what is kept of a step. One that is not over keeps what it knew before."""
     job, began_at = item.job, item.began_at
+    if not job.steps and outcome.kind is OutcomeKind.DONE:  # as mostly
+        values, receipt = outcome.values, outcome.receipt
+        return StepRecord(job.step, action, outcome.kind, outcome.detail, values, receipt, began_at)
     kind = OutcomeKind.DEAD if update.state is JobState.DEAD else outcome.kind
     values, receipt = outcome.values, outcome.receipt
     former = _former(job)
@@ -1245,10 +1314,6 @@ def _is_fresh(job: Job) -> bool:
     return job.step == 0 and not job.steps
 
 
-def _is_parked(item: _Work) -> bool:
-    return item.result is not None and item.result.kind is OutcomeKind.PARK
-
-
 def _can_be_broken_off(job: Job, rule: CompiledRule) -> bool:
     """Say whether a job is at a point at which it may end: nothing is half done there.
 
@@ -1261,21 +1326,24 @@ def _can_be_broken_off(job: Job, rule: CompiledRule) -> bool:
     return not rule.steps[job.step].action_class.disposes and not tells(record.receipt)
 
 
-def _found(item: _Work, rule: CompiledRule | UndoRule | None) -> str:
-    """Say of a file whether this step imported it or found it known; "" where it did neither."""
-    job, outcome = item.job, item.result
-    if (
-        not isinstance(rule, CompiledRule)
-        or outcome is None
-        or outcome.kind is not OutcomeKind.DONE
-        or outcome.receipt is None
-        or not outcome.values.get("hash")
-        or not rule.steps[job.step].action_class.imports
-        # Done before, and lost by the client.
-        or ((former := _former(job)) is not None and former.outcome is OutcomeKind.DONE)
-    ):
-        return ""
-    return "imported" if outcome.receipt.get("imported") else "known"
+def _found(
+    ready: Sequence[tuple[_Work, Outcome]], rule: CompiledRule | UndoRule | None, position: int
+) -> Counter[tuple[str, str]]:
+    """Count the files that a step imported, and those that it found known."""
+    found: Counter[tuple[str, str]] = Counter()
+    if not isinstance(rule, CompiledRule) or not rule.steps[position].action_class.imports:
+        return found
+    for item, outcome in ready:
+        if (
+            outcome.kind is not OutcomeKind.DONE
+            or outcome.receipt is None
+            or not outcome.values.get("hash")
+            # Done before, and lost by the client.
+            or ((former := _former(item.job)) is not None and former.outcome is OutcomeKind.DONE)
+        ):
+            continue
+        found[rule.name, "imported" if outcome.receipt.get("imported") else "known"] += 1
+    return found
 
 
 def _open(calls: Iterable[Call[AnyAction]]) -> list[Call[AnyAction]]:

@@ -173,10 +173,10 @@ class Calls:
 
 def checked_hashes(hashes: Iterable[str]) -> list[str]:
     """Give the hashes in lower case, each once. Raises RequestRejected for what is none."""
-    distinct = list(dict.fromkeys(one.lower() for one in hashes))
-    for one in distinct:
-        if not _HASH.fullmatch(one):
-            raise RequestRejected(f"not a SHA-256 hash in hexadecimal: {one[:80]!r}")
+    distinct = list(dict.fromkeys(map(str.lower, hashes)))
+    if not all(map(_HASH.fullmatch, distinct)):
+        one = next(one for one in distinct if not _HASH.fullmatch(one))
+        raise RequestRejected(f"not a SHA-256 hash in hexadecimal: {one[:80]!r}")
     return distinct
 
 

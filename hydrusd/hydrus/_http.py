@@ -41,7 +41,7 @@ _HOW_TO_TRUST = (
 )
 
 # All but what `quote` leaves alone, which is nearly all of what is sent: hashes.
-_UNSAFE = re.compile(r"[^A-Za-z0-9_.~-]+")
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.~ -]+")
 
 # All that is asked by GET only looks, but for this, which has the client's user asked.
 _WRITES_BY_GET = frozenset({"/request_new_permissions"})
@@ -118,15 +118,15 @@ def encode_query(params: Mapping[str, object]) -> str:
     for name, value in params.items():
         text = value if isinstance(value, str) else to_json(value).decode()
         try:
-            parts.append(f"{name}={_UNSAFE.sub(_quoted, text)}")
+            # Hashes are many, and with a space between any two: all of these at once.
+            parts.append(f"{name}={_UNSAFE.sub(_quoted, text).replace(' ', '%20')}")
         except UnicodeEncodeError:
             raise _not_unicode(text) from None
     return "&".join(parts)
 
 
 def _quoted(found: re.Match[str]) -> str:
-    piece = found[0]
-    return "%20" if piece == " " else quote(piece.replace("%", "%25"), safe="")
+    return quote(found[0].replace("%", "%25"), safe="")
 
 
 def to_json(value: object) -> bytes:

@@ -280,6 +280,8 @@ class Call(Generic[A_co]):
     keeper: Keep | None = field(default=None, repr=False)
     outcome: Outcome | None = field(default=None, init=False)
     lingers: bool = field(default=False, init=False)
+    _source: FileSource | None = field(default=None, init=False, repr=False)
+    _has_source: bool = field(default=False, init=False, repr=False)
 
     def linger(self) -> None:
         """Say that this call takes far longer than most: sets behind it need not wait for it."""
@@ -291,10 +293,12 @@ class Call(Generic[A_co]):
             raise RuntimeError(f"call of job {self.job_id} was finished twice")
         self.outcome = outcome
 
-    @cached_property
+    @property
     def source(self) -> FileSource | None:
         """The file that was noticed, where the event has one."""
-        return FileSource.from_data(self.data)
+        if not self._has_source:  # by a mark: a cached_property takes a lock each time
+            self._source, self._has_source = FileSource.from_data(self.data), True
+        return self._source
 
     @cached_property
     def sidecars(self) -> Sidecars | None:

@@ -118,14 +118,17 @@ class FileSource:
         return f"FileSource({self.text!r}, {self.size} bytes, {self.mtime_ns}, {self.inode})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, FileSource) and self._facts == other._facts
+        return (
+            isinstance(other, FileSource)
+            and self.text == other.text
+            and self.size == other.size
+            and self.mtime_ns == other.mtime_ns
+            and self.inode == other.inode
+            and self.root == other.root
+        )
 
     def __hash__(self) -> int:
-        return hash(self._facts)
-
-    @property
-    def _facts(self) -> tuple[str, Path, int, int, int | None]:
-        return self.text, self.root, self.size, self.mtime_ns, self.inode
+        return hash((self.text, self.size, self.mtime_ns))
 
     @classmethod
     def of(cls, path: Path | str, root: Path, status: os.stat_result) -> FileSource:

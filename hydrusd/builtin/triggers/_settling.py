@@ -86,8 +86,13 @@ class Settling:
     def due(self, now: float, limit: int) -> list[str]:
         """Give the paths to look at again by now, those that waited longest first."""
         paths: list[str] = []
-        while len(paths) < limit and (due := self.next_due) is not None and due <= now:
-            paths.append(self._candidates[heapq.heappop(self._order)[1]].source.text)
+        order, candidates = self._order, self._candidates
+        while order and len(paths) < limit and order[0][0][0] <= now:
+            turn, place = heapq.heappop(order)
+            candidate = candidates.get(place)
+            # If not, the file was seen to change, or was dropped, meanwhile.
+            if candidate is not None and candidate.turn == turn:
+                paths.append(candidate.source.text)
         return paths
 
     def settle(
@@ -106,7 +111,10 @@ class Settling:
             if source is None:
                 continue
             if source == candidate.source:
-                settled.append(Settled(source, candidate.hinted, candidate.asked))
+                # The one that has its key worked out already; where it lay now is what counts.
+                candidate.source.root_identity = source.root_identity
+                candidate.source.linked = source.linked
+                settled.append(Settled(candidate.source, candidate.hinted, candidate.asked))
             else:
                 self.saw(source, now, hinted=candidate.hinted)
         return settled
