@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
@@ -72,7 +72,8 @@ class _Compiled:
     """The statement in one database's SQL.
 
     ``stores`` say how the values of a column are stored, by their place; with each comes whether
-    equal values are stored alike.
+    equal values are stored alike. ``order`` gives the places in the order in which an INSERT
+    wants them; None where they are read by their names.
     """
 
     def __init__(
@@ -81,38 +82,40 @@ class _Compiled:
         after: str,
         names: Sequence[str],
         stores: Mapping[int, tuple[_Convert, bool]],
-        *,
-        inserts: bool,
+        order: Sequence[int] | None,
     ) -> None:
         self._before = before
         self._after = after
         self._names = names
-        self._read = _reader(names)
+        self.read = _reader(names)
         self._stores = stores
-        self._inserts = inserts
+        self._order = order
         self._made: dict[tuple[int, tuple[int, ...]], str] = {}
 
     def columns(
-        self, rows: Sequence[Mapping[str, Any]]
+        self, rows: Iterable[tuple[Any, ...]]
     ) -> tuple[tuple[int, ...], list[Any], list[Sequence[Any]]]:
         """Give the places of the columns that have one value in all rows, these values, and what
         the others have, row by row.
 
         Most columns of a set have one value: its time, its state, what was said of it.
         """
-        columns: list[Sequence[Any]] = list(zip(*map(self._read, rows), strict=True))
-        many = len(rows) >= FEW
-        same, values, others = [], [], []
+        columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
+        many = len(columns[0]) >= FEW
+        same: dict[int, Any] = {}
+        others: list[Sequence[Any]] = []
         for place, column in enumerate(columns):
             first = column[0]
             store, alike = self._stores.get(place, _AS_IT_IS)
             # By columns: to go through the values of each row takes three times as long.
             if many and place and alike and column.count(first) == len(column):
-                same.append(place)
-                values.append(first if store is None else store(first))
+                same[place] = first if store is None else store(first)
             else:
                 others.append(column if store is None else list(map(store, column)))
-        return tuple(same), values, others
+        places = tuple(same)
+        if self._order is not None:
+            return places, [same[place] for place in self._order if place in same], others
+        return places, list(same.values()), others
 
     def sql(self, size: int, same: tuple[int, ...]) -> str:
         """Give the SQL for so many rows with these columns told once."""
@@ -120,13 +123,13 @@ class _Compiled:
         return found or self._made.setdefault((size, same), self._make(size, same))
 
     def _make(self, size: int, same: tuple[int, ...]) -> str:
-        width = len(self._names) - len(same)
-        counted = itertools.count(1)
-        places = range(len(self._names))
-        told = ["?" if place in same else f"column{next(counted)}" for place in places]
-        if not self._inserts:
+        order = range(len(self._names)) if self._order is None else self._order
+        # What is told once comes first, in its order in the statement.
+        places = [place for place in range(len(self._names)) if place not in same]
+        told = ["?" if at in same else f"column{places.index(at) + 1}" for at in order]
+        if self._order is None:
             told = [f"{each} AS {name}" for each, name in zip(told, self._names, strict=True)]
-        rows = ", ".join([f"({', '.join('?' * width)})"] * size)
+        rows = ", ".join([f"({', '.join('?' * len(places))})"] * size)
         # Without a WHERE, SQLite takes the ON CONFLICT of an INSERT for that of a join.
         source = f"SELECT {', '.join(told)} FROM (VALUES {rows}) WHERE true"  # noqa: S608 - our own names
         return f"{self._before}{source}{self._after}"
@@ -156,12 +159,23 @@ class Batch:
 
         Raises LedgerError for values that cannot be stored.
         """
-        if not rows:
-            return 0
+        return self._execute(connection, map(self._on(connection).read, rows)) if rows else 0
+
+    def execute_rows(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
+        """Do it with rows whose values stand in the order in which the columns were named.
+
+        To make a mapping of each row of a large set, and take it apart, takes as long as SQLite.
+        """
+        return self._execute(connection, rows) if rows else 0
+
+    def _on(self, connection: Connection) -> _Compiled:
         dialect = connection.dialect
-        compiled = self._compiled.get(dialect.name) or self._compiled.setdefault(
+        return self._compiled.get(dialect.name) or self._compiled.setdefault(
             dialect.name, self._compile(dialect)
         )
+
+    def _execute(self, connection: Connection, rows: Iterable[tuple[Any, ...]]) -> int:
+        compiled = self._on(connection)
         try:
             same, once, others = compiled.columns(rows)
         except (TypeError, ValueError) as error:
@@ -180,7 +194,7 @@ class Batch:
         assert dialect.positional
         rows = self._rows
         if isinstance(rows, TableClause):
-            names, columns = rows.c.keys(), rows.c
+            names, columns, order = rows.c.keys(), rows.c, None
             sql = str(self._statement.compile(dialect=dialect))
             before, after = _parted(sql, rf"\bFROM {_GIVEN}\b")
             before, after = f"{before}FROM (", f") AS {_GIVEN}{after}"
@@ -188,7 +202,8 @@ class Batch:
             assert isinstance(self._statement, Insert)
             compiled = self._statement.compile(dialect=dialect, column_keys=list(rows))
             assert isinstance(compiled, SQLCompiler)
-            names, columns = list(compiled.positiontup or ()), self._statement.table.c
+            names, columns = list(rows), self._statement.table.c
+            order = [names.index(name) for name in compiled.positiontup or ()]
             before, after = _parted(str(compiled), r"\bVALUES \([?, ]+\)")
         stores = {}
         for place, name in enumerate(names):
@@ -196,7 +211,7 @@ class Batch:
             if store is not None:
                 # In JSON, 1 and true differ, which for Python are equal.
                 stores[place] = (store, not isinstance(columns[name].type, JSON))
-        return _Compiled(before, after, names, stores, inserts=not isinstance(rows, TableClause))
+        return _Compiled(before, after, names, stores, order)
 
 
 def _parted(sql: str, at: str) -> tuple[str, str]:
@@ -212,13 +227,25 @@ def _reader(names: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ..
 
 
 class _Asked(NamedTuple):
-    """A query in one database's SQL, for so many values."""
+    """A query in one database's SQL, for so many values: these, in one piece, and the others that
+    come ``before`` and ``after`` them, by their names.
+    """
 
     sql: str
-    order: Sequence[str]
-    positional: bool
+    size: int
+    before: Sequence[str]
+    after: Sequence[str]
     fixed: Mapping[str, Any]
     reads: Sequence[tuple[int, _Convert]]
+
+    def parameters(self, many: Sequence[Any], values: Mapping[str, Any]) -> tuple[Any, ...]:
+        given = {**self.fixed, **values}
+        return (
+            *(given[name] for name in self.before),
+            *many,
+            *itertools.repeat(many[-1], self.size - len(many)),
+            *(given[name] for name in self.after),
+        )
 
 
 class ListQuery:
@@ -233,7 +260,7 @@ class ListQuery:
     def __init__(self, statement: Select[Any] | ReturningUpdate[Any], many: str = "many") -> None:
         self._statement = statement
         self._many = many
-        self._compiled: dict[tuple[str, str, int], _Asked] = {}
+        self._compiled: dict[tuple[str, int], _Asked] = {}
 
     def rows(
         self, connection: Connection, many: Sequence[Any], **values: Any
@@ -243,20 +270,18 @@ class ListQuery:
             return []
         size = 1 << (len(many) - 1).bit_length()
         dialect = connection.dialect
-        key = (dialect.name, dialect.paramstyle, size)
+        key = (dialect.name, size)
         asked = self._compiled.get(key) or self._compiled.setdefault(
             key, self._compile(dialect, size, values)
         )
-        filled = [*many, *[many[-1]] * (size - len(many))]
-        given = {**asked.fixed, **values}
-        given |= {f"{self._many}_{at}": one for at, one in enumerate(filled, 1)}
-        parameters: Any = tuple(given[name] for name in asked.order) if asked.positional else given
+        parameters = asked.parameters(many, values)
         rows = as_kept(connection.exec_driver_sql(asked.sql, parameters))
         if not asked.reads:
             return rows
         return [_converted(row, asked.reads) for row in rows]
 
     def _compile(self, dialect: Dialect, size: int, values: Mapping[str, Any]) -> _Asked:
+        assert dialect.positional
         compiled = self._statement.compile(dialect=dialect)
         assert isinstance(compiled, SQLCompiler)
         asked = compiled.construct_expanded_state({**values, self._many: list(range(size))})
@@ -265,10 +290,11 @@ class ListQuery:
             read = column.type.dialect_impl(dialect).result_processor(dialect, None)
             if read is not None:
                 reads.append((place, read))
-        names = asked.positiontup or list(asked.parameters)
-        return _Asked(
-            asked.statement, names, asked.positiontup is not None, asked.parameters, reads
-        )
+        names = list(asked.positiontup or ())
+        begins = names.index(f"{self._many}_1")
+        ends = begins + size
+        assert names[begins:ends] == [f"{self._many}_{at}" for at in range(1, size + 1)]
+        return _Asked(asked.statement, size, names[:begins], names[ends:], asked.parameters, reads)
 
 
 def _converted(row: Sequence[Any], reads: Sequence[tuple[int, _Convert]]) -> tuple[Any, ...]:

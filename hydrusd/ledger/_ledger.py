@@ -63,6 +63,7 @@ from hydrusd.ledger._sqlite import (
     insert_ignoring,
     insert_or_add,
     insert_or_update,
+    inserting_or_updating,
     open_engine,
     unhurried,
 )
@@ -806,13 +807,13 @@ class Ledger(KnownFiles, Pruning):
         if not updates:
             return
         with self._engine.begin() as connection:
-            done = _FINISH.execute(connection, [_update_row(i, owner, now) for i in updates])
+            done = _FINISH.execute_rows(connection, [_update_row(i, owner, now) for i in updates])
             if done != len(updates):
                 raise LedgerError(
                     f"lost the lease of {len(updates) - done} of {len(updates)} jobs; "
                     f"nothing of this checkpoint was stored"
                 )
-            insert_or_update(connection, step, [_step_row(item, now) for item in steps])
+            KEEP_STEPS.execute_rows(connection, [step_row(item, now) for item in steps])
             eventful = self._note_what_happened(connection, updates, steps)
             _count_begun(connection, began or {}, now)
             _count_ended(connection, [u.job_id for u in updates if u.state in _COUNTED])
@@ -948,16 +949,18 @@ class Ledger(KnownFiles, Pruning):
         become ready for these.
         """
         ended: list[JobId] = []
+        counts: Counter[tuple[str, str]] = Counter()
         durable = {"proved_boot": boot, "proved_at": written(now)}
         with self._engine.begin() as connection:
             for chunk in chunks(ids):
                 over = _END_DURABLE.rows(connection, chunk, **durable)
-                now_over = sorted(JobId(i) for (i,) in over)
+                now_over = sorted(JobId(i) for i, _, _ in over)
                 ended += now_over
-                _count_ended(connection, now_over)
+                counts.update((rule, state) for _, rule, state in over if state in _COUNTED)
                 self._tell_of_endings(connection, now_over, now)
                 if len(now_over) < len(chunk):
                     _GO_ON_DURABLE.rows(connection, chunk, **durable)
+            _add_ended(connection, counts)
         return ended
 
     def unsettled_elsewhere(self, lane: str, boot: str, limit: int, *, after: int = 0) -> list[Job]:
@@ -1343,7 +1346,7 @@ _END_DURABLE = ListQuery(
     update(job)
     .where(*_DURABLE, job.c.ending.is_not(None))
     .values(state=job.c.ending, finished_at=bindparam("proved_at"), boot=None)
-    .returning(job.c.id)
+    .returning(job.c.id, job.c.rule, job.c.state)
 )
 _GO_ON_DURABLE = ListQuery(
     update(job)
@@ -1352,6 +1355,21 @@ _GO_ON_DURABLE = ListQuery(
     .returning(job.c.id)
 )
 
+
+KEEP_STEPS = inserting_or_updating(
+    step,
+    (
+        "job_id",
+        "position",
+        "action",
+        "outcome",
+        "detail",
+        "values",
+        "receipt",
+        "began_at",
+        "ended_at",
+    ),
+)
 
 _ENDINGS = frozenset({JobState.DONE, JobState.SKIPPED, JobState.DEAD})
 _COUNTED = frozenset({JobState.DONE, JobState.SKIPPED})
@@ -1548,36 +1566,37 @@ def _passed_row(event_id: EventId, verdict: NotMatched, now: datetime) -> dict[s
     }
 
 
-def _update_row(item: JobUpdate, owner: str, now: datetime) -> dict[str, Any]:
-    ended = item.state in _ENDINGS
-    return {
-        "claimed_id": item.job_id,
-        "claimed_by": owner,
-        "claimed_attempt": item.claimed_attempt,
-        "claimed_state": JobState.RUNNING,
-        "new_state": item.state,
-        "new_step": item.step,
-        "new_needs_client": item.needs_client,
-        "new_attempt": item.attempt,
-        "new_run_at": item.run_at,
-        "new_file_hash": item.file_hash,
-        "new_boot": item.boot,
-        "new_ending": item.ending,
-        "new_detail": item.detail,
-        "new_finished_at": now if ended else None,
-    }
+def _update_row(item: JobUpdate, owner: str, now: datetime) -> tuple[Any, ...]:
+    """Give a row of ``_CLAIMED``."""
+    return (
+        item.job_id,
+        owner,
+        item.claimed_attempt,
+        JobState.RUNNING,
+        item.state,
+        item.step,
+        item.needs_client,
+        item.attempt,
+        item.run_at,
+        item.file_hash,
+        item.boot,
+        item.ending,
+        item.detail,
+        now if item.state in _ENDINGS else None,
+    )
 
 
-def _step_row(item: StepUpdate, now: datetime) -> dict[str, Any]:
+def step_row(item: StepUpdate, now: datetime) -> tuple[Any, ...]:
+    """Give a row for `KEEP_STEPS`."""
     record = item.record
-    return {
-        "job_id": item.job_id,
-        "position": record.position,
-        "action": record.action,
-        "outcome": record.outcome,
-        "detail": record.detail,
-        "values": record.values,
-        "receipt": record.receipt,
-        "began_at": record.began_at,
-        "ended_at": now,
-    }
+    return (
+        item.job_id,
+        record.position,
+        record.action,
+        record.outcome,
+        record.detail,
+        record.values,
+        record.receipt,
+        record.began_at,
+        now,
+    )

@@ -186,7 +186,7 @@ def insert_ignoring(connection: Connection, table: Table, rows: list[dict[str, A
 def insert_or_update(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
     """Insert rows, or overwrite those with the same primary key."""
     if rows:
-        _insert_or_update(table, tuple(rows[0])).execute(connection, rows)
+        inserting_or_updating(table, tuple(rows[0])).execute(connection, rows)
 
 
 def insert_or_add(
@@ -203,7 +203,8 @@ def _insert_ignoring(table: Table, names: tuple[str, ...]) -> Batch:
 
 
 @cache
-def _insert_or_update(table: Table, names: tuple[str, ...]) -> Batch:
+def inserting_or_updating(table: Table, names: tuple[str, ...]) -> Batch:
+    """Give the statement for rows that have these columns."""
     statement = sqlite_insert(table)
     keys = [column.name for column in table.primary_key]
     changed = {name: statement.excluded[name] for name in names if name not in keys}

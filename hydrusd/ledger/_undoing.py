@@ -19,16 +19,17 @@ from hydrusd.ledger._batches import ListQuery, chunks
 from hydrusd.ledger._explaining import History, JobTrace, _jobs
 from hydrusd.ledger._ledger import (
     _NEW_JOBS,
+    KEEP_STEPS,
     RETRIED,
     Ledger,
     StepUpdate,
     _add_events,
     _mention,
-    _step_row,
+    step_row,
 )
 from hydrusd.ledger._mentioning import words_in_event
-from hydrusd.ledger._sqlite import insert_ignoring, insert_or_update
-from hydrusd.ledger._tables import event, job, rule_revision, run, step, undoing
+from hydrusd.ledger._sqlite import insert_ignoring
+from hydrusd.ledger._tables import event, job, rule_revision, run, undoing
 from hydrusd.model import UNDO, Data, JobState
 
 _AFTER_BAR = "}"
@@ -204,7 +205,7 @@ def keep_steps(ledger: Ledger, owner: str, steps: Sequence[StepUpdate], now: dat
             leased = _LEASED.rows(connection, chunk, leased_by=owner)
             if len(leased) < len(chunk):
                 raise LedgerError("lost the lease of jobs that were about to change something")
-        insert_or_update(connection, step, [_step_row(item, now) for item in steps])
+        KEEP_STEPS.execute_rows(connection, [step_row(item, now) for item in steps])
 
 
 _LEASED = ListQuery(
