@@ -63,6 +63,7 @@ from hydrusd.ledger._sqlite import (
     insert_ignoring,
     insert_or_add,
     insert_or_update,
+    inserting_ignoring,
     inserting_or_updating,
     open_engine,
     unhurried,
@@ -482,7 +483,8 @@ class Ledger(KnownFiles, Pruning):
                         had.add((event_id, verdict.rule))
                         if isinstance(verdict, NewJob):
                             row = _job_row(event_id, verdict, now)
-                            new_jobs.append(row | {"file_hash": _hash_in(item.event.data)})
+                            row["file_hash"] = _hash_in(item.event.data)
+                            new_jobs.append(row)
                         else:
                             passed.append(_passed_row(event_id, verdict, now))
                         if item.event.key not in fresh:
@@ -1279,6 +1281,7 @@ _IDS_BY_KEY = ListQuery(
     )
 )
 
+_MENTIONS = inserting_ignoring(mention, ("event_id", "word"))
 _MENTIONED = ListQuery(select(mention.c.word).where(mention.c.word.in_(_MANY)).distinct())
 
 _NEWEST_EVENT = select(func.max(event.c.id))
@@ -1448,17 +1451,14 @@ def _add_events(
     # Chosen here, where nobody else writes meanwhile, they need not be asked for.
     newest = connection.execute(_NEWEST_EVENT).scalar() or 0
     ids = {key: EventId(newest + at) for at, key in enumerate(events, 1)}
-    rows = [
-        {"id": ids[key], "trigger": trigger, "key": key, "data": data, "noticed_at": now}
-        for key, data in events.items()
-    ]
-    _EVENTS.execute(connection, rows)
+    _EVENTS.execute_rows(
+        connection, [(ids[key], trigger, key, data, now) for key, data in events.items()]
+    )
     return ids
 
 
 def _mention(connection: Connection, words: Mapping[EventId, Iterable[str]]) -> None:
-    rows = [{"event_id": i, "word": word} for i, some in words.items() for word in some]
-    insert_ignoring(connection, mention, rows)
+    _MENTIONS.execute_rows(connection, [(i, word) for i, some in words.items() for word in some])
 
 
 def _note_eventful(connection: Connection, runs: Collection[int]) -> None:

@@ -180,7 +180,7 @@ def compact(engine: Engine) -> None:
 def insert_ignoring(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
     """Insert what is not there yet; rows that meet a unique constraint are left as they are."""
     if rows:
-        _insert_ignoring(table, tuple(rows[0])).execute(connection, rows)
+        inserting_ignoring(table, tuple(rows[0])).execute(connection, rows)
 
 
 def insert_or_update(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
@@ -198,7 +198,8 @@ def insert_or_add(
 
 
 @cache
-def _insert_ignoring(table: Table, names: tuple[str, ...]) -> Batch:
+def inserting_ignoring(table: Table, names: tuple[str, ...]) -> Batch:
+    """Give the statement for rows that have these columns."""
     return Batch(sqlite_insert(table).on_conflict_do_nothing(), names)
 
 
