@@ -45,7 +45,7 @@ from hydrusd.plugin import (
 if TYPE_CHECKING:
     from hydrusd.builtin.triggers._hints import Listener
 
-BATCH = 1_000
+BATCH = 1_024
 """How many files are asked about and handed over at once."""
 MOST_SETTLING = 20_000
 """How many files may wait at once; the scanner pauses there. Bounds memory."""
