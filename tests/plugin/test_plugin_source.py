@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from hydrusd.model import OutcomeKind, ParkScope
-from hydrusd.plugin import FileSource, SourceState, source_outcome
+from hydrusd.plugin import FileChangedError, FileSource, SourceState, source_outcome
 
 
 @pytest.fixture
@@ -28,6 +28,69 @@ def file(root):
 
 def noticed(file: Path, root: Path) -> FileSource:
     return FileSource.of(file, root, file.stat())
+
+
+# --- all of it at once -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 4_096])
+def test_a_small_file_is_read_whole(root, size):
+    file = root / "small.bin"
+    file.write_bytes(bytes(range(256)) * 16)
+    os.truncate(file, size)
+    content = (bytes(range(256)) * 16)[:size]
+    assert noticed(file, root).content(size) == content
+    assert noticed(file, root).content(1 << 20) == content
+
+
+def test_a_larger_one_is_not(file, root):
+    assert noticed(file, root).content(6) is None
+
+
+@pytest.mark.parametrize("change", ["rewritten", "longer", "shorter", "replaced", "a folder"])
+def test_of_another_file_nothing_is_given(file, root, change):
+    source = noticed(file, root)
+    match change:
+        case "rewritten":
+            file.write_bytes(b"PICTURE")
+            os.utime(file, ns=(0, source.mtime_ns + 100))
+        case "longer":
+            file.write_bytes(b"picture!")
+        case "shorter":
+            os.truncate(file, 3)
+        case "replaced":
+            (root / "other").write_bytes(b"other and longer")
+            (root / "other").replace(file)
+        case _:
+            file.unlink()
+            file.mkdir()
+    # Windows refuses to open a folder in its own words.
+    errors = (FileChangedError, PermissionError) if change == "a folder" else FileChangedError
+    with pytest.raises(errors):
+        source.content(100)
+
+
+def test_written_to_while_it_is_read_it_is_not_given(file, root, monkeypatch):
+    source = noticed(file, root)
+    read = os.read
+
+    def reading(descriptor, size):
+        content = read(descriptor, size)
+        os.truncate(file, 0)
+        file.write_bytes(b"another")
+        os.utime(file, ns=(0, source.mtime_ns + 1_000_000))
+        return content
+
+    monkeypatch.setattr(os, "read", reading)
+    with pytest.raises(FileChangedError):
+        source.content(100)
+
+
+def test_one_that_is_gone_is_not_there(file, root):
+    source = noticed(file, root)
+    file.unlink()
+    with pytest.raises(FileNotFoundError):
+        source.content(100)
 
 
 # --- what became of it -----------------------------------------------------------------------
