@@ -21,7 +21,7 @@ from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from hydrusd import builtin
-from hydrusd.clock import Clock, SystemClock
+from hydrusd.clock import Clock, SystemClock, first_of
 from hydrusd.engine import (
     CompiledRule,
     DataPath,
@@ -95,7 +95,9 @@ LOOK_SECONDS = 0.1
 PLUGINS_MEMORY = "engine:plugins"
 """Under what the ledger remembers what plugins have cost."""
 ACCOUNTS_SECONDS = 10.0
-"""How often that is stored, where it changes."""
+"""How long after something was written that is stored, where it has changed…"""
+ACCOUNTS_SELDOM_SECONDS = 60.0
+"""… and how often at least: plugins also work where nothing comes of it."""
 SOON = timedelta(seconds=30)
 """What is due later than that is not waited for by a command."""
 
@@ -527,6 +529,7 @@ class Daemon:
         self._observe_also = observe
         self._read_again = read_again
         self._stopped = anyio.Event()
+        self._written = anyio.Event()
         self._reloading: Reloading[_Built] | None = None
 
     def stop(self) -> None:
@@ -641,6 +644,7 @@ class Daemon:
                 refusals=reasons_to_park,
                 accounts=self._configuration.host.accounts,
                 notify=self._notify,
+                written=self._hear_of_writing,
             )
 
             async def stop() -> None:
@@ -681,6 +685,12 @@ class Daemon:
             )
         log.info("stopped")
 
+    def _hear_of_writing(self) -> None:
+        """Take in that somebody, be it the daemon itself, has written into the ledger."""
+        self._written.set()
+        if self._reloading is not None:
+            self._reloading.stir()
+
     async def _keep_accounts(self, writer: LedgerWriter) -> None:
         """Have the ledger know what plugins have cost so far, for `hydrusd plugins`."""
         accounts, kept = self._configuration.host.accounts, None
@@ -696,7 +706,10 @@ class Daemon:
         try:
             while True:
                 await keep()
+                seldom = ACCOUNTS_SELDOM_SECONDS - ACCOUNTS_SECONDS
+                await first_of(self._written, self._clock, seldom, name="accounts of plugins")
                 await self._clock.sleep(ACCOUNTS_SECONDS)
+                self._written = anyio.Event()
         finally:
             with anyio.CancelScope(shield=True), suppress(LedgerError):
                 await keep()

@@ -19,16 +19,19 @@ from anyio.abc import TaskGroup
 
 from hydrusd.clock import Clock
 from hydrusd.engine import (
+    TOLD_IDLE_SECONDS,
     BackingUp,
     Changes,
     Desired,
     Intake,
     Lane,
+    Lookout,
     MadeFiles,
     OffLimits,
     Progress,
     Pruner,
     RuleBook,
+    Seen,
     Signals,
     Source,
     Stores,
@@ -120,11 +123,15 @@ class Parts:
         refusals: Refusals,
         accounts: Accounts,
         notify: Callable[[ConditionChange | JobsMade], None],
+        written: Callable[[], None],
     ) -> None:
         """Take what does not change. ``refusals`` says which rules a client refuses, and why.
 
-        ``notify`` is told of new jobs, and of what parts wait for.
+        ``notify`` is told of new jobs, and of what parts wait for; ``written`` is called some
+        moments after anybody has written into the ledger.
         """
+        self._written = written
+        self._lookout = Lookout(ledger_path, clock, self._look)
         self._accounts = accounts
         self._notify = notify
         self._tasks = tasks
@@ -135,8 +142,7 @@ class Parts:
         self._refusals = refusals
         self._made = MadeFiles()
         self._stores = Stores(OffLimits(ledger_path.parent), writer)
-        self._signals = Signals(writer, clock)
-        self._hears_signals = False
+        self._signals = Signals(writer)
         self._pruner: Pruner | None = None
         self._start = Start(uuid.uuid4().hex, clock.now(), clock.monotonic())
         self._present = Desired({})
@@ -252,6 +258,7 @@ class Parts:
             look=lambda: self._stores.look(name, client, spec.path_map),
             accounts=self._accounts,
             notify=self._notify,
+            idle_seconds=TOLD_IDLE_SECONDS,
         )
         part = self._clients[name] = _ClientPart(client, lane)
 
@@ -292,14 +299,22 @@ class Parts:
     async def _keep_up(self, rules: RuleSet, book: RuleBook) -> None:
         """See to what does not belong to one client or trigger."""
         await self._back_up(rules.backups)
-        if book.topics and not self._hears_signals:
-            self._hears_signals = True
+        if book.topics and not self._lookout.wants_signals:
+            self._lookout.wants_signals = True
             self._tasks.start_soon(self._signals.run, name="signals")
         if self._pruner is None:
+            self._tasks.start_soon(self._lookout.run, name="lookout")
             self._pruner = Pruner(self._writer, self._clock, rules.history, book.listeners())
             self._tasks.start_soon(self._pruner.run, name="pruning")
         else:
             self._pruner.follow(rules.history, book.listeners())
+
+    def _look(self, seen: Seen) -> None:
+        """Have everybody look who waits for what others do."""
+        for part in self._clients.values():
+            part.lane.wake(slept=seen.slept)
+        self._signals.stir()
+        self._written()
 
     async def _back_up(self, spec: BackupsSpec) -> None:
         """Have the ledger backed up now and then, unless the rules file says otherwise."""

@@ -8,7 +8,8 @@ an editor may be in the middle of it.
 
 A file that cannot be used changes nothing: the rules go on as they were, and the log and
 `hydrusd status` say so until it can. Whoever asks with `hydrusd reload` leaves that in the ledger,
-which every process on this machine can write to on any system, and finds the answer there.
+which every process on this machine can write to on any system, and finds the answer there. The
+ledger is asked for that only when somebody has written into it.
 """
 
 from __future__ import annotations
@@ -28,10 +29,11 @@ from anyio import to_thread
 from hydrusd.clock import Clock, first_of
 from hydrusd.errors import ConfigError, Problem
 from hydrusd.ledger import Ledger, LedgerWriter, Memory, forget_conditions
+from hydrusd.looking_out import look_out
 from hydrusd.plugin.host import SETTINGS
 
 LOOK_SECONDS = 2.0
-"""How often to see whether something has changed, or somebody asked."""
+"""How often to see whether a file has changed."""
 QUIET_SECONDS = 0.5
 """How long the files must be left alone before they are read."""
 DOUBT_SECONDS = 2.0
@@ -85,7 +87,7 @@ def look_at(paths: Iterable[Path]) -> dict[Path, Signature]:
 
 def _signature(path: Path) -> Signature:
     try:
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116 - every two seconds, for months
         if not stat.S_ISDIR(status.st_mode):
             return _of_file(status)
         with os.scandir(path) as entries:
@@ -131,7 +133,8 @@ class Reloading(Generic[C]):
         self._file = str(file)
         self._ledger = ledger
         self._clock = clock
-        self._asked = anyio.Event()
+        self._asked = self._changed = False
+        self._stirred = anyio.Event()
         self._seen: Look = present.look
         self._since: datetime = clock.now()
         self._refused = False
@@ -158,18 +161,42 @@ class Reloading(Generic[C]):
 
     def ask(self) -> None:
         """Have the rules read again now. Call it on the event loop."""
-        self._asked.set()
+        self._asked = True
+        self.stir()
+
+    def stir(self) -> None:
+        """Say that there may be a wish in the ledger. Call it on the event loop."""
+        self._stirred.set()
 
     async def run(self) -> None:
         """Look until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._look_at_files, name="look at the rules")
+            await self._follow()
+
+    async def _look_at_files(self) -> None:
+        def have_changed() -> bool:
+            seen = self._seen
+            return look_at(list(seen)) != seen
+
+        while True:
+            await look_out(self._clock, lambda: LOOK_SECONDS, have_changed)
+            self._changed = True
+            self.stir()
+
+    async def _follow(self) -> None:
         answered = await self._ledger(Ledger.recall, _MEMORY, _ANSWER)
         done = answered.get("id")
         while True:
-            await first_of(self._asked, self._clock, LOOK_SECONDS, name="next look at the rules")
-            asked, self._asked = self._asked.is_set(), anyio.Event()
+            left = None if self._again_at is None else self._again_at - self._clock.monotonic()
+            await first_of(self._stirred, self._clock, left, name="next try to read the rules")
+            self._stirred = anyio.Event()
+            asked, self._asked = self._asked, False
             request = (await self._ledger(Ledger.recall, _MEMORY, _REQUEST)).get("id")
             wanted = request is not None and request != done
-            changed = await self._look() != self._seen
+            changed, self._changed = self._changed, False
+            if changed:  # and has not been read since
+                changed = await self._look() != self._seen
             due = self._again_at is not None and self._clock.monotonic() >= self._again_at
             if not (asked or wanted or changed or due):
                 continue

@@ -4,7 +4,8 @@ from hydrusd.engine.backing_up import BackingUp
 from hydrusd.engine.checking import DataPath, check_list, doubts_about, doubts_between
 from hydrusd.engine.compiling import CompiledRule, CompiledStep, compile_rule
 from hydrusd.engine.intake import Intake
-from hydrusd.engine.lane import Lane
+from hydrusd.engine.lane import TOLD_IDLE_SECONDS, Lane
+from hydrusd.engine.lookout import Lookout, Seen
 from hydrusd.engine.made_files import MadeFiles
 from hydrusd.engine.off_limits import OffLimits
 from hydrusd.engine.ordering import check_rule
@@ -21,6 +22,7 @@ from hydrusd.engine.stores import Stores
 from hydrusd.engine.undoing import PlannedStep, PlannedUndo, foresee_undo, plan_undo
 
 __all__ = [
+    "TOLD_IDLE_SECONDS",
     "BackingUp",
     "Changes",
     "CompiledRule",
@@ -30,6 +32,7 @@ __all__ = [
     "Flow",
     "Intake",
     "Lane",
+    "Lookout",
     "MadeFiles",
     "OffLimits",
     "Plan",
@@ -42,6 +45,7 @@ __all__ = [
     "Progress",
     "Pruner",
     "RuleBook",
+    "Seen",
     "Signals",
     "Source",
     "Stores",

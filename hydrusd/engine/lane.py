@@ -100,6 +100,8 @@ FLUSH_SECONDS = 0.5
 RENEW_SECONDS = 60.0
 IDLE_SECONDS = 5.0
 """Another process may put jobs back (``retry``); so often is looked for that."""
+TOLD_IDLE_SECONDS = 60.0
+"""The same where somebody else looks for it (see ``Lookout``)."""
 RULE_PARK_SECONDS = 60.0
 STEADY_SECONDS = 60.0
 """A connection that held for so long was a good one: the next outage is asked after at once."""
@@ -225,13 +227,14 @@ class Lane:
         look: Callable[[], Awaitable[None]] | None = None,
         accounts: Accounts | None = None,
         notify: Notify | None = None,
+        idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         """Make a lane. ``look`` is called each time when the client is there again.
 
         ``observe`` is told of each finished job, ``notify`` of each change of a condition.
         ``on_connected`` may give reasons, by rule, why a rule cannot run on the client as it is
         now: these are parked. ``only_undos`` leaves all jobs alone but those that take something
-        back.
+        back. ``idle_seconds`` is how long a lane that nobody wakes rests at most.
         """
         self.name = name
         self._client = client
@@ -244,6 +247,7 @@ class Lane:
         self._made = made if made is not None else MadeFiles()
         self._accounts = accounts if accounts is not None else Accounts()
         self._notify = notify
+        self._idle_seconds = idle_seconds
         self._stuck: dict[str, _Set] = {}
         self._chance = chance or random.Random()  # noqa: S311 - jitter, not a secret
         self._only_undos = only_undos
@@ -284,8 +288,9 @@ class Lane:
             accounts=self._accounts,
         )
 
-    def wake(self) -> None:
-        """Say that there is something to do. Call it on the event loop."""
+    def wake(self, *, slept: bool = False) -> None:
+        """Say that there is something to do, or that the machine slept. Call it on the loop."""
+        self._slept |= slept
         self._woken.set()
 
     def follow(self, rules: RuleBook, observe: Observe | None) -> None:
@@ -481,7 +486,7 @@ class Lane:
     async def _rest(self) -> None:
         """Wait until woken or until something becomes due, whichever is first."""
         now = self._clock.monotonic()
-        waits = [IDLE_SECONDS]
+        waits = [self._idle_seconds]
         due = await self._ledger(Ledger.next_due, self._filter())
         if due is not None:
             waits.append((due - self._clock.now()).total_seconds())

@@ -225,7 +225,7 @@ class Planner:
             self._clock,
             lambda: None,
             self._clients[source.client],
-            Signals(self._ledger, self._clock),
+            Signals(self._ledger),
             self._off_limits,
             MadeFiles(),
         )

@@ -74,6 +74,7 @@ from hydrusd.ledger._undoing import (
     put_back,
     take_up_undo,
 )
+from hydrusd.ledger._watching import LedgerWatch
 from hydrusd.ledger._writer import LedgerWriter
 
 __all__ = [
@@ -95,6 +96,7 @@ __all__ = [
     "LaneStatus",
     "Ledger",
     "LedgerReader",
+    "LedgerWatch",
     "LedgerWriter",
     "Listener",
     "LostJob",

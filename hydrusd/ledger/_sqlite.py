@@ -162,6 +162,12 @@ def room(connection: Connection) -> tuple[int, int]:
     return page * pages, page * free
 
 
+def commits_of_others(connection: sqlite3.Connection) -> int:
+    """Give a number that is another after each commit by any other connection or process."""
+    [number] = connection.execute("PRAGMA data_version").fetchone()
+    return int(number)
+
+
 def compact(engine: Engine) -> None:
     """Write the file anew without what is free in it. Nobody else may have it open."""
     with engine.connect() as connection:

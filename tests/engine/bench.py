@@ -196,7 +196,7 @@ class Bench:
                 self.clock,
                 self.lane.wake,
                 self.client,
-                Signals(self._writer, self.clock),
+                Signals(self._writer),
                 OffLimits(self.folder / "state"),
                 MadeFiles(),
             )

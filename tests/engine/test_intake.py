@@ -60,7 +60,7 @@ class Place:
         self.ledger = Ledger.open(self.path)
         self.woken = 0
         writer = LedgerWriter(self.ledger)
-        self.signals = Signals(writer, self.clock)
+        self.signals = Signals(writer)
         self.intake = Intake(
             Source(Told(), rules),
             writer,

@@ -322,7 +322,7 @@ class World:
             source = FileSource.of(path, self.inbox, path.stat())
             events.append(Event(source.key, {"file": source.to_data()}))
         for source in book.sources() if events else ():
-            made, signals = MadeFiles(), Signals(writer, self.clock)
+            made, signals = MadeFiles(), Signals(writer)
             off_limits = OffLimits(self.folder / "state")
             intake = Intake(
                 source, writer, self.clock, self.lane.wake, client, signals, off_limits, made

@@ -13,6 +13,7 @@ from living import Hurrying
 
 from hydrusd import reloading
 from hydrusd.clock import SystemClock
+from hydrusd.engine import Lookout
 from hydrusd.errors import ConfigError, Problem
 from hydrusd.ledger import Ledger, LedgerReader, LedgerWriter
 from hydrusd.reloading import Reloading, Report, answer_to, ask_for_reload, look_at
@@ -91,8 +92,10 @@ class Bench:
             ledger=self.writer,
             clock=self.clock,
         )
+        self.lookout = Lookout(self.path, self.clock, lambda _: self.reloading.stir())
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self.reloading.run)
+            tasks.start_soon(self.lookout.run)
             yield
             tasks.cancel_scope.cancel()
 
