@@ -13,6 +13,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 from pydantic import ValidationError
+from watchdog.utils import BaseThread
 
 from hydrusd.builtin.triggers import _hints, watch_folder
 from hydrusd.builtin.triggers._looking import Looker
@@ -406,7 +407,7 @@ async def test_more_files_than_may_settle_at_once(root, monkeypatch):
 
 async def test_stopping_leaves_no_thread_behind(root):
     def watchers():
-        return [t for t in threading.enumerate() if type(t).__module__.startswith("watchdog")]
+        return [t for t in threading.enumerate() if isinstance(t, BaseThread)]
 
     async with watching(root):
         assert watchers()
@@ -515,4 +516,4 @@ async def test_engine_failing_ends_the_trigger_cleanly(root):
     with pytest.raises(ExceptionGroup) as caught:
         await watch()
     assert caught.group_contains(RuntimeError, match="the disk is full")
-    assert not [t for t in threading.enumerate() if type(t).__module__.startswith("watchdog")]
+    assert not [t for t in threading.enumerate() if isinstance(t, BaseThread)]

@@ -17,6 +17,7 @@ import pytest
 from mounting import CAN_MOUNT, FuseServer, mounted
 from noticing import RecordingClock
 from pydantic import ValidationError
+from watchdog.utils import BaseThread
 from watched import Context, how, names_in, until_noticed, watching
 
 from hydrusd.builtin.triggers import _hints, watch_folder
@@ -47,7 +48,7 @@ def on(monkeypatch):
 
 
 def listeners():
-    return [t for t in threading.enumerate() if type(t).__module__.startswith("watchdog")]
+    return [t for t in threading.enumerate() if isinstance(t, BaseThread)]
 
 
 async def scan_pause(context):
