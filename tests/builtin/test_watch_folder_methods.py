@@ -23,9 +23,9 @@ from watched import Context, how, names_in, until_noticed, watching
 from hydrusd.builtin.triggers import _hints, watch_folder
 from hydrusd.builtin.triggers._globs import Selection
 from hydrusd.builtin.triggers._hints import PROBE, Listener
-from hydrusd.builtin.triggers._methods import doubt_about, spoken
+from hydrusd.builtin.triggers._methods import doubt_about, inodes_last, spoken
 from hydrusd.builtin.triggers.watch_folder import WatchFolder
-from hydrusd.plugin import Mount
+from hydrusd.plugin import FileSource, Mount, SourceState
 
 pytestmark = pytest.mark.anyio
 
@@ -79,6 +79,16 @@ def test_file_systems_of_this_machine_tell_of_all(kind):
 )  # fmt: skip
 def test_file_systems_that_others_write_to_do_not(kind):
     assert kind in doubt_about(Mount("/x", kind, "nas:/x"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "last"),
+    [("ext4", True), ("btrfs", True), ("tmpfs", True), ("overlay", True), ("nfs4", True),
+     ("ntfs3", True), ("apfs", True), ("", True), ("vfat", False), ("exfat", False),
+     ("fuseblk", False), ("fuse.sshfs", False), ("fuse.mergerfs", False), ("cifs", False)],
+)  # fmt: skip
+def test_file_systems_whose_files_keep_their_numbers(kind, last):
+    assert inodes_last(Mount("/x", kind, "/dev/sda1")) is last
 
 
 def test_what_the_system_says_of_a_drive_counts():
@@ -427,6 +437,24 @@ if CAN_MOUNT:
                 server.files["later.jpg"] = b"later"
                 await until_noticed(context, "later.jpg")
                 assert names_in(context) == ["there.jpg", "later.jpg"]
+        finally:
+            server.close()
+
+    async def test_files_that_are_numbered_anew_are_no_new_files(root):
+        """As they are by most programs, and by the system on cards and sticks."""
+        server = FuseServer(root)
+        try:
+            server.files |= {"a.jpg": b"a", "b.jpg": b"b"}
+            async with watching(root) as context:
+                await until_noticed(context, "a.jpg", "b.jpg")
+                before = (root / "a.jpg").stat().st_ino
+                server.first_number += 1000
+                assert (root / "a.jpg").stat().st_ino == before + 1000
+                source = FileSource.from_data(context.events[0].data)
+                assert source.state() is SourceState.SAME
+                server.files["c.jpg"] = b"c"
+                await until_noticed(context, "c.jpg")
+                assert sorted(names_in(context)) == ["a.jpg", "b.jpg", "c.jpg"]
         finally:
             server.close()
 

@@ -302,19 +302,19 @@ class WatchFolder(Trigger):
             (len(unreadable), "that cannot be read"),
         )
         words = [f"{there:,} files there", *(f"{n:,} {what}" for n, what in counts if n)]
-        units = self.units(context, to_thread.run_sync)
+        units = self.units(context, looker, to_thread.run_sync)
         if units is not None:
             return Prospect(await units.foresee(taken), ", ".join(words))
         events = [Event(source.key, {"file": source.to_data()}) for source in taken]
         return Prospect(events, ", ".join(words))
 
-    def units(self, context: TriggerContext, in_thread: InThread) -> Units | None:
+    def units(self, context: TriggerContext, looker: Looker, in_thread: InThread) -> Units | None:
         """Give what brings files and their sidecars together, if there are to be any."""
         if self._names is None:
             return None
         return Units(
             context,
-            self.looker(),
+            looker,
             self._names,
             in_thread,
             settle_seconds=self.settle,
@@ -458,7 +458,7 @@ class _Watch:
         self._listener = Listener(trigger.path, recursive=trigger.recursive, wake=self._stir)
         # A folder that hangs (a dead network mount) must not use up the threads of others.
         self._limiter = CapacityLimiter(2)
-        self._units = trigger.units(context, self._in_thread)
+        self._units = trigger.units(context, self._looker, self._in_thread)
         self._stirred = anyio.Event()  # hints wait, or the scanner found something to settle
         self._called = anyio.Event()  # the settler wants something walked
         self._room = anyio.Event()  # the settler is done with some files
