@@ -26,6 +26,7 @@ from typing import cast
 
 import anyio
 import structlog
+from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from hydrusd.clock import Clock, first_of
@@ -117,7 +118,10 @@ NOT_IMPORTED = (
 LIMITS = "limits"
 """Under what the ledger remembers how rules were failing."""
 STUCK_SECONDS = 30.0
-"""How long a plugin may finish no call of a set before the other rules go on without it."""
+"""How long a plugin or a disk may finish no call of a set before the other rules go on without."""
+ANSWER_SECONDS = 5.0
+"""How long a disk may take to say whether a file is there (in real time) and still counts as one
+that answers."""
 HUNG_RESTS_SECONDS = 600.0
 """When what did not come back is tried again: it costs the others a while each time."""
 PROBE_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
@@ -973,11 +977,10 @@ class Lane:
         left = len(current.work)
         while True:
             await self._sleep(FLUSH_SECONDS)
-            if current.plugin is not None:
-                now, still = self._clock.monotonic(), sum(w.result is None for w in current.work)
-                if still != left:
-                    left, moved = still, now
-                await self._mind(current, now - moved)
+            now, still = self._clock.monotonic(), sum(w.result is None for w in current.work)
+            if still != left:
+                left, moved = still, now
+            await self._mind(current, now - moved)
             with anyio.CancelScope(shield=True):
                 await self._store(current)
                 if self._clock.monotonic() - renewed >= RENEW_SECONDS:
@@ -988,26 +991,52 @@ class Lane:
                 current.passed.set()
 
     async def _mind(self, current: _Set, seconds: float) -> None:
-        """Have a plugin that finishes nothing for so long keep up nobody but its own rule."""
+        """Have what finishes nothing for so long keep up nobody but its own rule.
+
+        That is a plugin, or a disk that does not answer; a slow client is what all wait for.
+        """
         assert current.rule is not None
         rule, action = current.rule.name, current.rule.steps[current.position].action_class
-        limit = _brought(action).time_limit_seconds
         name = current.rule.steps[current.position].name
         if seconds >= STUCK_SECONDS and not current.passed.is_set():
-            said = f"{name} of plugin {current.plugin} has finished nothing for {seconds:.0f} s"
+            if current.plugin is not None:
+                said = f"{name} of plugin {current.plugin} has finished nothing for {seconds:.0f} s"
+            elif silent := await self._silent_disk(current):
+                said = f"{name} has finished nothing for {seconds:.0f} s: {silent}"
+            else:
+                return
             log.warning(f"rule {rule!r} waits, and the others go on: {said}", rule=rule)
             self._stuck[rule] = current
             current.passed.set()
             self._said[rule] = said
             await self._condition("rule", rule, "parked", said)
+        if current.plugin is None:
+            return
+        limit = _brought(action).time_limit_seconds
         if limit is not None and seconds >= limit and not current.too_long:
             current.too_long = (
                 f"{name} of plugin {current.plugin} did not come back within {limit:g} s"
             )
-            assert current.plugin is not None
             self._accounts.failed(current.plugin, current.too_long)
             log.error(current.too_long, rule=rule, plugin=current.plugin)
             current.scope.cancel()
+
+    async def _silent_disk(self, current: _Set) -> str:
+        """Say what does not answer of the disks that a set works on; nothing where all do."""
+        assert current.rule is not None
+        action = current.rule.steps[current.position].action_class
+        left = [work.call for work in current.work if work.result is None]
+        source = next((call.source for call in left if call is not None and call.source), None)
+        if source is None or not action.needs_source:
+            return ""
+        with anyio.move_on_after(ANSWER_SECONDS):
+            # A thread that does not come back must not be missed by others.
+            limiter = anyio.CapacityLimiter(1)
+            await to_thread.run_sync(source.state, limiter=limiter, abandon_on_cancel=True)
+            if action.needs_client:
+                return ""
+            return "a disk does not answer, or a large file is on its way"
+        return f"{source.root} does not answer; is its disk or server there?"
 
     async def _keep(self, current: _Set, receipts: Mapping[JobId, Data]) -> None:
         """Store what steps are about to change; found by the next try, should this one die."""

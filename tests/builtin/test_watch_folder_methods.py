@@ -23,6 +23,7 @@ from watched import Context, how, names_in, until_noticed, watching
 from hydrusd.builtin.triggers import _hints, watch_folder
 from hydrusd.builtin.triggers._globs import Selection
 from hydrusd.builtin.triggers._hints import PROBE, Listener
+from hydrusd.builtin.triggers._looking import Looker
 from hydrusd.builtin.triggers._methods import doubt_about, inodes_last, spoken
 from hydrusd.builtin.triggers.watch_folder import WatchFolder
 from hydrusd.plugin import FileSource, Mount, SourceState
@@ -468,7 +469,8 @@ if CAN_MOUNT:
         finally:
             server.close()
 
-    async def test_server_that_stops_answering_holds_up_nobody_who_stops(root):
+    async def test_server_that_stops_answering_holds_up_nobody_who_stops(root, monkeypatch):
+        monkeypatch.setattr(watch_folder, "SILENT_SECONDS", 0.2)
         server = FuseServer(root)
         try:
             server.files["a.jpg"] = b"a"
@@ -476,12 +478,34 @@ if CAN_MOUNT:
                 async with watching(root) as context:
                     await until_noticed(context, "a.jpg")
                     server.answering.clear()
-                    for _ in range(200):
-                        await context.pass_time(0.5)
+                    await context.until_told("waiting")
+                    assert "does not answer" in how(context)
             # What still waits for the server was left behind.
             assert not server.answering.is_set()
         finally:
             server.close()
+
+
+async def test_folder_that_does_not_answer_is_told_and_so_is_its_answer(root, monkeypatch):
+    monkeypatch.setattr(watch_folder, "SILENT_SECONDS", 0.2)
+    identity, answering = Looker.identity, threading.Event()
+
+    def waiting(self):
+        answering.wait(30)
+        return identity(self)
+
+    async with watching(root, scan_every="60s") as context:
+        before = how(context)
+        monkeypatch.setattr(Looker, "identity", waiting)
+        try:
+            await context.until_told("waiting")
+            assert "does not answer; is its disk or server there?" in how(context)
+            (root / "a.jpg").write_bytes(b"a")
+        finally:
+            answering.set()
+        await context.until_told("working")
+        assert how(context) == before
+        await until_noticed(context, "a.jpg")
 
 
 async def test_listener_hears_what_happens_below_folders_that_come_later(root):

@@ -9,6 +9,7 @@ look, once a minute, whether it is still that folder and whether the machine was
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -69,6 +70,8 @@ LOOK_TIMEOUT_SECONDS = 30.0
 """How long a folder may take to answer when it is only looked at, for `check --live`."""
 MOST_LOOKED_AT = 100_000
 """How many files and folders such a look counts at most."""
+SILENT_SECONDS = 60.0
+"""How long a folder may leave one question unanswered, in real time, before that is told."""
 RAREST_SECONDS = 3600.0
 """How long a scan may be put off: by its own length, or because hints prove complete."""
 
@@ -468,6 +471,8 @@ class _Watch:
         self._remembered: FolderIdentity | None = None  # of the one before, perhaps long ago
         self._how = _How("")
         self._away: str | None = None  # why nothing can be noticed
+        self._silence = f"{self._root} does not answer; is its disk or server there?"
+        self._working = ""  # what was told last while all was well
         self._deaf: str | None = None  # why not all hints come, if it was told
         self._unreadable: set[str] = set()
         self._found = 0  # in the scan that goes on, or the last one
@@ -548,7 +553,8 @@ class _Watch:
         self._tell_unreadable(unreadable, of_all=True)
         await self._context.forget_gone(groups)
         pause = self._pause(self._clock.monotonic() - began, surprised=surprised)
-        self._context.working(self._told(pause))
+        self._working = self._told(pause)
+        self._context.working(self._working)
         return pause
 
     async def _wait_for_disk(self, identity: FolderIdentity) -> None:
@@ -769,5 +775,17 @@ class _Watch:
         return {key: source for key, source in by_key.items() if key in unseen}
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
+        timer = asyncio.get_running_loop().call_later(SILENT_SECONDS, self._tell_silence)
         # These only look, so a cancelled one need not be waited for: it may never return.
-        return await to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=True)
+        try:
+            return await to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=True)
+        finally:
+            timer.cancel()
+            if self._away == self._silence:
+                self._away = None
+                self._context.working(self._working)
+
+    def _tell_silence(self) -> None:
+        if self._away is None:
+            self._away = self._silence
+            self._context.waiting(self._away)
