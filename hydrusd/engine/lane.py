@@ -247,6 +247,8 @@ class Lane:
         self._parked_rules: dict[str, _Parked] = {}
         # What some jobs of a rule wait for while its others go on: the step, and in words.
         self._held: dict[str, tuple[CompiledStep, str]] = {}
+        # Which step of a rule finds a disk full.
+        self._full: dict[str, str] = {}
         self._permissions_at = math.inf
         self._said: dict[str, str] = {}
         self._orphans: frozenset[str] = frozenset()
@@ -862,9 +864,11 @@ class Lane:
             await self._run_step(step, left[:middle])
             await self._run_step(step, left[middle:])
             return
+        if verdict.outcome.kind is OutcomeKind.LATER:
+            await self._tell_full(left[0], step.name, verdict.outcome.detail)
         for call in left:
             self._raised.add(call.job_id)
-            call.finish(verdict.outcome)
+            call.finish(_with_progress(verdict.outcome, call))
 
     def _judge(self, error: BaseException, action: type[AnyAction], *, attempt: int) -> Verdict:
         """Give the fate of what raised, and whose code that was."""
@@ -919,7 +923,9 @@ class Lane:
                         return
                     self._raised.add(call.job_id)
                     judged = self._judge(error, type(call.action), attempt=call.attempt)
-                    outcome = judged.outcome
+                    outcome = _with_progress(judged.outcome, call)
+                    if outcome.kind is OutcomeKind.LATER:
+                        await self._tell_full(call, call.action.action, outcome.detail)
                 # What it said first counts, should it have called ``finish`` by itself.
                 if call.outcome is None:
                     call.finish(outcome)
@@ -968,6 +974,15 @@ class Lane:
             call.finish(
                 Outcome.later(reason, delay_seconds=RULE_PARK_SECONDS, values=call.progress)
             )
+
+    async def _tell_full(self, call: Call[AnyAction], step: str, why: str) -> None:
+        """Say that jobs wait for room on a disk, while others of their rule go on."""
+        if self._full.get(call.rule) == step:
+            return
+        self._full[call.rule] = step
+        waits = f"what comes to {step} waits, the rest goes on: {why}"
+        log.warning(f"rule {call.rule!r}: {waits}", rule=call.rule)
+        await self._condition("rule", call.rule, "working", waits)
 
     # --- storing -------------------------------------------------------------------------
 
@@ -1112,6 +1127,12 @@ class Lane:
             item.stored = True
         self._settling.entered([u.job_id for u in updates if u.state is JobState.SETTLING])
         await self._tell([u.job_id for u in updates if u.state in _ENDINGS])
+        kinds = {item.result.kind for item in ready if item.result is not None}
+        there_was_room = OutcomeKind.DONE in kinds and OutcomeKind.LATER not in kinds
+        if there_was_room and action and self._full.get(name) == action:
+            del self._full[name]
+            log.info(f"rule {name!r}: {action} finds room again", rule=name)
+            await self._condition("rule", name, "working", "")
         if park:
             await self._park(park)
         if park_rule:
@@ -1255,6 +1276,11 @@ def _as_done(item: _Work, action: str, outcome: Outcome) -> StepRecord:
         outcome.receipt,
         began_at,
     )
+
+
+def _with_progress(outcome: Outcome, call: Call[AnyAction]) -> Outcome:
+    """Have what is to be tried again without cost go on where it was."""
+    return replace(outcome, values=call.progress) if outcome.kind is OutcomeKind.LATER else outcome
 
 
 def _former(job: Job) -> StepRecord | None:
