@@ -29,6 +29,7 @@ RULE = """
 STEPS = {
     "move_source": "move_source: {to: moved}",
     "copy_source": "copy_source: {to: moved}",
+    "export_file": "export_file: {to: moved}",
     "write_sidecar": "write_sidecar: {to: moved, format: json}",
 }
 SIZE_BYTES = 256 * 1024
