@@ -55,6 +55,7 @@ class Context:
         self.warnings = []
         self.asked = 0
         self.vouched = {}
+        self.counts = []
 
     async def emit(self, events, *, remember=None):
         assert (0 if remember else 1) <= len(events) <= 1000
@@ -93,7 +94,7 @@ class Context:
         self.told.append(("working", detail))
 
     def counted(self, found, waiting, *, scanning=False):
-        self.counts = (found, waiting, scanning)
+        self.counts.append((found, waiting, scanning))
 
     def warn(self, message):
         self.warnings.append(message)
@@ -403,6 +404,7 @@ async def test_more_files_than_may_settle_at_once(root, monkeypatch):
         await context.until(lambda: len(context.events) == 50)
         tasks.cancel_scope.cancel()
     assert len(set(context.names)) == 50
+    assert max(waiting for _, waiting, _ in context.counts) <= 5 + 4  # and one batch beyond
 
 
 async def test_stopping_leaves_no_thread_behind(root):

@@ -149,6 +149,21 @@ def test_what_takes_the_place_of_a_file_is_never_read(root, tmp_path, put):
     assert "changed" in outcome.detail
 
 
+def test_link_to_a_file_that_looks_the_same_is_not_read(root, tmp_path):
+    """Where files have no lasting inodes, size and time alone could not tell."""
+    (root / "a.jpg").write_bytes(b"original")
+    (tmp_path / "other.jpg").write_bytes(b"ORIGINAL")
+    for path in (root / "a.jpg", tmp_path / "other.jpg"):
+        os.utime(path, ns=(10**18, 10**18))
+    status = (root / "a.jpg").lstat()
+    source = FileSource(root / "a.jpg", root, status.st_size, status.st_mtime_ns, None)
+    source.open().close()
+    (root / "a.jpg").unlink()
+    (root / "a.jpg").symlink_to(tmp_path / "other.jpg")
+    with pytest.raises(FileChangedError):
+        source.open()
+
+
 def test_file_that_is_the_same_is_read_from_its_beginning(root):
     (root / "a.jpg").write_bytes(b"original")
     with noticed(root / "a.jpg", root).open() as file:

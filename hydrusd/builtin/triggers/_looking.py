@@ -392,18 +392,23 @@ class Looker:
             and self.selection.enters(relative)
         )
 
-    def objection(self, relative: str) -> str:
-        """Say why a file, by its path below the root, is not noticed; nothing where it is."""
-        folder = _folder_of(relative)
-        if folder and not self.recursive:
+    def objection_to_name(self, relative: str) -> str:
+        """Say why no file of that path below the root is noticed; nothing where one would be.
+
+        Looks at no disk: it may be one that does not answer.
+        """
+        if _folder_of(relative) and not self.recursive:
             return "it is in a folder below, and `recursive` is false"
-        above = [parent.as_posix() for parent in reversed(PurePosixPath(relative).parents[:-1])]
-        for part in above:
+        for part in _above(relative):
             if why := self.selection.objection(part, folder=True):
                 return why
-        if why := self.selection.objection(relative, folder=False):
+        return self.selection.objection(relative, folder=False)
+
+    def objection(self, relative: str) -> str:
+        """Say why a file, by its path below the root, is not noticed; nothing where it is."""
+        if why := self.objection_to_name(relative):
             return why
-        for part in (*above, relative):
+        for part in (*_above(relative), relative):
             if (self.root / part).is_symlink():
                 if not self.follows:
                     return f"{part!r} is a symbolic link, and `symlinks` is `skip`"
@@ -456,6 +461,11 @@ def _is_there(path: str) -> bool:
     if _ASKS_FOR_LINKS:
         return os.access(path, os.F_OK, follow_symlinks=False)
     return os.path.lexists(path)
+
+
+def _above(relative: str) -> list[str]:
+    """Give the folders that a path leads through, the uppermost first."""
+    return [parent.as_posix() for parent in reversed(PurePosixPath(relative).parents[:-1])]
 
 
 def _folder_of(relative: str) -> str:

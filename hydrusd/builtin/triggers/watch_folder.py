@@ -173,8 +173,8 @@ class WatchFolder(Trigger):
                     path,
                     "warning",
                 )
-            elif (samples := samples_of(pattern)) and all(map(looker.objection, samples)):
-                why = looker.objection(samples[0])
+            elif (samples := samples_of(pattern)) and all(map(looker.objection_to_name, samples)):
+                why = looker.objection_to_name(samples[0])
                 yield Fault(f"{pattern!r} matches nothing: {why}", "", path, "warning")
 
     @property
@@ -186,7 +186,7 @@ class WatchFolder(Trigger):
         """Give a path for each pattern of `include`."""
         looker = self.looker()
         made = (samples_of(pattern) for pattern in self.include)
-        found = (next((s for s in each if not looker.objection(s)), None) for each in made)
+        found = (next((s for s in each if not looker.objection_to_name(s)), None) for each in made)
         return [self.path / sample for sample in found if sample is not None]
 
     async def look(self) -> Iterable[Fault]:
