@@ -59,7 +59,7 @@ def open_file(path: Path | str, *, follow_link: bool) -> tuple[FileIO, os.stat_r
     """
     descriptor, status = open_descriptor(path, follow_link=follow_link)
     try:
-        return FileIO(descriptor, "r"), status
+        return FileIO(str(path), "r", opener=lambda *_: descriptor), status  # it has a name so
     except BaseException:
         os.close(descriptor)
         raise

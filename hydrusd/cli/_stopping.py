@@ -103,14 +103,17 @@ def _end() -> None:
 
 
 def leave_threads_behind(seconds: float = 1.0) -> None:
-    """End the process if there are threads that do not end, as those that hang in a plugin."""
+    """End the process if there are threads that do not end: in a plugin, or before a dead mount."""
     until = time.monotonic() + seconds
     for thread in threading.enumerate():
         if thread is threading.main_thread() or thread.daemon:
             continue
         thread.join(max(until - time.monotonic(), 0.0))
         if thread.is_alive():
-            log.warning("a thread of a plugin does not come to an end; it is left behind")
+            log.warning(
+                "a thread does not come to an end, in a plugin or before a disk that does not "
+                "answer; it is left behind"
+            )
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(0)

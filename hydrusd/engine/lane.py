@@ -26,6 +26,7 @@ from typing import NamedTuple, cast
 
 import anyio
 import structlog
+from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from hydrusd.clock import Clock, first_of
@@ -119,7 +120,10 @@ NOT_IMPORTED = (
 LIMITS = "limits"
 """Under what the ledger remembers how rules were failing."""
 STUCK_SECONDS = 30.0
-"""How long a plugin may finish no call of a set before the other rules go on without it."""
+"""How long a plugin or a disk may finish no call of a set before the other rules go on without."""
+ANSWER_SECONDS = 5.0
+"""How long a disk may take to say whether a file is there (in real time) and still counts as one
+that answers."""
 HUNG_RESTS_SECONDS = 600.0
 """When what did not come back is tried again: it costs the others a while each time."""
 PROBE_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
@@ -259,6 +263,8 @@ class Lane:
         self._parked_rules: dict[str, _Parked] = {}
         # What some jobs of a rule wait for while its others go on: the step, and in words.
         self._held: dict[str, tuple[CompiledStep, str]] = {}
+        # Which step of a rule finds a disk full.
+        self._full: dict[str, str] = {}
         self._permissions_at = math.inf
         self._said: dict[str, str] = {}
         self._orphans: frozenset[str] = frozenset()
@@ -877,9 +883,11 @@ class Lane:
             await self._run_step(step, left[:middle])
             await self._run_step(step, left[middle:])
             return
+        if verdict.outcome.kind is OutcomeKind.LATER:
+            await self._tell_full(left[0], step.name, verdict.outcome.detail)
         for call in left:
             self._raised.add(call.job_id)
-            call.finish(verdict.outcome)
+            call.finish(_with_progress(verdict.outcome, call))
 
     def _judge(self, error: BaseException, action: type[AnyAction], *, attempt: int) -> Verdict:
         """Give the fate of what raised, and whose code that was."""
@@ -934,7 +942,9 @@ class Lane:
                         return
                     self._raised.add(call.job_id)
                     judged = self._judge(error, type(call.action), attempt=call.attempt)
-                    outcome = judged.outcome
+                    outcome = _with_progress(judged.outcome, call)
+                    if outcome.kind is OutcomeKind.LATER:
+                        await self._tell_full(call, call.action.action, outcome.detail)
                 # What it said first counts, should it have called ``finish`` by itself.
                 if call.outcome is None:
                     call.finish(outcome)
@@ -984,6 +994,15 @@ class Lane:
                 Outcome.later(reason, delay_seconds=RULE_PARK_SECONDS, values=call.progress)
             )
 
+    async def _tell_full(self, call: Call[AnyAction], step: str, why: str) -> None:
+        """Say that jobs wait for room on a disk, while others of their rule go on."""
+        if self._full.get(call.rule) == step:
+            return
+        self._full[call.rule] = step
+        waits = f"what comes to {step} waits, the rest goes on: {why}"
+        log.warning(f"rule {call.rule!r}: {waits}", rule=call.rule)
+        await self._condition("rule", call.rule, "working", waits)
+
     # --- storing -------------------------------------------------------------------------
 
     async def _flush(self, current: _Set) -> None:
@@ -992,11 +1011,10 @@ class Lane:
         left = len(current.work)
         while True:
             await self._sleep(FLUSH_SECONDS)
-            if current.plugin is not None:
-                now, still = self._clock.monotonic(), sum(w.result is None for w in current.work)
-                if still != left:
-                    left, moved = still, now
-                await self._mind(current, now - moved)
+            now, still = self._clock.monotonic(), sum(w.result is None for w in current.work)
+            if still != left:
+                left, moved = still, now
+            await self._mind(current, now - moved)
             with anyio.CancelScope(shield=True):
                 await self._store(current)
                 if self._clock.monotonic() - renewed >= RENEW_SECONDS:
@@ -1007,26 +1025,52 @@ class Lane:
                 current.passed.set()
 
     async def _mind(self, current: _Set, seconds: float) -> None:
-        """Have a plugin that finishes nothing for so long keep up nobody but its own rule."""
+        """Have what finishes nothing for so long keep up nobody but its own rule.
+
+        That is a plugin, or a disk that does not answer; a slow client is what all wait for.
+        """
         assert current.rule is not None
         rule, action = current.rule.name, current.rule.steps[current.position].action_class
-        limit = _brought(action).time_limit_seconds
         name = current.rule.steps[current.position].name
         if seconds >= STUCK_SECONDS and not current.passed.is_set():
-            said = f"{name} of plugin {current.plugin} has finished nothing for {seconds:.0f} s"
+            if current.plugin is not None:
+                said = f"{name} of plugin {current.plugin} has finished nothing for {seconds:.0f} s"
+            elif silent := await self._silent_disk(current):
+                said = f"{name} has finished nothing for {seconds:.0f} s: {silent}"
+            else:
+                return
             log.warning(f"rule {rule!r} waits, and the others go on: {said}", rule=rule)
             self._stuck[rule] = current
             current.passed.set()
             self._said[rule] = said
             await self._condition("rule", rule, "parked", said)
+        if current.plugin is None:
+            return
+        limit = _brought(action).time_limit_seconds
         if limit is not None and seconds >= limit and not current.too_long:
             current.too_long = (
                 f"{name} of plugin {current.plugin} did not come back within {limit:g} s"
             )
-            assert current.plugin is not None
             self._accounts.failed(current.plugin, current.too_long)
             log.error(current.too_long, rule=rule, plugin=current.plugin)
             current.scope.cancel()
+
+    async def _silent_disk(self, current: _Set) -> str:
+        """Say what does not answer of the disks that a set works on; nothing where all do."""
+        assert current.rule is not None
+        action = current.rule.steps[current.position].action_class
+        left = [work.call for work in current.work if work.result is None]
+        source = next((call.source for call in left if call is not None and call.source), None)
+        if source is None or not action.needs_source:
+            return ""
+        with anyio.move_on_after(ANSWER_SECONDS):
+            # A thread that does not come back must not be missed by others.
+            limiter = anyio.CapacityLimiter(1)
+            await to_thread.run_sync(source.state, limiter=limiter, abandon_on_cancel=True)
+            if action.needs_client:
+                return ""
+            return "a disk does not answer, or a large file is on its way"
+        return f"{source.root} does not answer; is its disk or server there?"
 
     async def _keep(self, current: _Set, receipts: Mapping[JobId, Data]) -> None:
         """Store what steps are about to change; found by the next try, should this one die."""
@@ -1107,6 +1151,12 @@ class Lane:
             item.stored = True
         self._settling.entered([u.job_id for u in updates if u.state is JobState.SETTLING])
         await self._tell([u.job_id for u in updates if u.state in _ENDINGS])
+        kinds = {item.result.kind for item in ready if item.result is not None}
+        there_was_room = OutcomeKind.DONE in kinds and OutcomeKind.LATER not in kinds
+        if there_was_room and action and self._full.get(name) == action:
+            del self._full[name]
+            log.info(f"rule {name!r}: {action} finds room again", rule=name)
+            await self._condition("rule", name, "working", "")
         if park:
             await self._park(park)
         if park_rule:
@@ -1300,6 +1350,11 @@ def _as_done(item: _Work, action: str, outcome: Outcome) -> StepRecord:
         outcome.receipt,
         began_at,
     )
+
+
+def _with_progress(outcome: Outcome, call: Call[AnyAction]) -> Outcome:
+    """Have what is to be tried again without cost go on where it was."""
+    return replace(outcome, values=call.progress) if outcome.kind is OutcomeKind.LATER else outcome
 
 
 def _former(job: Job) -> StepRecord | None:

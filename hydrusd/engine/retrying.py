@@ -6,6 +6,7 @@ Retries live in the ledger alone. Nothing below the lane repeats a request by it
 
 from __future__ import annotations
 
+import errno
 import math
 import random
 from collections.abc import Mapping
@@ -33,8 +34,11 @@ from hydrusd.redaction import redact, redact_strings
 MAX_ATTEMPTS = 8
 FIRST_DELAY_SECONDS = 5.0
 LONGEST_DELAY_SECONDS = 3600.0
+NO_ROOM_SECONDS = 300.0
+"""When what finds a disk full is tried again."""
 LONGEST_ASKED_SECONDS = 30 * 24 * 3600.0
 """The longest delay that an action may ask for."""
+_FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,11 @@ def judge_error(error: BaseException, *, attempt: int) -> Verdict:
         case HydrusError():
             # A sick client fails at everything; only a second failure points at an item.
             return Verdict(Outcome.retry(text), splits=attempt > 1)
+        case TemporaryError() | OSError() if _is_full(error):
+            # Nobody knows when there will be room; to give all items up meanwhile helps no one.
+            # One that is too large need not keep up the others, which may fit.
+            wait = f"{text}; it waits for room"
+            return Verdict(Outcome.later(wait, delay_seconds=NO_ROOM_SECONDS), splits=True)
         case TemporaryError(delay_seconds=delay):
             return Verdict(Outcome.retry(text, delay_seconds=delay), splits=attempt > 1)
         case PermanentError() | ExpressionError():
@@ -87,6 +96,12 @@ def judge_error(error: BaseException, *, attempt: int) -> Verdict:
                 Outcome.retry(f"the action failed with {type(error).__name__}: {text}"),
                 splits=True,
             )
+
+
+def _is_full(error: BaseException) -> bool:
+    """Say whether this came from a disk, or somebody's share of it, that is full."""
+    origin = error if isinstance(error, OSError) else error.__cause__
+    return isinstance(origin, OSError) and origin.errno in _FULL
 
 
 def backoff_seconds(attempt: int, chance: random.Random) -> float:

@@ -96,12 +96,14 @@ class FuseServer:
 
     It speaks the kernel's protocol itself, and calls itself what ``kind`` says. It is what a
     network share is to this machine: what is put into ``files`` was written by another one.
-    With ``answering`` cleared it is a server that has stopped answering.
+    With ``answering`` cleared it is a server that has stopped answering. ``first_number`` is the
+    inode of its first file, which the next mount may have otherwise.
     """
 
     def __init__(self, at: Path, kind: str = "fuse.sshfs") -> None:
         self.at = at
         self.files: dict[str, bytes] = {}
+        self.first_number = 2
         self.answering = threading.Event()
         self.answering.set()
         self._fd = os.open("/dev/fuse", os.O_RDWR)
@@ -173,7 +175,10 @@ class FuseServer:
         listing = b""
         for position, name in enumerate(names):
             text = os.fsencode(name)
-            entry = struct.pack("<QQII", position + 2, position + 1, len(text), 8) + text
+            entry = (
+                struct.pack("<QQII", position + self.first_number, position + 1, len(text), 8)
+                + text
+            )
             listing += entry + bytes(-len(entry) % 8)
         assert len(listing) <= size
         return listing
@@ -183,6 +188,7 @@ class FuseServer:
         size = 0 if folder else len(self.files[list(self.files)[node - 2]])
         mode = 0o40755 if folder else 0o100644
         times = (1_700_000_000,) * 3
+        number = node if folder else node - 2 + self.first_number
         return struct.pack(
-            "<QQQQQQIIIIIIIIII", node, size, 1, *times, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0
+            "<QQQQQQIIIIIIIIII", number, size, 1, *times, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0
         )

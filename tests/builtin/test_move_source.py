@@ -240,6 +240,26 @@ async def test_copy_that_reads_back_otherwise_is_not_trusted(call, picture, tmp_
     assert remains(tmp_path) == {"inbox/a.jpg": CONTENT}
 
 
+async def test_file_that_grows_while_it_is_copied_stays(call, picture, tmp_path, monkeypatch):
+    def other_disk(origin, target):
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    opened = _placing.Move._opened
+
+    def opening(move):
+        file = opened(move)
+        with picture.open("ab") as writer:
+            writer.write(b"more")
+        return file
+
+    monkeypatch.setattr(_placing, "_claim", other_disk)
+    monkeypatch.setattr(_placing.Move, "_opened", opening)
+    outcome = await move(call, picture, to=tmp_path / "sorted")
+    assert outcome.kind is OutcomeKind.SKIPPED
+    assert "changed" in outcome.detail
+    assert remains(tmp_path) == {"inbox/a.jpg": CONTENT + b"more"}
+
+
 async def test_stopping_in_the_middle_of_a_copy_leaves_the_source(
     call, picture, tmp_path, monkeypatch
 ):

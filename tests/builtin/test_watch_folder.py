@@ -13,6 +13,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 from pydantic import ValidationError
+from watchdog.utils import BaseThread
 
 from hydrusd.builtin.triggers import _hints, watch_folder
 from hydrusd.builtin.triggers._looking import Looker
@@ -54,6 +55,7 @@ class Context:
         self.warnings = []
         self.asked = 0
         self.vouched = {}
+        self.counts = []
 
     async def emit(self, events, *, remember=None):
         assert (0 if remember else 1) <= len(events) <= 1000
@@ -92,7 +94,7 @@ class Context:
         self.told.append(("working", detail))
 
     def counted(self, found, waiting, *, scanning=False):
-        self.counts = (found, waiting, scanning)
+        self.counts.append((found, waiting, scanning))
 
     def warn(self, message):
         self.warnings.append(message)
@@ -402,11 +404,12 @@ async def test_more_files_than_may_settle_at_once(root, monkeypatch):
         await context.until(lambda: len(context.events) == 50)
         tasks.cancel_scope.cancel()
     assert len(set(context.names)) == 50
+    assert max(waiting for _, waiting, _ in context.counts) <= 5 + 4  # and one batch beyond
 
 
 async def test_stopping_leaves_no_thread_behind(root):
     def watchers():
-        return [t for t in threading.enumerate() if type(t).__module__.startswith("watchdog")]
+        return [t for t in threading.enumerate() if isinstance(t, BaseThread)]
 
     async with watching(root):
         assert watchers()
@@ -515,4 +518,4 @@ async def test_engine_failing_ends_the_trigger_cleanly(root):
     with pytest.raises(ExceptionGroup) as caught:
         await watch()
     assert caught.group_contains(RuntimeError, match="the disk is full")
-    assert not [t for t in threading.enumerate() if type(t).__module__.startswith("watchdog")]
+    assert not [t for t in threading.enumerate() if isinstance(t, BaseThread)]

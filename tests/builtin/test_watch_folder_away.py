@@ -104,6 +104,16 @@ async def test_disk_pulled_out_while_it_is_watched(disk):
         assert context.warnings == []
 
 
+async def test_another_folder_is_seen_within_a_minute_and_not_only_by_the_next_scan(disk):
+    async with watching(disk.root, method="poll", scan_every="10h") as context:
+        await context.pass_time(1)
+        began = context.clock.monotonic()
+        disk.unplug()
+        (disk.root / "b.jpg").write_bytes(b"b")
+        await until_noticed(context, "b.jpg")
+        assert context.clock.monotonic() - began <= watch_folder.LOOK_SECONDS + 10
+
+
 async def test_daemon_that_starts_while_the_disk_is_away(disk):
     (disk.root / "a.jpg").write_bytes(b"a")
     async with watching(disk.root) as first:

@@ -17,14 +17,16 @@ import pytest
 from mounting import CAN_MOUNT, FuseServer, mounted
 from noticing import RecordingClock
 from pydantic import ValidationError
+from watchdog.utils import BaseThread
 from watched import Context, how, names_in, until_noticed, watching
 
 from hydrusd.builtin.triggers import _hints, watch_folder
 from hydrusd.builtin.triggers._globs import Selection
 from hydrusd.builtin.triggers._hints import PROBE, Listener
-from hydrusd.builtin.triggers._methods import doubt_about, spoken
+from hydrusd.builtin.triggers._looking import Looker
+from hydrusd.builtin.triggers._methods import doubt_about, inodes_last, spoken
 from hydrusd.builtin.triggers.watch_folder import WatchFolder
-from hydrusd.plugin import Mount
+from hydrusd.plugin import FileSource, Mount, SourceState
 
 pytestmark = pytest.mark.anyio
 
@@ -47,7 +49,7 @@ def on(monkeypatch):
 
 
 def listeners():
-    return [t for t in threading.enumerate() if type(t).__module__.startswith("watchdog")]
+    return [t for t in threading.enumerate() if isinstance(t, BaseThread)]
 
 
 async def scan_pause(context):
@@ -78,6 +80,16 @@ def test_file_systems_of_this_machine_tell_of_all(kind):
 )  # fmt: skip
 def test_file_systems_that_others_write_to_do_not(kind):
     assert kind in doubt_about(Mount("/x", kind, "nas:/x"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "last"),
+    [("ext4", True), ("btrfs", True), ("tmpfs", True), ("overlay", True), ("nfs4", True),
+     ("ntfs3", True), ("apfs", True), ("", True), ("vfat", False), ("exfat", False),
+     ("fuseblk", False), ("fuse.sshfs", False), ("fuse.mergerfs", False), ("cifs", False)],
+)  # fmt: skip
+def test_file_systems_whose_files_keep_their_numbers(kind, last):
+    assert inodes_last(Mount("/x", kind, "/dev/sda1")) is last
 
 
 def test_what_the_system_says_of_a_drive_counts():
@@ -429,6 +441,24 @@ if CAN_MOUNT:
         finally:
             server.close()
 
+    async def test_files_that_are_numbered_anew_are_no_new_files(root):
+        """As they are by most programs, and by the system on cards and sticks."""
+        server = FuseServer(root)
+        try:
+            server.files |= {"a.jpg": b"a", "b.jpg": b"b"}
+            async with watching(root) as context:
+                await until_noticed(context, "a.jpg", "b.jpg")
+                before = (root / "a.jpg").stat().st_ino
+                server.first_number += 1000
+                assert (root / "a.jpg").stat().st_ino == before + 1000
+                source = FileSource.from_data(context.events[0].data)
+                assert source.state() is SourceState.SAME
+                server.files["c.jpg"] = b"c"
+                await until_noticed(context, "c.jpg")
+                assert sorted(names_in(context)) == ["a.jpg", "b.jpg", "c.jpg"]
+        finally:
+            server.close()
+
     async def test_native_finds_on_a_server_what_no_hint_told(root):
         server = FuseServer(root)
         try:
@@ -439,7 +469,8 @@ if CAN_MOUNT:
         finally:
             server.close()
 
-    async def test_server_that_stops_answering_holds_up_nobody_who_stops(root):
+    async def test_server_that_stops_answering_holds_up_nobody_who_stops(root, monkeypatch):
+        monkeypatch.setattr(watch_folder, "SILENT_SECONDS", 0.2)
         server = FuseServer(root)
         try:
             server.files["a.jpg"] = b"a"
@@ -447,12 +478,34 @@ if CAN_MOUNT:
                 async with watching(root) as context:
                     await until_noticed(context, "a.jpg")
                     server.answering.clear()
-                    for _ in range(200):
-                        await context.pass_time(0.5)
+                    await context.until_told("waiting")
+                    assert "does not answer" in how(context)
             # What still waits for the server was left behind.
             assert not server.answering.is_set()
         finally:
             server.close()
+
+
+async def test_folder_that_does_not_answer_is_told_and_so_is_its_answer(root, monkeypatch):
+    monkeypatch.setattr(watch_folder, "SILENT_SECONDS", 0.2)
+    identity, answering = Looker.identity, threading.Event()
+
+    def waiting(self):
+        answering.wait(30)
+        return identity(self)
+
+    async with watching(root, scan_every="60s") as context:
+        before = how(context)
+        monkeypatch.setattr(Looker, "identity", waiting)
+        try:
+            await context.until_told("waiting")
+            assert "does not answer; is its disk or server there?" in how(context)
+            (root / "a.jpg").write_bytes(b"a")
+        finally:
+            answering.set()
+        await context.until_told("working")
+        assert how(context) == before
+        await until_noticed(context, "a.jpg")
 
 
 async def test_listener_hears_what_happens_below_folders_that_come_later(root):

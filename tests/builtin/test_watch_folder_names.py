@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 import unicodedata
 
 import pytest
 from hypothesis import given, strategies as st
 
 from hydrusd.builtin.triggers._globs import TEMPORARY, Globs, Selection, problem_of
+from hydrusd.builtin.triggers.watch_folder import WatchFolder
 
 names = st.text(alphabet="ab.-é", min_size=1, max_size=6).filter(lambda n: n not in {".", ".."})
 paths = st.lists(names, min_size=1, max_size=4).map("/".join)
@@ -106,3 +108,18 @@ def test_excluded_folders_are_not_entered():
     assert not selection.enters("x/y")
     assert selection.enters("z/x/y")
     assert selection.enters("folders need no jpg")
+
+
+def test_patterns_are_checked_without_a_look_at_the_disk(tmp_path, monkeypatch):
+    """The disk may be a server that does not answer: hydrusd starts all the same."""
+    trigger = WatchFolder(path=tmp_path, include=["*.jpg", "below/*.png"], exclude=["below"])
+
+    def look(*_, **__):
+        raise AssertionError
+
+    for name in ("stat", "lstat", "scandir", "open", "access", "listdir"):
+        monkeypatch.setattr(os, name, look)
+    faults, samples = list(trigger.check({})), list(trigger.samples())
+    monkeypatch.undo()
+    assert [fault.path for fault in faults] == [("include", 1)]
+    assert [path.suffix for path in samples] == [".jpg"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 
 import pytest
@@ -32,8 +33,16 @@ from hydrusd.hydrus._http import Answer, Request
 from hydrusd.model import Outcome, OutcomeKind, ParkScope
 
 PARK, RETRY, DEAD = OutcomeKind.PARK, OutcomeKind.RETRY, OutcomeKind.DEAD
+LATER = OutcomeKind.LATER
 NO_RIGHT = b'{"error": "You do not have permission to: edit file tags"}'
 NO_KEY = b'{"error": "Did not find an entry for that access key!"}'
+
+
+def raised_from(origin):
+    """As actions tell what the system said to them."""
+    error = TemporaryError(f"a.jpg cannot be moved: {origin.strerror}")
+    error.__cause__ = origin
+    return error
 
 
 @pytest.mark.parametrize(
@@ -78,7 +87,9 @@ def test_each_status_has_its_outcome(status, body, kind, scope):
         (TemporaryError("later"), RETRY, False, True),
         (PermanentError("never"), DEAD, True, True),
         (ExpressionError("{{"), DEAD, True, True),
-        (OSError(28, "No space left on device"), RETRY, True, True),
+        (OSError(5, "Input/output error"), RETRY, True, True),
+        (OSError(errno.ENOSPC, "No space left on device"), LATER, True, True),
+        (raised_from(OSError(errno.ENOSPC, "No space left on device")), LATER, True, True),
         (TimeoutError(), RETRY, True, True),
         (RuntimeError("a bug"), RETRY, True, True),
         (SystemExit(2), RETRY, True, True),

@@ -232,7 +232,7 @@ BEASTS = {
             sync=True,
         ),
         detail="left both",
-        logged="a thread of a plugin does not come to an end",
+        logged="a thread does not come to an end, in a plugin or",
     ),
     "hungry": Beast(
         acting("kept = bytearray(4 * 1024**3)\nreturn Outcome.done(str(len(kept)))", sync=True),

@@ -75,6 +75,7 @@ def test_what_counts(path, counting):
     [
         (Resources(2, 9, 15, 8, 9, 104), []),
         (Resources(2, 9, 15, 8, 11, 100), ["11 watches on 9 folders after 2 operations"]),
+        (Resources(2, 9, 15, 8, 8, 100), ["8 watches on 9 folders after 2 operations"]),
         (Resources(2, 9, 20, 8, 9, 100), ["descriptors grew from 15 to 20"]),
         (Resources(2, 9, 15, 12, 9, 100), ["threads grew from 8 to 12"]),
         (Resources(2, 9, 15, 8, 9, 120), ["rss_mb grew from 100 to 120"]),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -66,4 +67,8 @@ def test_what_is_no_file_is_closed_again(tmp_path):
     before = descriptors()
     with pytest.raises(OSError, match=r"no ordinary file|directory|denied"):
         open_file(tmp_path, follow_link=True)
+    if sys.platform != "win32":
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(OSError, match="no ordinary file"):
+            open_file(tmp_path / "pipe", follow_link=False)
     assert descriptors() == before

@@ -171,6 +171,8 @@ class Place:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)  # half of it, on a disk that is full
             raise failure(f"{self.folder / self.name} cannot be written", error) from error
         return self.settle(part, hashlib.sha256(content).hexdigest(), announce)
 

@@ -16,6 +16,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import shutil
 import stat as stat_module
 import sys
 from collections.abc import Callable, Iterator
@@ -254,6 +255,7 @@ class Move:
     def _copy_to(self, part: Path) -> None:
         """Copy the source to a passing name, whole and synced."""
         part.unlink(missing_ok=True)
+        _look_for_room(self.folder, self.source.size)
         with self._opened() as source, part.open("xb") as copy:
             digest = hashlib.sha256()
             while chunk := source.read(_CHUNK):
@@ -311,6 +313,19 @@ class Move:
 
 class _Changed(Exception):
     """The source is no longer the file that was noticed."""
+
+
+def _look_for_room(folder: Path, size: int) -> None:
+    """Raise what a full disk would: a film that cannot fit is not written over and over again."""
+    if sys.platform == "win32":
+        free = shutil.disk_usage(folder).free
+    else:
+        status = os.statvfs(folder)
+        if not status.f_blocks:
+            return  # it does not say
+        free = status.f_bfree * status.f_frsize
+    if free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
 def _claim(origin: Path, target: Path) -> None:

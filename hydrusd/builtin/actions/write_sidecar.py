@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import mimetypes
@@ -139,6 +140,8 @@ class WriteSidecar(SetAction):
             except PermanentError as error:
                 call.finish(Outcome.dead(str(error)))
             except TemporaryError as error:
+                if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENOSPC:
+                    raise  # what is left of the set waits for room, at no cost
                 call.finish(Outcome.retry(str(error)))
 
     @classmethod

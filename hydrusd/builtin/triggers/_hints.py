@@ -21,10 +21,11 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import cast
 
 from anyio import CapacityLimiter, to_thread
 from watchdog import events
@@ -32,8 +33,9 @@ from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
 if sys.platform == "linux":
-    from watchdog.observers.inotify import InotifyEmitter
+    from watchdog.observers.inotify import InotifyEmitter, InotifyWatchGroup
     from watchdog.observers.inotify_c import (
+        DEFAULT_EVENT_BUFFER_SIZE,
         CallbackId,
         InotifyConstants,
         InotifyEvent,
@@ -251,7 +253,8 @@ if sys.platform == "linux":
         def __init__(self, refuse: Callable[[OSError], None], lose: Callable[[], None]) -> None:
             super().__init__()
             self._refuse = refuse
-            self._lose = lose
+            self.lose = lose
+            self.group: _Group | None = None
 
         def add_callback(
             self, path: bytes, mask: Mask, callback: WatchCallback, id_: CallbackId
@@ -273,15 +276,102 @@ if sys.platform == "linux":
             return watch.wd
 
         def handle_event(self, event: InotifyEvent) -> None:
-            try:
+            with self._tripping_is_a_loss():
                 super().handle_event(event)
+            if event.mask & InotifyConstants.IN_UNMOUNT:
+                self.lose()
+
+        def read_events(
+            self, *, event_buffer_size: int = DEFAULT_EVENT_BUFFER_SIZE
+        ) -> list[InotifyEvent]:
+            if self.group is not None:
+                with self._tripping_is_a_loss():
+                    self.group.forget_left()
+            return super().read_events(event_buffer_size=event_buffer_size)
+
+        @contextlib.contextmanager
+        def _tripping_is_a_loss(self) -> Iterator[None]:
+            try:
+                yield
             except KeyError:
                 # watchdog trips over a watch that it has forgotten before. That would end the
                 # thread, and nothing more would be heard: better to begin to listen anew.
-                self._lose()
+                self.lose()
+
+    class _Group(InotifyWatchGroup):
+        """What the system tells of one folder and those below, until they are moved out of it.
+
+        watchdog does not tell a folder that was moved out from one that stays: it would never
+        give its watches back, and hints would come from there under the path that it once had.
+
+        The system tells of a move in this order: from where, to where if that is watched, and
+        that the folder itself was moved. So whatever is told to have been moved, and is still
+        held to be where it went from, has left.
+        """
+
+        def __init__(self, watches: _Watches, path: bytes, mask: Mask, *, recursive: bool) -> None:
+            self._lose = watches.lose
+            self._going: dict[WatchDescriptor, bytes] = {}
+            self._left: set[bytes] = set()
+            super().__init__(watches, path, mask, recursive)
+
+        def on_event(self, event: InotifyEvent) -> None:
+            if event.is_move_self:
+                self._note_moved(event.wd)
                 return
-            if event.mask & InotifyConstants.IN_UNMOUNT:
-                self._lose()
+            if event.is_moved_from and event.is_directory:
+                self._note_going(event)
+            elif not event.is_moved_from:
+                self.forget_left()  # before another folder can come to be under the same path
+            super().on_event(event)
+
+        def on_watch_deleted(self, wd: WatchDescriptor) -> None:
+            self._going.pop(wd, None)
+            super().on_watch_deleted(wd)
+
+        def on_queue_overflow(self) -> None:
+            self._going.clear()
+            self._left.clear()
+            super().on_queue_overflow()  # watches everything anew
+
+        def forget_left(self) -> None:
+            """Give back the watches of what was moved out since the last time.
+
+            All watches are gone through for that, so it is done for many at once.
+            """
+            if not self._left:
+                return
+            left, self._left = self._left, set()
+            shortest = min(map(len, left))
+            with self._lock:
+                found = self._active_callbacks_by_watch.items()
+                self._remove_callbacks([w for w, path in found if _is_in(path, left, shortest)])
+
+        def _note_going(self, event: InotifyEvent) -> None:
+            with self._lock:
+                path = self._build_event_source_path(event)
+                watch = None if path is None else self._active_callbacks_by_path.get(path)
+                if path is not None and watch is not None:
+                    self._going[watch] = path
+
+        def _note_moved(self, watch: WatchDescriptor) -> None:
+            went = self._going.pop(watch, None)
+            with self._lock:
+                now = self._active_callbacks_by_watch.get(watch)
+            if now is not None and now == self.path:
+                self._lose()  # nobody watches what is above it: it may be anywhere
+            elif now is not None and now == went:
+                self._left.add(now)
+
+    class _Emitter(InotifyEmitter):
+        """What ``InotifyEmitter`` is, with a group of watches of our own."""
+
+        def on_thread_start(self) -> None:
+            watches = cast("_Watches", self._inotify_fd)
+            mask = Mask(self.get_event_mask_from_filter() | InotifyConstants.IN_MOVE_SELF)
+            path = os.fsencode(self.watch.path)
+            group = _Group(watches, path, mask, recursive=self.watch.is_recursive)
+            self._inotify = watches.group = group
 
     class _InotifyObserver(BaseObserver):
         """What ``Observer`` is on Linux, with watches of our own."""
@@ -289,12 +379,19 @@ if sys.platform == "linux":
         def __init__(self, refuse: Callable[[OSError], None], lose: Callable[[], None]) -> None:
             self._own = _Watches(refuse, lose)
             self._own.start()
-            super().__init__(InotifyEmitter, inotify_fd=self._own)
+            super().__init__(_Emitter, inotify_fd=self._own)
 
         def on_thread_stop(self) -> None:
             super().on_thread_stop()
             self._own.stop()
             self._own.join()
+
+    def _is_in(path: bytes, folders: set[bytes], shortest: int) -> bool:
+        while len(path) >= shortest:
+            if path in folders:
+                return True
+            path = path.rpartition(b"/")[0]
+        return False
 
 
 def _observer(refuse: Callable[[OSError], None], lose: Callable[[], None]) -> BaseObserver:

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from hydrusd.builtin.triggers._globs import COMPANIONS, EMPTY_COMPANIONS, Selection
+from hydrusd.builtin.triggers._methods import inodes_last
 from hydrusd.plugin import (
     FileFacts,
     FileGroup,
@@ -29,6 +30,7 @@ from hydrusd.plugin import (
     FolderIdentity,
     Tally,
     depth_of,
+    mount_of,
     part_of,
     system_path,
 )
@@ -92,18 +94,29 @@ class Survey:
     count: int = 0
 
 
+@dataclass(slots=True)
+class _Disk:
+    """What is known of the file system of a folder, since which folder that was."""
+
+    identity: FolderIdentity | None = None
+    inodes: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class Looker:
     """Knows the watched folder and what of it is wanted.
 
     Symbolic links are neither taken nor followed unless ``follows``: what they lead to is
     not in the folder, and disposing of it would surprise. Junctions never are.
+
+    ``identity`` finds out whether inodes belong to what files are known by: ask it first.
     """
 
     root: Path
     selection: Selection
     recursive: bool
     follows: bool = False
+    _disk: _Disk = field(default_factory=_Disk, init=False, repr=False, compare=False)
 
     @property
     def above(self) -> str:
@@ -121,7 +134,9 @@ class Looker:
         Raises ``FolderAway`` where there is no folder that can be listed.
         """
         try:
-            return FolderIdentity.of(self.root)
+            identity = FolderIdentity.of(self.root)
+            if identity != self._disk.identity:
+                self._disk.inodes = inodes_last(mount_of(self.root))
         except FileNotFoundError as error:
             raise FolderAway(f"{self.root} does not exist; create it or correct `path`") from error
         except NotADirectoryError as error:
@@ -131,6 +146,8 @@ class Looker:
                 f"{self.root} cannot be read ({error.strerror}); "
                 "allow the user that runs hydrusd to read it, or correct `path`"
             ) from error
+        self._disk.identity = identity
+        return identity
 
     def walk(self, relative: str = "") -> Iterator[Slice]:
         """Give every wanted file in a folder below the root, in slices of bounded size.
@@ -175,6 +192,7 @@ class Looker:
         before = found.entries
         prefix = f"{listing.folder}/" if listing.folder else ""
         takes, add = self.selection.takes_named, listing.files.append
+        inodes = self._disk.inodes
         for entry in itertools.islice(entries, SLICE_ENTRIES - before):
             found.entries += 1
             name = entry.name
@@ -189,7 +207,8 @@ class Looker:
                 elif entry.is_file(follow_symlinks=False) and takes(prefix + name, name):
                     status = entry.stat(follow_symlinks=False)
                     if sys.platform != "win32":
-                        add((name, status.st_size, status.st_mtime_ns, status.st_ino or None))
+                        inode = (inodes and status.st_ino) or None
+                        add((name, status.st_size, status.st_mtime_ns, inode))
                     elif self._passable(status):
                         # A listing there has no inodes, a stat has: see `_describe`.
                         add((name, status.st_size, status.st_mtime_ns, None))
@@ -222,7 +241,7 @@ class Looker:
             if self.recursive and self.selection.enters(relative) and not self._loops(relative):
                 folders.append(relative)
         elif stat_module.S_ISREG(status.st_mode) and self.selection.takes(relative):
-            inode = None if sys.platform == "win32" else status.st_ino or None
+            inode = self._inode(status)
             return entry.name, status.st_size, status.st_mtime_ns, inode
         return None
 
@@ -373,18 +392,23 @@ class Looker:
             and self.selection.enters(relative)
         )
 
-    def objection(self, relative: str) -> str:
-        """Say why a file, by its path below the root, is not noticed; nothing where it is."""
-        folder = _folder_of(relative)
-        if folder and not self.recursive:
+    def objection_to_name(self, relative: str) -> str:
+        """Say why no file of that path below the root is noticed; nothing where one would be.
+
+        Looks at no disk: it may be one that does not answer.
+        """
+        if _folder_of(relative) and not self.recursive:
             return "it is in a folder below, and `recursive` is false"
-        above = [parent.as_posix() for parent in reversed(PurePosixPath(relative).parents[:-1])]
-        for part in above:
+        for part in _above(relative):
             if why := self.selection.objection(part, folder=True):
                 return why
-        if why := self.selection.objection(relative, folder=False):
+        return self.selection.objection(relative, folder=False)
+
+    def objection(self, relative: str) -> str:
+        """Say why a file, by its path below the root, is not noticed; nothing where it is."""
+        if why := self.objection_to_name(relative):
             return why
-        for part in (*above, relative):
+        for part in (*_above(relative), relative):
             if (self.root / part).is_symlink():
                 if not self.follows:
                     return f"{part!r} is a symbolic link, and `symlinks` is `skip`"
@@ -405,10 +429,13 @@ class Looker:
         return not junction and (self.selection.hidden or not attributes & _WINDOWS_HIDDEN)
 
     def _describe(self, path: str, status: os.stat_result) -> FileSource:
-        if sys.platform == "win32":
-            # A listing there has no inodes, a stat has: the same file must not get two keys.
-            return FileSource(path, self.root, status.st_size, status.st_mtime_ns, None)
-        return FileSource.of(path, self.root, status)
+        size, mtime_ns = status.st_size, status.st_mtime_ns
+        return FileSource(path, self.root, size, mtime_ns, self._inode(status))
+
+    def _inode(self, status: os.stat_result) -> int | None:
+        # On Windows a listing has no inodes, a stat has: the same file must not get two keys.
+        known = self._disk.inodes and sys.platform != "win32"
+        return (known and status.st_ino) or None
 
 
 def _source(folder: str, facts: FileFacts, root: Path) -> FileSource:
@@ -434,6 +461,11 @@ def _is_there(path: str) -> bool:
     if _ASKS_FOR_LINKS:
         return os.access(path, os.F_OK, follow_symlinks=False)
     return os.path.lexists(path)
+
+
+def _above(relative: str) -> list[str]:
+    """Give the folders that a path leads through, the uppermost first."""
+    return [parent.as_posix() for parent in reversed(PurePosixPath(relative).parents[:-1])]
 
 
 def _folder_of(relative: str) -> str:

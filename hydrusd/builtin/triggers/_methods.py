@@ -1,4 +1,4 @@
-"""Whether the system's hints can be relied on in a folder, by what its file system is.
+"""Whether hints, and the numbers of files, can be relied on, by what a folder's file system is.
 
 Pure: what is known of file systems, and the words for it. The test whether hints come at
 all is made by the listener, because only a change that was really made can show it.
@@ -31,6 +31,24 @@ LOCAL_FUSE_KINDS = frozenset(
         "shfs", "unionfs", "unionfs-fuse", "veracrypt",
     }
 )  # fmt: skip
+PASSING_NUMBER_KINDS = frozenset(
+    # The system numbers their files as it comes across them, having no number to go by.
+    {
+        "cifs", "exfat", "msdos", "ncpfs", "prl_fs", "smb", "smb2", "smb3", "smbfs", "vboxsf",
+        "vfat", "vmhgfs",
+    }
+)  # fmt: skip
+_PROGRAM_KINDS = frozenset({"fuse", "fuse3", "fuseblk", "fusefs", "macfuse", "osxfuse"})
+
+
+def inodes_last(mount: Mount) -> bool:
+    """Say whether a file keeps its inode number as long as it is there.
+
+    Programs mostly have their files numbered anew when they are mounted, and whenever the system
+    was short of memory: all files would look like new ones.
+    """
+    kind = mount.kind.lower()
+    return not (kind.startswith("fuse.") or kind in _PROGRAM_KINDS | PASSING_NUMBER_KINDS)
 
 
 def doubt_about(mount: Mount) -> str:

@@ -9,6 +9,7 @@ look, once a minute, whether it is still that folder and whether the machine was
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -69,6 +70,8 @@ LOOK_TIMEOUT_SECONDS = 30.0
 """How long a folder may take to answer when it is only looked at, for `check --live`."""
 MOST_LOOKED_AT = 100_000
 """How many files and folders such a look counts at most."""
+SILENT_SECONDS = 60.0
+"""How long a folder may leave one question unanswered, in real time, before that is told."""
 RAREST_SECONDS = 3600.0
 """How long a scan may be put off: by its own length, or because hints prove complete."""
 
@@ -170,8 +173,8 @@ class WatchFolder(Trigger):
                     path,
                     "warning",
                 )
-            elif (samples := samples_of(pattern)) and all(map(looker.objection, samples)):
-                why = looker.objection(samples[0])
+            elif (samples := samples_of(pattern)) and all(map(looker.objection_to_name, samples)):
+                why = looker.objection_to_name(samples[0])
                 yield Fault(f"{pattern!r} matches nothing: {why}", "", path, "warning")
 
     @property
@@ -183,7 +186,7 @@ class WatchFolder(Trigger):
         """Give a path for each pattern of `include`."""
         looker = self.looker()
         made = (samples_of(pattern) for pattern in self.include)
-        found = (next((s for s in each if not looker.objection(s)), None) for each in made)
+        found = (next((s for s in each if not looker.objection_to_name(s)), None) for each in made)
         return [self.path / sample for sample in found if sample is not None]
 
     async def look(self) -> Iterable[Fault]:
@@ -302,19 +305,19 @@ class WatchFolder(Trigger):
             (len(unreadable), "that cannot be read"),
         )
         words = [f"{there:,} files there", *(f"{n:,} {what}" for n, what in counts if n)]
-        units = self.units(context, to_thread.run_sync)
+        units = self.units(context, looker, to_thread.run_sync)
         if units is not None:
             return Prospect(await units.foresee(taken), ", ".join(words))
         events = [Event(source.key, {"file": source.to_data()}) for source in taken]
         return Prospect(events, ", ".join(words))
 
-    def units(self, context: TriggerContext, in_thread: InThread) -> Units | None:
+    def units(self, context: TriggerContext, looker: Looker, in_thread: InThread) -> Units | None:
         """Give what brings files and their sidecars together, if there are to be any."""
         if self._names is None:
             return None
         return Units(
             context,
-            self.looker(),
+            looker,
             self._names,
             in_thread,
             settle_seconds=self.settle,
@@ -458,7 +461,7 @@ class _Watch:
         self._listener = Listener(trigger.path, recursive=trigger.recursive, wake=self._stir)
         # A folder that hangs (a dead network mount) must not use up the threads of others.
         self._limiter = CapacityLimiter(2)
-        self._units = trigger.units(context, self._in_thread)
+        self._units = trigger.units(context, self._looker, self._in_thread)
         self._stirred = anyio.Event()  # hints wait, or the scanner found something to settle
         self._called = anyio.Event()  # the settler wants something walked
         self._room = anyio.Event()  # the settler is done with some files
@@ -468,6 +471,8 @@ class _Watch:
         self._remembered: FolderIdentity | None = None  # of the one before, perhaps long ago
         self._how = _How("")
         self._away: str | None = None  # why nothing can be noticed
+        self._silence = f"{self._root} does not answer; is its disk or server there?"
+        self._working = ""  # what was told last while all was well
         self._deaf: str | None = None  # why not all hints come, if it was told
         self._unreadable: set[str] = set()
         self._found = 0  # in the scan that goes on, or the last one
@@ -548,7 +553,8 @@ class _Watch:
         self._tell_unreadable(unreadable, of_all=True)
         await self._context.forget_gone(groups)
         pause = self._pause(self._clock.monotonic() - began, surprised=surprised)
-        self._context.working(self._told(pause))
+        self._working = self._told(pause)
+        self._context.working(self._working)
         return pause
 
     async def _wait_for_disk(self, identity: FolderIdentity) -> None:
@@ -769,5 +775,17 @@ class _Watch:
         return {key: source for key, source in by_key.items() if key in unseen}
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
+        timer = asyncio.get_running_loop().call_later(SILENT_SECONDS, self._tell_silence)
         # These only look, so a cancelled one need not be waited for: it may never return.
-        return await to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=True)
+        try:
+            return await to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=True)
+        finally:
+            timer.cancel()
+            if self._away == self._silence:
+                self._away = None
+                self._context.working(self._working)
+
+    def _tell_silence(self) -> None:
+        if self._away is None:
+            self._away = self._silence
+            self._context.waiting(self._away)
