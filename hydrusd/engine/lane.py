@@ -18,7 +18,7 @@ import random
 import time
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -1003,6 +1003,13 @@ class Lane:
         log.warning(f"rule {call.rule!r}: {waits}", rule=call.rule)
         await self._condition("rule", call.rule, "working", waits)
 
+    async def _look_for_room(self, rule: str, step: str, kinds: Set[OutcomeKind]) -> None:
+        """Say that there is room again, where some items of a set found it and none did not."""
+        if OutcomeKind.DONE in kinds and OutcomeKind.LATER not in kinds:
+            del self._full[rule]
+            log.info(f"rule {rule!r}: {step} finds room again", rule=rule)
+            await self._condition("rule", rule, "working", "")
+
     # --- storing -------------------------------------------------------------------------
 
     async def _flush(self, current: _Set) -> None:
@@ -1151,12 +1158,8 @@ class Lane:
             item.stored = True
         self._settling.entered([u.job_id for u in updates if u.state is JobState.SETTLING])
         await self._tell([u.job_id for u in updates if u.state in _ENDINGS])
-        kinds = {item.result.kind for item in ready if item.result is not None}
-        there_was_room = OutcomeKind.DONE in kinds and OutcomeKind.LATER not in kinds
-        if there_was_room and action and self._full.get(name) == action:
-            del self._full[name]
-            log.info(f"rule {name!r}: {action} finds room again", rule=name)
-            await self._condition("rule", name, "working", "")
+        if action and self._full.get(name) == action:
+            await self._look_for_room(name, action, {outcome.kind for _, outcome in ready})
         if park:
             await self._park(park)
         if park_rule:

@@ -31,7 +31,7 @@ from sqlalchemy.sql.dml import ReturningUpdate, UpdateBase
 from hydrusd.errors import LedgerError
 
 CHUNK = 1_024
-"""Values in one IN list: as many as a set has jobs. SQLite takes 32,766 since it knows RETURNING."""
+"""Values in one IN list: as many as a set has jobs. SQLite takes 32,766 since before RETURNING."""
 
 T = TypeVar("T")
 _Convert = Callable[[Any], Any]
