@@ -18,7 +18,7 @@ import random
 import time
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -1003,7 +1003,7 @@ class Lane:
         log.warning(f"rule {call.rule!r}: {waits}", rule=call.rule)
         await self._condition("rule", call.rule, "working", waits)
 
-    async def _look_for_room(self, rule: str, step: str, kinds: Set[OutcomeKind]) -> None:
+    async def _look_for_room(self, rule: str, step: str, kinds: Collection[OutcomeKind]) -> None:
         """Say that there is room again, where some items of a set found it and none did not."""
         if OutcomeKind.DONE in kinds and OutcomeKind.LATER not in kinds:
             del self._full[rule]
