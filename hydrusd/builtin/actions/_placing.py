@@ -7,7 +7,18 @@ first and replacing only what was created. Between disks the file is copied unde
 passing name, synced and read back before it gets its own.
 
 At each moment either the source is there or a whole copy of it that has its name, and a
-repeated move finds out how far the one before came.
+repeated move finds out how far the one before came. On one disk, a set of moves is made in three
+strides, each folder being synced once after each of them:
+
+1. All get their new names, most of them beside the old ones. Killed here, both names lead to the
+   same file, by which the next try knows it for its own; after a power cut the new one may be
+   missing, and the old one is there.
+2. The new names are on the disk. Only now the old ones go. Killed here, some files have both names
+   and others only the new one; a power cut may bring old ones back, and takes no new one away.
+3. The removals are on the disk, too, and only then any of it is told as done.
+
+A copy, whose source is another file, goes all the way at once: if it were left lying beside its
+source for longer, more of them would be taken for somebody else's after a kill.
 """
 
 from __future__ import annotations
@@ -27,6 +38,7 @@ from typing import BinaryIO, Literal
 from anyio import from_thread
 
 from hydrusd.builtin.actions._disposing import failure, reason_to_stop
+from hydrusd.builtin.actions._syncing import Steps, alone, synced
 from hydrusd.plugin import (
     FileChangedError,
     FileSource,
@@ -36,7 +48,6 @@ from hydrusd.plugin import (
     SourceState,
     TemporaryError,
     source_outcome,
-    sync_folder,
 )
 
 OnCollision = Literal["rename", "skip", "fail"]
@@ -71,6 +82,10 @@ class Move:
 
     def run(self) -> Outcome:
         """Move it. Raises ``PermanentError`` or ``TemporaryError``; nothing is lost then."""
+        return alone(self.steps())
+
+    def steps(self) -> Steps:
+        """Move it step by step, see ``run``."""
         self._refuse_bad_places()
         stop = reason_to_stop if self.gone_will_do else source_outcome
         try:
@@ -84,7 +99,7 @@ class Move:
             if (outcome := stop(state, self.source)) is not None:
                 return outcome
             self.folder.mkdir(parents=True, exist_ok=True)
-            return self._move()
+            return (yield from self._move())
         except _Changed:
             outcome = source_outcome(SourceState.CHANGED, self.source)
             assert outcome is not None
@@ -143,7 +158,7 @@ class Move:
 
     # --- finding a name ------------------------------------------------------------------
 
-    def _move(self) -> Outcome:
+    def _move(self) -> Steps:
         for target in self._targets():
             try:
                 self._place(target)
@@ -151,9 +166,11 @@ class Move:
                 if self._identical(target):
                     self._refuse_same_folder()
                     how = "the same file was there already:"
-                    return self._finish(target, how, new=self._half_done(target))
+                    new = self._half_done(target)
+                    return (yield from self._finish(target, how, new=new))
             else:
-                return self._finish(target, "copied to" if self.keeps else "moved to")
+                how = "copied to" if self.keeps else "moved to"
+                return (yield from self._finish(target, how))
         if self.on_collision == "skip":
             return Outcome.skipped(f"{self.folder / self.name} exists; the source was left alone")
         raise PermanentError(f"{self.folder / self.name} exists already, and is another file")
@@ -281,9 +298,12 @@ class Move:
 
     # --- and leaving ---------------------------------------------------------------------
 
-    def _finish(self, target: Path, how: str, *, new: bool = True) -> Outcome:
-        """Remove the source, now that the file is at its target for good; or leave a copy's."""
-        _sync_folder(target.parent)
+    def _finish(self, target: Path, how: str, *, new: bool = True) -> Steps:
+        """Remove the source, once the file is at its target for good; or leave a copy's."""
+        if self._copied:
+            synced(target.parent)
+        else:
+            yield target.parent
         if self.keeps:
             receipt: dict[str, object] = {"copied": str(target) if new else None}
             receipt |= {"sha256": self._digest} if new else {}
@@ -297,6 +317,7 @@ class Move:
                 stop = source_outcome(state, self.source)
                 assert stop is not None
                 return stop
+        yield self.source.path.parent
         return self._moved(target, how, new=new)
 
     def _moved(self, target: Path, how: str, *, new: bool = True) -> Outcome:
@@ -344,8 +365,3 @@ def _digest(file: BinaryIO) -> str:
         from_thread.check_cancelled()
         digest.update(chunk)
     return digest.hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # some file systems refuse, and need no syncing
-        sync_folder(folder)
