@@ -79,6 +79,7 @@ class Move:
     announce: Announce | None = None  # of a copy, before it gets its name
     _digest: str | None = None
     _copied: bool = False
+    _cleared: bool = False
 
     def run(self) -> Outcome:
         """Move it. Raises ``PermanentError`` or ``TemporaryError``; nothing is lost then."""
@@ -108,9 +109,15 @@ class Move:
             how = "copied" if self.keeps else "moved"
             raise failure(f"{self.source.path} cannot be {how} to {self.folder}", error) from error
         finally:
-            for use in ("copy", "probe"):
-                with contextlib.suppress(OSError):
-                    self._passing(use).unlink(missing_ok=True)
+            if not self._cleared:
+                self._clear()
+
+    def _clear(self) -> None:
+        """Take away what this try, or one before that was killed, has left beside the target."""
+        self._cleared = True
+        for use in ("copy", "probe"):
+            with contextlib.suppress(OSError):
+                self._passing(use).unlink(missing_ok=True)
 
     def _refuse_bad_places(self) -> None:
         bad_on_windows = sys.platform == "win32" and ":" in self.name
@@ -300,6 +307,7 @@ class Move:
 
     def _finish(self, target: Path, how: str, *, new: bool = True) -> Steps:
         """Remove the source, once the file is at its target for good; or leave a copy's."""
+        self._clear()  # nobody knows whether it will go on from where it waits
         if self._copied:
             synced(target.parent)
         else:
