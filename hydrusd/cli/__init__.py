@@ -88,9 +88,9 @@ def run(
     rules: Path | None, state_dir: Path | None, safe_mode: bool, log_level: str, as_json: bool
 ) -> None:
     """Run the daemon until it is stopped (Ctrl-C or SIGTERM)."""
-    from hydrusd.cli._sparing import load_without_rich
+    from hydrusd.cli._sparing import load_without_colours
 
-    load_without_rich()
+    load_without_colours()
     from hydrusd.cli._run import run_daemon
 
     run_daemon(rules, state_dir, safe_mode=safe_mode, log_level=log_level, as_json=as_json)

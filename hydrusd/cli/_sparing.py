@@ -5,19 +5,22 @@ from __future__ import annotations
 import importlib
 import sys
 
+LEFT_OUT = ("pygments", "rich")
 
-def load_without_rich() -> None:
-    """Import what takes rich along wherever that is installed, and leave rich out.
 
-    structlog wants it for colourful tracebacks, where those of a daemon are plain; httpx for a
-    command of its own. It is 4 MB. Whoever imports it later gets it all the same.
+def load_without_colours() -> None:
+    """Import what takes rich and pygments along where they are installed, and leave these out.
+
+    structlog wants them for colourful tracebacks, where those of a daemon are plain; httpx for a
+    command of its own. They are 6 MB. Whoever imports them later gets them all the same.
     """
-    if "rich" in sys.modules:
-        return
-    # So Python notes what is not to be had.
-    sys.modules["rich"] = None  # type: ignore[assignment]
+    left_out = [name for name in LEFT_OUT if name not in sys.modules]
+    for name in left_out:
+        # So Python notes what is not to be had.
+        sys.modules[name] = None  # type: ignore[assignment]
     try:
         for name in ("hydrusd.logs", "hydrusd.hydrus"):
             importlib.import_module(name)
     finally:
-        del sys.modules["rich"]
+        for name in left_out:
+            del sys.modules[name]

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
+
+from hydrusd.model import OutcomeKind
+from hydrusd.plugin import TemporaryError
 
 CONTENT = b"the only copy" * 1000
 MTIME_NS = 1_600_000_000_000_000_000
@@ -60,3 +64,22 @@ def remains(folder):
         for path in folder.rglob("*")
         if path.is_file()
     }
+
+
+async def dispose_of_all(calls):
+    """Carry out a set of calls. What kills one of them, kills the daemon."""
+    try:
+        await type(calls[0].action).run_set(calls)
+    except BaseExceptionGroup as group:
+        if group.subgroup(Killed) is None:
+            raise
+        raise Killed from None
+
+
+async def dispose(call):
+    """Carry out a call as a set of one; give its outcome, or raise what another try may mend."""
+    mine = replace(call)
+    await dispose_of_all([mine])
+    if mine.outcome.kind is OutcomeKind.RETRY:
+        raise TemporaryError(mine.outcome.detail)
+    return mine.outcome

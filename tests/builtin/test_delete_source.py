@@ -4,6 +4,7 @@ import errno
 from pathlib import Path
 
 import pytest
+from disposal import dispose
 
 from hydrusd.builtin.actions.delete_source import DeleteSource
 from hydrusd.builtin.actions.move_source import MoveSource
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_deletes_the_file(call, picture):
-    outcome = await DeleteSource().run(call(DeleteSource(), picture))
+    outcome = await dispose(call(DeleteSource(), picture))
     assert not picture.exists()
     assert outcome.kind is OutcomeKind.DONE
     assert outcome.receipt == {"deleted": str(picture)}
@@ -24,8 +25,8 @@ async def test_deletes_the_file(call, picture):
 
 async def test_repeated_after_a_crash_it_is_done(call, picture):
     again = call(DeleteSource(), picture)
-    await DeleteSource().run(call(DeleteSource(), picture))
-    outcome = await DeleteSource().run(again)
+    await dispose(call(DeleteSource(), picture))
+    outcome = await dispose(again)
     assert outcome.kind is OutcomeKind.DONE
     assert "no longer there" in outcome.detail
     assert outcome.frees_event
@@ -34,7 +35,7 @@ async def test_repeated_after_a_crash_it_is_done(call, picture):
 async def test_leaves_another_file_of_the_name_alone(call, picture):
     before = call(DeleteSource(), picture)
     picture.write_bytes(b"another")
-    outcome = await DeleteSource().run(before)
+    outcome = await dispose(before)
     assert picture.read_bytes() == b"another"
     assert outcome.kind is OutcomeKind.SKIPPED
     assert outcome.frees_event
@@ -43,7 +44,7 @@ async def test_leaves_another_file_of_the_name_alone(call, picture):
 async def test_waits_while_the_folder_is_away(call, picture, inbox, tmp_path):
     before = call(DeleteSource(), picture)
     inbox.rename(tmp_path / "unplugged")
-    outcome = await DeleteSource().run(before)
+    outcome = await dispose(before)
     assert (outcome.kind, outcome.scope) == (OutcomeKind.PARK, ParkScope.RULE)
 
 
@@ -56,7 +57,7 @@ async def test_failure_says_what_the_system_said(call, picture, monkeypatch, num
 
     monkeypatch.setattr(Path, "unlink", refusing)
     with pytest.raises(error, match="cannot be deleted: the system's words"):
-        await DeleteSource().run(call(DeleteSource(), picture))
+        await dispose(call(DeleteSource(), picture))
     assert picture.exists()
 
 
@@ -65,7 +66,7 @@ async def test_event_without_a_file_is_refused(call, picture, action):
     without = call(action, picture)
     without.data = {"time": "12:00"}
     with pytest.raises(PermanentError, match="not a file"):
-        await action.run(without)
+        await dispose(without)
 
 
 @pytest.mark.parametrize("action", [DeleteSource, TrashSource, MoveSource])

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from disposal import CONTENT, Killed, remains
+from disposal import CONTENT, Killed, dispose, remains
 
 from hydrusd.builtin.actions import _emptying, trash_source
 from hydrusd.builtin.actions.delete_source import DeleteSource
@@ -43,7 +43,7 @@ def unit(call, inbox, picture):
 
 
 async def run(call):
-    return await call.action.run(call)
+    return await dispose(call)
 
 
 async def test_moved_with_the_name_that_the_file_got(unit, tmp_path):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import anyio
 import pytest
-from disposal import CONTENT, MTIME_NS, Killed, remains
+from disposal import CONTENT, MTIME_NS, Killed, dispose, remains
 
-from hydrusd.builtin.actions import _placing
+from hydrusd.builtin.actions import _placing, _syncing
 from hydrusd.builtin.actions.move_source import MoveSource
 from hydrusd.model import OutcomeKind
 from hydrusd.plugin import PermanentError, TemporaryError
@@ -55,7 +55,7 @@ def to(request, tmp_path, monkeypatch, picture):
 
 async def move(call, picture, **parameters):
     action = MoveSource(**parameters)
-    return await action.run(call(action, picture))
+    return await dispose(call(action, picture))
 
 
 async def test_moves_the_file_and_keeps_its_time(call, picture, to):
@@ -133,7 +133,7 @@ async def test_leaves_another_file_of_the_name_alone(call, picture, to):
     action = MoveSource(to=to)
     before = call(action, picture)
     picture.write_bytes(b"another")
-    outcome = await action.run(before)
+    outcome = await dispose(before)
     assert outcome.kind is OutcomeKind.SKIPPED
     assert outcome.frees_event
     assert picture.read_bytes() == b"another"
@@ -159,14 +159,14 @@ async def test_file_put_in_its_place_at_the_last_moment_stays(call, picture, to,
 
 
 async def test_file_put_in_its_place_after_the_move_stays(call, picture, to, monkeypatch):
-    sync = _placing._sync_folder
+    sync = _syncing.sync_folder
 
     def replacing(folder):
         sync(folder)
         (picture.parent / "new").write_bytes(b"another")
         (picture.parent / "new").replace(picture)
 
-    monkeypatch.setattr(_placing, "_sync_folder", replacing)
+    monkeypatch.setattr(_syncing, "sync_folder", replacing)
     outcome = await move(call, picture, to=to)
     assert outcome.kind is OutcomeKind.DONE
     assert picture.read_bytes() == b"another"
@@ -177,7 +177,7 @@ async def test_file_that_someone_else_took_away(call, picture, to):
     action = MoveSource(to=to)
     before = call(action, picture)
     picture.unlink()
-    outcome = await action.run(before)
+    outcome = await dispose(before)
     assert outcome.kind is OutcomeKind.SKIPPED
     assert outcome.frees_event
     assert not to.exists()
@@ -293,14 +293,14 @@ async def test_killed_at_any_moment_nothing_is_lost_and_a_repeat_finishes(
         power.on(Path(os.path.commonpath([picture, to])), changes)
         killed = False
         try:
-            await action.run(before)
+            await dispose(before)
         except Killed:
             killed = True
         power.off()
         # Whole, and under a name that people look at.
         left = [*remains(picture.parent).items(), *remains(to).items()]
         assert CONTENT in [content for name, content in left if not name.endswith("-part")]
-        outcome = await action.run(call(action, picture, source=before.source))
+        outcome = await dispose(call(action, picture, source=before.source))
         assert outcome.kind is OutcomeKind.DONE
         target = to / Path(outcome.receipt["to"]).name
         assert target.stat().st_mtime_ns == MTIME_NS

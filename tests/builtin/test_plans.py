@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import send2trash
-from disposal import CONTENT, remains
+from disposal import CONTENT, dispose, remains
 from outside import call_of
 
 from hydrusd.builtin.actions import trash_source
@@ -58,7 +58,7 @@ async def test_where_a_file_would_go_is_where_it_goes(
     seen = await foreseen(made)
     assert disk(tmp_path) == before
     try:
-        outcome = await action.run(made)
+        outcome = await (dispose(made) if kind is MoveSource else action.run(made))
     except PermanentError:
         assert not seen.changes
         assert "would fail" in seen.detail
@@ -89,7 +89,7 @@ async def test_disposing(call, picture, tmp_path, monkeypatch, action):
     assert seen.changes
     assert str(picture) in seen.detail or str(tmp_path / "trash" / "a.jpg") in seen.detail
     assert disk(tmp_path) == before
-    await action.run(made)
+    await dispose(made)
     after = await foreseen(made)
     assert not after.changes
     # A new file in its place is another one.

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import send2trash
+from disposal import dispose
 
 from hydrusd.builtin.actions.trash_source import TrashSource
 from hydrusd.model import OutcomeKind
@@ -22,12 +23,11 @@ from hydrusd.builtin.actions.trash_source import TrashSource
 from hydrusd.plugin import Call, FileSource
 
 async def main(inbox):
+    sources = [FileSource.of(path, inbox, path.lstat()) for path in inbox.rglob("*.jpg")]
     action = TrashSource()
-    async with anyio.create_task_group() as tasks:
-        for path in inbox.rglob("*.jpg"):
-            source = FileSource.of(path, inbox, path.lstat())
-            call = Call(action, 1, "a rule", {"file": source.to_data()}, None, None)
-            tasks.start_soon(action.run, call)
+    await TrashSource.run_set(
+        [Call(action, 1, "a rule", {"file": each.to_data()}, None, None) for each in sources]
+    )
 
 anyio.run(main, Path(sys.argv[1]))
 """
@@ -64,7 +64,7 @@ def trash(tmp_path, monkeypatch):
 
 
 async def test_trashes_the_file(call, picture, trash):
-    outcome = await TrashSource().run(call(TrashSource(), picture))
+    outcome = await dispose(call(TrashSource(), picture))
     assert (trash / "a.jpg").exists()
     assert not picture.exists()
     assert outcome.kind is OutcomeKind.DONE
@@ -74,8 +74,8 @@ async def test_trashes_the_file(call, picture, trash):
 
 async def test_repeated_after_a_crash_it_is_done(call, picture, trash):
     again = call(TrashSource(), picture)
-    await TrashSource().run(call(TrashSource(), picture))
-    outcome = await TrashSource().run(again)
+    await dispose(call(TrashSource(), picture))
+    outcome = await dispose(again)
     assert outcome.kind is OutcomeKind.DONE
     assert outcome.frees_event
     assert len(list(trash.iterdir())) == 1
@@ -84,7 +84,7 @@ async def test_repeated_after_a_crash_it_is_done(call, picture, trash):
 async def test_leaves_another_file_of_the_name_alone(call, picture, trash):
     before = call(TrashSource(), picture)
     picture.write_bytes(b"another")
-    outcome = await TrashSource().run(before)
+    outcome = await dispose(before)
     assert picture.read_bytes() == b"another"
     assert outcome.kind is OutcomeKind.SKIPPED
 
@@ -106,7 +106,7 @@ async def test_nothing_is_deleted_where_there_is_no_trash(
 
     monkeypatch.setattr(send2trash, "send2trash", refusing)
     with pytest.raises(error, match=r"nothing was deleted; give trash_source a `folder`"):
-        await TrashSource().run(call(TrashSource(), picture))
+        await dispose(call(TrashSource(), picture))
     assert picture.exists()
 
 
@@ -115,7 +115,7 @@ async def test_folder_of_ones_own(call, picture, tmp_path, trash):
     bin_folder.mkdir()
     (bin_folder / "a.jpg").write_bytes(b"thrown away before")
     action = TrashSource(folder=bin_folder)
-    outcome = await action.run(call(action, picture))
+    outcome = await dispose(call(action, picture))
     assert not picture.exists()
     assert (bin_folder / "a (2).jpg").exists()
     assert outcome.receipt == {"from": str(picture), "to": str(bin_folder / "a (2).jpg")}
@@ -125,8 +125,8 @@ async def test_folder_of_ones_own(call, picture, tmp_path, trash):
 async def test_folder_of_ones_own_repeated_after_a_crash(call, picture, tmp_path):
     action = TrashSource(folder=tmp_path / "my trash")
     again = call(action, picture)
-    first = await action.run(call(action, picture))
-    second = await action.run(again)
+    first = await dispose(call(action, picture))
+    second = await dispose(again)
     assert second.kind is OutcomeKind.DONE
     assert second.receipt == first.receipt
 
@@ -135,6 +135,6 @@ async def test_file_that_someone_else_took_away_counts_as_trashed(call, picture,
     action = TrashSource(folder=tmp_path / "my trash")
     gone = call(action, picture)
     picture.unlink()
-    outcome = await action.run(gone)
+    outcome = await dispose(gone)
     assert outcome.kind is OutcomeKind.DONE
     assert outcome.frees_event

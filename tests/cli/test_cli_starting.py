@@ -9,6 +9,7 @@ import pytest
 
 from hydrusd import __version__
 from hydrusd.cli import cli
+from hydrusd.ledger import Ledger
 
 HEAVY = {"PIL", "alembic", "anyio", "httpx", "jinja2", "pydantic", "rich", "sqlalchemy", "yaml"}
 COMMANDS = [
@@ -76,3 +77,51 @@ def test_a_command_that_does_not_exist_is_a_mistake_of_the_command_line(hydrusd)
     code, printed, complaints = hydrusd("runn")
     assert (code, printed) == (2, "")
     assert "No such command 'runn'" in complaints
+
+
+RULES = """
+client: {url: "http://127.0.0.1:9", access_key: "%s"}
+rules:
+  - name: import
+    on: {watch_folder: {path: inbox}}
+    if: file.size > 1 * KB
+    do: [add_file, {move_source: {to: moved}}]
+"""
+TELLING = """
+import pathlib, signal, sys
+from hydrusd.plugin import hookimpl
+
+@hookimpl
+def hydrusd_started(rules, clients):
+    (pathlib.Path(__file__).parent / "loaded").write_text("\\n".join(sys.modules))
+    signal.raise_signal(signal.SIGINT)
+"""
+
+
+def test_a_daemon_loads_nothing_that_only_others_need(tmp_path):
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "rules.yaml").write_text(RULES % ("0" * 64), encoding="utf-8")
+    (tmp_path / "plugins" / "telling.py").write_text(TELLING, encoding="utf-8")
+    Ledger.open(tmp_path / "state" / "ledger.sqlite").close()  # or its tables are made first
+    command = [sys.executable, "-m", "hydrusd", "run", "rules.yaml", "--state-dir", "state"]
+    subprocess.run(command, check=True, cwd=tmp_path, timeout=60, capture_output=True)
+    loaded = set((tmp_path / "plugins" / "loaded").read_text(encoding="utf-8").split())
+    assert "hydrusd.builtin.triggers.watch_folder" in loaded
+    unwanted = {
+        "PIL",
+        "alembic",
+        "apscheduler",
+        "hydrusd.rehearsal",
+        "hydrusd.simulator",
+        "hydrusd.testing",
+        "pygments",
+        "regex",
+        "rich",
+        "send2trash",
+        "sqlalchemy.dialects.postgresql",
+        "sqlalchemy.orm",
+        "starlette",
+        "uvicorn",
+    }
+    assert sorted(unwanted & loaded) == []

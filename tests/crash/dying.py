@@ -158,7 +158,15 @@ def prepare_daemon(watch: Watch) -> None:
     put(Ledger, "resettle", around(watch, "loss noted", Ledger.resettle))
     _prepare_checkpoint(watch)
     move = _placing.Move
-    put(move, "run", around(watch, "source disposed of", move.run))
+    steps = move.steps
+
+    def stepped(self: Any) -> Any:
+        watch.passes("source disposed of: before")
+        outcome = yield from steps(self)
+        watch.passes("source disposed of: after")
+        return outcome
+
+    put(move, "steps", stepped)
     claim = _placing._claim
 
     def claimed(origin: Path, target: Path) -> None:

@@ -585,7 +585,7 @@ def test_no_promise_breaks_whoever_dies(tmp_path, empty_ledger, monkeypatch):
     (tmp_path / "inbox").mkdir()
     configuration = read_configuration(tmp_path / "rules.yaml")
     present = []
-    move = _placing.Move.run
+    steps = _placing.Move.steps
 
     def guarded_move(self):
         world = present[0]
@@ -600,13 +600,13 @@ def test_no_promise_breaks_whoever_dies(tmp_path, empty_ledger, monkeypatch):
         name = self.source.path.name
         if self.source.path.exists() and (lacks := world.lacks(name)):
             world.faults.append(f"{name} was moved before this was committed: {lacks}")
-        outcome = move(self)
+        outcome = yield from steps(self)
         if blow == "after":
             world.kill()
         world.check_alive()
         return outcome
 
-    monkeypatch.setattr(_placing.Move, "run", guarded_move)
+    monkeypatch.setattr(_placing.Move, "steps", guarded_move)
     monkeypatch.setattr(settling, "MOST_LOSSES", FEWEST_LOSSES)
     monkeypatch.setattr(_store, "_PROMISE_SECONDS", PROMISE_SECONDS)
 

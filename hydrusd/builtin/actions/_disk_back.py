@@ -20,7 +20,8 @@ from anyio import to_thread
 
 from hydrusd.builtin.actions._disposing import failure
 from hydrusd.builtin.actions._exporting import Place, digest_of
-from hydrusd.builtin.actions._placing import Move, _claim, _sync_folder
+from hydrusd.builtin.actions._placing import Move, _claim
+from hydrusd.builtin.actions._syncing import synced
 from hydrusd.builtin.actions._taking_back import joined_receipt
 from hydrusd.plugin import (
     Call,
@@ -383,7 +384,7 @@ async def restore(call: Undoing, path: Path, sha256: str) -> None:
             if source is not None:
                 os.utime(part, ns=(source.mtime_ns, source.mtime_ns))
             _claim(part, path)
-            _sync_folder(path.parent)
+            synced(path.parent)
         except FileExistsError:
             raise PermanentError(f"{path} exists") from None
         except OSError as error:

@@ -6,23 +6,28 @@ between the deed and the note of it finds the work half done, and has to finish 
 
 The file goes first and its sidecars after it, under the name that it got. A sidecar that
 cannot go, or is another one by now, stays where it is, and that is told: it holds up no file.
+
+A set is worked on as a whole: what is about to be done is kept for all of it at once, and each
+folder is synced once for all files that wait for it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
+from typing import Any
 
 from anyio import to_thread
 from pydantic import Field
 
 from hydrusd.builtin.actions._emptying import remove_emptied
+from hydrusd.builtin.actions._syncing import Steps, together
 from hydrusd.builtin.actions._taking_back import joined_receipt
 from hydrusd.plugin import (
-    Action,
     AnyAction,
     Call,
     Data,
@@ -31,6 +36,7 @@ from hydrusd.plugin import (
     Outcome,
     OutcomeKind,
     PermanentError,
+    SetAction,
     SidecarFile,
     SourceState,
     TemporaryError,
@@ -50,7 +56,7 @@ _HOPELESS = frozenset(
 )
 
 
-def source_of(call: Call[Action] | Call[AnyAction]) -> FileSource:
+def source_of(call: Call[Any]) -> FileSource:
     """Give the file that was noticed. Raises ``PermanentError`` where there is none."""
     source = call.source
     if source is None:
@@ -96,13 +102,13 @@ def failure(doing: str, error: OSError) -> PermanentError | TemporaryError:
     return PermanentError(text) if error.errno in _HOPELESS else TemporaryError(text)
 
 
-def disposed(call: Call[Action], how: str, source: FileSource) -> Data:
+def disposed(call: Call[Any], how: str, source: FileSource) -> Data:
     """Give the receipt of a source that is disposed of: its path, and what Hydrus knows it by."""
     known = {"sha256": call.file_hash} if call.file_hash else {}
     return {how: source.text, **known}
 
 
-def disposals(call: Call[Action], how: str) -> Data:
+def disposals(call: Call[Any], how: str) -> Data:
     """Give the receipt of what is there to be disposed of: the source, and its sidecars. Blocks."""
     source, receipt = source_of(call), dict[str, object]()
     if not call.is_late and source.state() is SourceState.SAME:
@@ -115,12 +121,12 @@ def disposals(call: Call[Action], how: str) -> Data:
     return receipt | ({"sidecars": sidecars} if sidecars else {})
 
 
-def done_before(call: Call[Action]) -> Data | None:
+def done_before(call: Call[Any]) -> Data | None:
     """Give the receipt of a try before this one, which may have done it and died."""
     return call.earlier.receipt if call.earlier is not None else None
 
 
-class Disposing(Action):
+class Disposing(SetAction):
     """What actions share that take the source and its sidecars away."""
 
     remove_emptied_folders: bool = Field(
@@ -131,32 +137,34 @@ class Disposing(Action):
         ),
     )
 
-    def about_to(self, call: Call[Action]) -> Data:
+    def about_to(self, call: Call[AnyAction]) -> Data:
         """Give what the receipt will say, where nobody could tell it afterwards. Blocks."""
         del call
         return {}
 
-    def dispose(self, call: Call[Action]) -> Outcome:
-        """Take the source itself away. Blocks."""
+    def dispose(self, call: Call[AnyAction]) -> Steps:
+        """Take the source itself away."""
         raise NotImplementedError  # see Action.run
 
-    def dispose_sidecar(self, call: Call[Action], sidecar: SidecarFile, main: str) -> Outcome:
-        """Take a sidecar of a file, which is called ``main`` by now, away. Blocks."""
+    def dispose_sidecar(self, call: Call[AnyAction], sidecar: SidecarFile, main: str) -> Steps:
+        """Take a sidecar of a file, which is called ``main`` by now, away."""
         raise NotImplementedError  # see Action.run
 
-    async def run(self, call: Call[Action]) -> Outcome:
-        """Take the source away, if it is still the same file, and its sidecars."""
-        if intended := await to_thread.run_sync(self.about_to, call):
-            await keep_receipts({call: joined_receipt(call, intended)})
-        return await to_thread.run_sync(self._run, call)
+    @classmethod
+    async def run_set(cls, calls: Sequence[Call[SetAction]]) -> None:
+        """Take the sources away that are still the same files, and their sidecars."""
+        if intended := await to_thread.run_sync(_intended, calls):
+            await keep_receipts(intended)
+        await together(calls, _disposal)
 
-    def _run(self, call: Call[Action]) -> Outcome:
+    def steps(self, call: Call[AnyAction]) -> Steps:
+        """Take one source away, and its sidecars."""
         source = source_of(call)
         # A late sidecar's file has been disposed of, or is to stay: that was another job's.
-        outcome = Outcome.done() if call.is_late else self.dispose(call)
+        outcome = Outcome.done() if call.is_late else (yield from self.dispose(call))
         if outcome.kind is not OutcomeKind.DONE:
             return outcome
-        gone = self._dispose_of_sidecars(call, outcome)
+        gone = yield from self._dispose_of_sidecars(call, outcome)
         if isinstance(gone, Outcome):
             return gone
         folders: list[Path] = []
@@ -164,7 +172,9 @@ class Disposing(Action):
             folders = remove_emptied(source.path.parent, source.root)
         return gone.told(outcome, folders, late=call.is_late, before=done_before(call))
 
-    def _dispose_of_sidecars(self, call: Call[Action], outcome: Outcome) -> _Gone | Outcome:
+    def _dispose_of_sidecars(
+        self, call: Call[AnyAction], outcome: Outcome
+    ) -> Generator[Path, None, _Gone | Outcome]:
         gone = _Gone()
         source = source_of(call)
         main = PurePath(str((outcome.receipt or {}).get("to") or source.path)).name
@@ -182,7 +192,7 @@ class Disposing(Action):
             else:
                 # One that is gone, too: it may be that a kill has left something to clear away.
                 try:
-                    one = self.dispose_sidecar(call, sidecar, main)
+                    one = yield from self.dispose_sidecar(call, sidecar, main)
                 except PermanentError as error:
                     gone.left[path] = f"{name} stays: {error}"
                     continue
@@ -193,6 +203,22 @@ class Disposing(Action):
                     gone.names.append(name)
                     gone.receipts[path] = one.receipt
         return gone
+
+
+def _disposal(call: Call[Any]) -> Steps:
+    assert isinstance(call.action, Disposing)
+    return call.action.steps(call)
+
+
+def _intended(calls: Sequence[Call[SetAction]]) -> dict[Call[SetAction], Data]:
+    """Give what the receipts of calls will say, where nobody could tell it afterwards. Blocks."""
+    intended = {}
+    for call in calls:
+        assert isinstance(call.action, Disposing)
+        with contextlib.suppress(PermanentError):  # which is raised again, for that call alone
+            if receipt := call.action.about_to(call):
+                intended[call] = joined_receipt(call, receipt)
+    return intended
 
 
 @dataclass(slots=True)
@@ -239,7 +265,7 @@ def with_sidecars(call: Call[AnyAction], foreseen: Foreseen) -> Foreseen:
     return replace(foreseen, detail=f"{foreseen.detail}, with {names}")
 
 
-def _other_file_of(call: Call[Action], sidecar: SidecarFile) -> str:
+def _other_file_of(call: Call[AnyAction], sidecar: SidecarFile) -> str:
     """Name another file that is there still and has the same sidecar; nothing where none is."""
     if sidecar.form != "stem" or call.sidecars is None:
         return ""

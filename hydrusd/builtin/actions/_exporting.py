@@ -29,8 +29,8 @@ from hydrusd.builtin.actions._placing import (
     OnCollision,
     _claim,
     _digest,
-    _sync_folder,
 )
+from hydrusd.builtin.actions._syncing import synced
 from hydrusd.plugin import AnyAction, Call, FileSource, PermanentError, keep_receipts
 
 A = TypeVar("A", bound=AnyAction)
@@ -148,7 +148,7 @@ class Place:
                     if _is_same(target, size, sha256):
                         return Placed(target, sha256, is_new=False)
                 else:
-                    _sync_folder(self.folder)
+                    synced(self.folder)
                     return Placed(target, sha256, is_new=True)
         except OSError as error:
             raise failure(f"{self.folder / self.name} cannot be written", error) from error

@@ -7,7 +7,18 @@ first and replacing only what was created. Between disks the file is copied unde
 passing name, synced and read back before it gets its own.
 
 At each moment either the source is there or a whole copy of it that has its name, and a
-repeated move finds out how far the one before came.
+repeated move finds out how far the one before came. On one disk, a set of moves is made in three
+strides, each folder being synced once after each of them:
+
+1. All get their new names, most of them beside the old ones. Killed here, both names lead to the
+   same file, by which the next try knows it for its own; after a power cut the new one may be
+   missing, and the old one is there.
+2. The new names are on the disk. Only now the old ones go. Killed here, some files have both names
+   and others only the new one; a power cut may bring old ones back, and takes no new one away.
+3. The removals are on the disk, too, and only then any of it is told as done.
+
+A copy, whose source is another file, goes all the way at once: if it were left lying beside its
+source for longer, more of them would be taken for somebody else's after a kill.
 """
 
 from __future__ import annotations
@@ -28,6 +39,7 @@ from typing import BinaryIO, Literal
 from anyio import from_thread
 
 from hydrusd.builtin.actions._disposing import failure, reason_to_stop
+from hydrusd.builtin.actions._syncing import Steps, alone, synced
 from hydrusd.plugin import (
     FileChangedError,
     FileSource,
@@ -37,7 +49,6 @@ from hydrusd.plugin import (
     SourceState,
     TemporaryError,
     source_outcome,
-    sync_folder,
 )
 
 OnCollision = Literal["rename", "skip", "fail"]
@@ -69,9 +80,15 @@ class Move:
     announce: Announce | None = None  # of a copy, before it gets its name
     _digest: str | None = None
     _copied: bool = False
+    _cleared: bool = False
+    _where: str = ""
 
     def run(self) -> Outcome:
         """Move it. Raises ``PermanentError`` or ``TemporaryError``; nothing is lost then."""
+        return alone(self.steps())
+
+    def steps(self) -> Steps:
+        """Move it step by step, see ``run``."""
         self._refuse_bad_places()
         stop = reason_to_stop if self.gone_will_do else source_outcome
         try:
@@ -85,7 +102,7 @@ class Move:
             if (outcome := stop(state, self.source)) is not None:
                 return outcome
             self.folder.mkdir(parents=True, exist_ok=True)
-            return self._move()
+            return (yield from self._move())
         except _Changed:
             outcome = source_outcome(SourceState.CHANGED, self.source)
             assert outcome is not None
@@ -94,9 +111,15 @@ class Move:
             how = "copied" if self.keeps else "moved"
             raise failure(f"{self.source.path} cannot be {how} to {self.folder}", error) from error
         finally:
-            for use in ("copy", "probe"):
-                with contextlib.suppress(OSError):
-                    self._passing(use).unlink(missing_ok=True)
+            if not self._cleared:
+                self._clear()
+
+    def _clear(self) -> None:
+        """Take away what this try, or one before that was killed, has left beside the target."""
+        self._cleared = True
+        for use in ("copy", "probe"):
+            with contextlib.suppress(OSError):
+                self._passing(use).unlink(missing_ok=True)
 
     def _refuse_bad_places(self) -> None:
         bad_on_windows = sys.platform == "win32" and ":" in self.name
@@ -104,7 +127,7 @@ class Move:
             raise PermanentError(f"{self.name!r} cannot be the name of a file")
         if self.into_watched:
             return
-        if self.folder.resolve().is_relative_to(self.source.root.resolve()):
+        if _is_inside(self.folder, self.source.root):
             raise PermanentError(
                 f"{self.folder} is in the watched folder {self.source.root}, where the file would "
                 "be noticed again; choose a folder outside of it"
@@ -144,7 +167,7 @@ class Move:
 
     # --- finding a name ------------------------------------------------------------------
 
-    def _move(self) -> Outcome:
+    def _move(self) -> Steps:
         for target in self._targets():
             try:
                 self._place(target)
@@ -152,9 +175,11 @@ class Move:
                 if self._identical(target):
                     self._refuse_same_folder()
                     how = "the same file was there already:"
-                    return self._finish(target, how, new=self._half_done(target))
+                    new = self._half_done(target)
+                    return (yield from self._finish(target, how, new=new))
             else:
-                return self._finish(target, "copied to" if self.keeps else "moved to")
+                how = "copied to" if self.keeps else "moved to"
+                return (yield from self._finish(target, how))
         if self.on_collision == "skip":
             return Outcome.skipped(f"{self.folder / self.name} exists; the source was left alone")
         raise PermanentError(f"{self.folder / self.name} exists already, and is another file")
@@ -249,8 +274,9 @@ class Move:
     def _passing(self, use: str) -> Path:
         # The same for each try of this job, so that what a killed one left is cleared away;
         # yet another for another daemon's job of the same number.
-        where = hashlib.sha256(os.fsencode(self.source.path)).hexdigest()[:12]
-        return self.folder / f".{self.job_id}-{where}-{use}{PART_SUFFIX}"
+        if not self._where:
+            self._where = hashlib.sha256(os.fsencode(self.source.path)).hexdigest()[:12]
+        return self.folder / f".{self.job_id}-{self._where}-{use}{PART_SUFFIX}"
 
     def _copy_to(self, part: Path) -> None:
         """Copy the source to a passing name, whole and synced."""
@@ -283,9 +309,13 @@ class Move:
 
     # --- and leaving ---------------------------------------------------------------------
 
-    def _finish(self, target: Path, how: str, *, new: bool = True) -> Outcome:
-        """Remove the source, now that the file is at its target for good; or leave a copy's."""
-        _sync_folder(target.parent)
+    def _finish(self, target: Path, how: str, *, new: bool = True) -> Steps:
+        """Remove the source, once the file is at its target for good; or leave a copy's."""
+        self._clear()  # nobody knows whether it will go on from where it waits
+        if self._copied:
+            synced(target.parent)
+        else:
+            yield target.parent
         if self.keeps:
             receipt: dict[str, object] = {"copied": str(target) if new else None}
             receipt |= {"sha256": self._digest} if new else {}
@@ -299,6 +329,7 @@ class Move:
                 stop = source_outcome(state, self.source)
                 assert stop is not None
                 return stop
+        yield self.source.path.parent
         return self._moved(target, how, new=new)
 
     def _moved(self, target: Path, how: str, *, new: bool = True) -> Outcome:
@@ -309,6 +340,13 @@ class Move:
             receipt={"from": str(self.source.path), "to": str(target), **found},
             frees_event=True,
         )
+
+
+def _is_inside(folder: Path, root: Path) -> bool:
+    """Say whether a folder really lies in another one, or is it."""
+    # Asked of each file: with paths for texts it would take twice as long.
+    inside, outside = (os.path.normcase(os.path.realpath(path)) for path in (folder, root))
+    return f"{inside}{os.sep}".startswith(f"{outside.rstrip(os.sep)}{os.sep}")
 
 
 class _Changed(Exception):
@@ -359,8 +397,3 @@ def _digest(file: BinaryIO) -> str:
         from_thread.check_cancelled()
         digest.update(chunk)
     return digest.hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # some file systems refuse, and need no syncing
-        sync_folder(folder)

@@ -20,8 +20,8 @@ from hydrusd.builtin.actions._disposing import (
     with_sidecars,
 )
 from hydrusd.builtin.actions._restoring import foresee_restoring, undo_disposal
+from hydrusd.builtin.actions._syncing import Steps
 from hydrusd.plugin import (
-    Action,
     AnyAction,
     Call,
     Data,
@@ -63,16 +63,16 @@ class DeleteSource(Disposing):
 
         return await foresee_all(calls, look)
 
-    def about_to(self, call: Call[Action]) -> Data:
+    def about_to(self, call: Call[AnyAction]) -> Data:
         """Give what will be deleted."""
         return disposals(call, "deleted")
 
-    def dispose(self, call: Call[Action]) -> Outcome:
+    def dispose(self, call: Call[AnyAction]) -> Steps:
         """Delete it, if it is still the same file."""
         source = source_of(call)
         return _delete(source, disposed(call, "deleted", source), done_before(call))
 
-    def dispose_sidecar(self, call: Call[Action], sidecar: SidecarFile, main: str) -> Outcome:
+    def dispose_sidecar(self, call: Call[AnyAction], sidecar: SidecarFile, main: str) -> Steps:
         """Delete it."""
         del call, main
         return _delete(sidecar.source, {"deleted": sidecar.source.text}, None)
@@ -94,11 +94,12 @@ class DeleteSource(Disposing):
         await undo_disposal(calls, "deleted", Path.unlink)
 
 
-def _delete(source: FileSource, receipt: Data, before: Data | None) -> Outcome:
+def _delete(source: FileSource, receipt: Data, before: Data | None) -> Steps:
     if (stop := reason_to_stop(source.state(), source)) is not None:
         return replace(stop, receipt=before)
     try:
         source.path.unlink(missing_ok=True)
     except OSError as error:
         raise failure(f"{source.path} cannot be deleted", error) from error
+    yield source.path.parent
     return Outcome.done("deleted", receipt=receipt, frees_event=True)

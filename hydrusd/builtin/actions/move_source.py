@@ -16,13 +16,12 @@ from hydrusd.builtin.actions._disk_back import (
 )
 from hydrusd.builtin.actions._disposing import Disposing, foresee_all, source_of, with_sidecars
 from hydrusd.builtin.actions._placing import Move, OnCollision
+from hydrusd.builtin.actions._syncing import Steps
 from hydrusd.plugin import (
-    Action,
     AnyAction,
     Call,
     FolderPath,
     Foreseen,
-    Outcome,
     SidecarFile,
     Undo,
 )
@@ -66,7 +65,7 @@ class MoveSource(Disposing):
         ),
     )
 
-    def move_of(self, call: Call[Action] | Call[AnyAction]) -> Move:
+    def move_of(self, call: Call[AnyAction]) -> Move:
         """Give the move that is to be made for a call."""
         source = source_of(call)
         name = source.path.name if self.name is None else self.name
@@ -82,16 +81,16 @@ class MoveSource(Disposing):
 
         return await foresee_all(calls, look)
 
-    def dispose(self, call: Call[Action]) -> Outcome:
+    def dispose(self, call: Call[AnyAction]) -> Steps:
         """Move it, if it is still the same file."""
-        return self.move_of(call).run()
+        return self.move_of(call).steps()
 
-    def dispose_sidecar(self, call: Call[Action], sidecar: SidecarFile, main: str) -> Outcome:
+    def dispose_sidecar(self, call: Call[AnyAction], sidecar: SidecarFile, main: str) -> Steps:
         """Move it beside its file, under a free name in any case."""
         if call.is_late and self.name is not None:
             main = self.name
         name = sidecar.name_for(main)
-        return Move(sidecar.source, self.to, name, call.job_id, gone_will_do=True).run()
+        return Move(sidecar.source, self.to, name, call.job_id, gone_will_do=True).steps()
 
     @classmethod
     async def undo_plan(cls, calls: Sequence[Call[Undo]]) -> Sequence[Foreseen]:

@@ -36,8 +36,8 @@ from hydrusd.builtin.actions._disposing import (
 )
 from hydrusd.builtin.actions._placing import Move
 from hydrusd.builtin.actions._restoring import foresee_restoring, undo_disposal
+from hydrusd.builtin.actions._syncing import Steps
 from hydrusd.plugin import (
-    Action,
     AnyAction,
     Call,
     Data,
@@ -108,23 +108,24 @@ class TrashSource(Disposing):
         """Use a folder as the trash: the system's is a real one."""
         return self if self.folder else self.model_copy(update={"folder": scratch / "trash"})
 
-    def about_to(self, call: Call[Action]) -> Data:
+    def about_to(self, call: Call[AnyAction]) -> Data:
         """Give what will be in the system's trash; what is moved elsewhere is found there."""
         return disposals(call, "trashed") if self.folder is None else {}
 
-    def dispose(self, call: Call[Action]) -> Outcome:
+    def dispose(self, call: Call[AnyAction]) -> Steps:
         """Trash it, if it is still the same file."""
         source = source_of(call)
         if self.folder is None:
             return _trash(source, disposed(call, "trashed", source), done_before(call))
-        return _move(source, self.folder, source.path.name, call.job_id).run()
+        return (yield from _move(source, self.folder, source.path.name, call.job_id).steps())
 
-    def dispose_sidecar(self, call: Call[Action], sidecar: SidecarFile, main: str) -> Outcome:
+    def dispose_sidecar(self, call: Call[AnyAction], sidecar: SidecarFile, main: str) -> Steps:
         """Trash it, too."""
         source = sidecar.source
         if self.folder is None:
             return _trash(source, {"trashed": source.text}, None)
-        return _move(source, self.folder, sidecar.name_for(main), call.job_id).run()
+        name = sidecar.name_for(main)
+        return (yield from _move(source, self.folder, name, call.job_id).steps())
 
     @classmethod
     def undo_refusal(cls, receipt: Data) -> str:
