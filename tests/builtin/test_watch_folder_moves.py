@@ -134,32 +134,90 @@ if sys.platform == "linux":
                 hints |= listener.take().files
         assert "a/old.jpg" not in hints
 
-    @pytest.mark.parametrize("seed", range(3))
+    def made_in_what_is_moved(root, outside):
+        (root / "a" / "new" / "below").mkdir(parents=True)
+        (root / "a").rename(root / "b")
+
+    def made_in_what_is_moved_twice(root, outside):
+        made_in_what_is_moved(root, outside)
+        (root / "b" / "new").rename(root / "new")
+        (root / "b").rename(root / "new" / "a")
+
+    def moved_in_and_on(root, outside):
+        (outside / "in" / "below").mkdir(parents=True)
+        (outside / "in").rename(root / "a" / "in")
+        (root / "a").rename(root / "b")
+
+    def made_under_a_name_that_was_just_given_up(root, outside):
+        for n in range(5):
+            (root / "unpacking" / "below").mkdir(parents=True)
+            (root / "unpacking").rename(root / f"album {n}")
+        (root / "unpacking").mkdir()
+
+    def moved_away_from_a_name_that_another_has(root, outside):
+        (root / "a").rename(root / "b")
+        (root / "a" / "below").mkdir(parents=True)
+        (root / "a").rename(outside / "a")
+        (root / "b").rename(root / "a")
+
+    @pytest.mark.parametrize(
+        "do",
+        [
+            made_in_what_is_moved,
+            made_in_what_is_moved_twice,
+            moved_in_and_on,
+            made_under_a_name_that_was_just_given_up,
+            moved_away_from_a_name_that_another_has,
+        ],
+    )
+    async def test_what_has_been_moved_when_the_word_of_it_comes_is_watched(
+        listener, root, outside, do
+    ):
+        (root / "a" / "there").mkdir(parents=True)
+        await listener.start()
+        with listener._observer._own.group._lock:  # it hears of nothing until all is done
+            do(root, outside)
+        await until_all_is_watched(listener, root)
+        assert listener.listening
+
+    @pytest.mark.parametrize("seed", range(4))
     async def test_whatever_is_moved_about_just_what_is_there_is_watched(
         listener, root, outside, seed
     ):
+        """Under few names, and often with the words of it coming late."""
         chance = random.Random(seed)
-        for n in range(30):
-            chance.choice(sorted(folders_below(root))).joinpath(f"{n}").mkdir()
+
+        def name_in(folders):
+            return chance.choice(folders) / chance.choice("abcdef")
+
+        for _ in range(30):
+            name_in(sorted(folders_below(root))).mkdir(exist_ok=True)
         await listener.start()
-        for n in range(30, 400):
+        lock, held = listener._observer._own.group._lock, False
+        for _ in range(400):
             inside, away = sorted(folders_below(root)), sorted(folders_below(outside))
-            source = chance.choice(inside[1:] + away[1:])
-            target = chance.choice(inside + away) / f"{n}"
+            source, target = chance.choice(inside[1:] + away[1:]), name_in(inside + away)
+            if target.exists():
+                continue
+            if chance.random() < 0.25:
+                (lock.release if held else lock.acquire)()
+                held = not held
             match chance.randrange(6):
                 case 0:
                     target.mkdir()
                 case 1:
                     shutil.rmtree(source)
                     target.mkdir(parents=True)
-                case _:
-                    if not target.is_relative_to(source):
-                        source.rename(target)
+                case _ if not target.is_relative_to(source):
+                    source.rename(target)
             if len(inside) > 60:
                 shutil.rmtree(chance.choice(inside[1:]))
-            if chance.random() < 0.05:
+            if not held and chance.random() < 0.1:
                 await anyio.sleep(0.01)
+        if held:
+            lock.release()
         await until_all_is_watched(listener, root)
+        assert listener.listening
 
     async def test_the_watched_folder_itself_moved_away_is_told_at_once(root, outside):
         async with watching(root, context=Context(step_seconds=0.01)) as context:

@@ -117,9 +117,9 @@ def test_patterns_are_checked_without_a_look_at_the_disk(tmp_path, monkeypatch):
     def look(*_, **__):
         raise AssertionError
 
-    for name in ("stat", "lstat", "scandir", "open", "access", "listdir"):
-        monkeypatch.setattr(os, name, look)
-    faults, samples = list(trigger.check({})), list(trigger.samples())
-    monkeypatch.undo()
+    with monkeypatch.context() as blind:
+        for name in ("stat", "lstat", "scandir", "open", "access", "listdir"):
+            blind.setattr(os, name, look)
+        faults, samples = list(trigger.check({})), list(trigger.samples())
     assert [fault.path for fault in faults] == [("include", 1)]
     assert [path.suffix for path in samples] == [".jpg"]

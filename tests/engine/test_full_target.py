@@ -113,8 +113,13 @@ async def test_what_finds_a_disk_full_waits_for_room_and_is_never_given_up(bench
         await at.skip(HOURS)
         assert [at.state(name) for name in ("a.jpg", "b.jpg", "c.jpg")] == ["done"] * 3
         assert at.condition("rule", "import") == ("working", "")
-    assert len(disk.names) == 3
-    assert at.simulator.requests["/add_files/add_file"] == 3
+        assert len(disk.names) == 3
+        # Should it fill up once more, that is told once more.
+        disk.fill()
+        await at.notice("d.jpg")
+        await at.rest()
+        assert "waits, the rest goes on" in at.condition("rule", "import")[1]
+    assert at.simulator.requests["/add_files/add_file"] == 4
 
 
 if CAN_MOUNT:

@@ -307,12 +307,17 @@ if sys.platform == "linux":
         The system tells of a move in this order: from where, to where if that is watched, and
         that the folder itself was moved. So whatever is told to have been moved, and is still
         held to be where it went from, has left.
+
+        Words come late, too, and watches are asked for by path: of a folder that is elsewhere by
+        then, or has another one in its place. What was ``missed`` so is looked for again when
+        the word of the move comes.
         """
 
         def __init__(self, watches: _Watches, path: bytes, mask: Mask, *, recursive: bool) -> None:
             self._lose = watches.lose
             self._going: dict[WatchDescriptor, bytes] = {}
             self._left: set[bytes] = set()
+            self._missed: set[bytes] = set()
             super().__init__(watches, path, mask, recursive)
 
         def on_event(self, event: InotifyEvent) -> None:
@@ -323,7 +328,12 @@ if sys.platform == "linux":
                 self._note_going(event)
             elif not event.is_moved_from:
                 self.forget_left()  # before another folder can come to be under the same path
+            if event.is_delete and self._missed:
+                self._forget_missed(event)
+            came_from = self._source_for_move(event.cookie) if event.is_moved_to else None
             super().on_event(event)
+            if event.is_moved_to and event.is_directory and self.is_recursive:
+                self._look_for_missed(event, came_from)
 
         def on_watch_deleted(self, wd: WatchDescriptor) -> None:
             self._going.pop(wd, None)
@@ -332,6 +342,7 @@ if sys.platform == "linux":
         def on_queue_overflow(self) -> None:
             self._going.clear()
             self._left.clear()
+            self._missed.clear()
             super().on_queue_overflow()  # watches everything anew
 
         def forget_left(self) -> None:
@@ -343,6 +354,7 @@ if sys.platform == "linux":
                 return
             left, self._left = self._left, set()
             shortest = min(map(len, left))
+            self._missed = {path for path in self._missed if not _is_in(path, left, shortest)}
             with self._lock:
                 found = self._active_callbacks_by_watch.items()
                 self._remove_callbacks([w for w, path in found if _is_in(path, left, shortest)])
@@ -362,6 +374,86 @@ if sys.platform == "linux":
                 self._lose()  # nobody watches what is above it: it may be anywhere
             elif now is not None and now == went:
                 self._left.add(now)
+
+        def _look_for_missed(self, event: InotifyEvent, came_from: bytes | None) -> None:
+            with self._lock:
+                path = self._build_event_source_path(event)
+                if path is None:
+                    return
+                held = self._active_callbacks_by_path.get(path)
+                self._add_callback(path)
+                watch = self._active_callbacks_by_path.get(path)
+                if watch is not None:
+                    self._going.pop(watch, None)  # it has arrived
+                other = watch != held
+                missed = set[bytes]()
+                if came_from is not None:
+                    missed = {m for m in self._missed if _is_in(m, {came_from}, len(came_from))}
+                    self._missed -= missed
+                if missed or other:
+                    self._add_all_callbacks(path)
+
+        def _forget_missed(self, event: InotifyEvent) -> None:
+            with self._lock:
+                if (path := self._build_event_source_path(event)) is not None:
+                    self._missed.discard(path)
+
+        def _add_all_callbacks(self, path: bytes) -> None:
+            self._add_callback(path)
+            if self.is_recursive:
+                for folder, names, _ in os.walk(path, onerror=self._miss):
+                    for name in names:
+                        below = os.path.join(folder, name)  # noqa: PTH118 - bytes
+                        if not os.path.islink(below):  # noqa: PTH114 - bytes
+                            self._add_callback(below)
+
+        def _add_callback(self, path: bytes) -> None:
+            try:
+                fd, mask = self._inotify_fd, self.event_mask
+                watch = fd.add_callback(path, mask, self._callback, self._id)
+            except OSError:
+                if path == self.path:
+                    raise
+                self._note_missed(path)
+            else:
+                self._hold(watch, path)
+
+        def _hold(self, watch: WatchDescriptor, path: bytes) -> None:
+            """Take a watch for that of a path, and no other for it: there is one folder there."""
+            self._remove_watch_internally(watch)
+            other = self._active_callbacks_by_path.get(path)
+            if other is not None:
+                self._remove_callbacks([other])
+            self._active_callbacks_by_path[path] = watch
+            self._active_callbacks_by_watch[watch] = path
+            self._missed.discard(path)
+
+        def _move_watches(self, move_src_path: bytes, move_dst_path: bytes) -> bool:
+            start = len(move_src_path)
+            moved = [
+                (watch, path)
+                for path, watch in self._active_callbacks_by_path.items()
+                if _is_in(path, {move_src_path}, start)
+            ]
+            for watch, path in moved:
+                self._hold(watch, move_dst_path + path[start:])
+            return any(path == move_src_path for _, path in moved)
+
+        def _remove_watch_internally(self, wd: WatchDescriptor) -> None:
+            path = self._active_callbacks_by_watch.pop(wd, None)
+            if path is not None and self._active_callbacks_by_path.get(path) == wd:
+                del self._active_callbacks_by_path[path]
+
+        def _miss(self, error: OSError) -> None:
+            if error.filename is not None:
+                self._note_missed(os.fsencode(error.filename))
+
+        def _note_missed(self, path: bytes) -> None:
+            if len(self._missed) < MOST_WAITING:
+                self._missed.add(path)
+            else:
+                self._missed.clear()
+                self._lose()
 
     class _Emitter(InotifyEmitter):
         """What ``InotifyEmitter`` is, with a group of watches of our own."""
