@@ -185,7 +185,7 @@ def _prepare_transactions(watch: Watch) -> None:
         id(_ledger._NEW_JOBS): "job stored: within",
         id(_ledger._FINISH): "batch half stored: within",
     }
-    execute = Batch.execute
+    execute = Batch._execute
 
     def executed(self: Batch, *args: Any) -> int:
         count = execute(self, *args)
@@ -193,7 +193,7 @@ def _prepare_transactions(watch: Watch) -> None:
             watch.passes(moments[id(self)])
         return count
 
-    put(Batch, "execute", executed)
+    put(Batch, "_execute", executed)
 
 
 def _prepare_checkpoint(watch: Watch) -> None:

@@ -76,7 +76,7 @@ def parked(at):
 
 
 async def test_what_reads_from_it_waits_and_the_other_rules_go_on(bench, server):
-    server.holds(FileSource, "state", "open")
+    server.holds(FileSource, "state", "open", "content")
     at = bench()
     async with at.running(RULES):
         await at.rest()
@@ -99,7 +99,7 @@ async def test_what_reads_from_it_waits_and_the_other_rules_go_on(bench, server)
 
 
 async def test_what_is_moved_to_it_waits_and_the_other_rules_go_on(bench, server):
-    server.holds(Move, "run")
+    server.holds(Move, "_place")
     at = bench()
     async with at.running(RULES):
         await at.rest()
@@ -140,7 +140,7 @@ async def test_a_client_that_takes_its_time_is_no_dead_disk(bench, server, monke
 
 
 async def test_a_lane_can_be_stopped_while_it_waits_and_nothing_is_lost(bench, server):
-    server.holds(FileSource, "state", "open")
+    server.holds(FileSource, "state", "open", "content")
     at = bench()
     with anyio.fail_after(10):
         async with at.running(RULES):

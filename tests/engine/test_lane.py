@@ -827,7 +827,8 @@ async def test_an_odd_action_harms_nothing_but_its_item(bench, body, state, told
         assert at.state("odd.png") == state
         outcome, detail = at.steps("odd.png")["odd"]
         assert told in detail
-        assert outcome == ("retry" if state == "ready" else state)
+        waits = "later" if "OSError(28" in body else "retry"  # room may be made
+        assert outcome == (waits if state == "ready" else state)
         await at.skip(times=2)
         assert at.state("odd.png") == ("done" if state == "done" else at.state("odd.png"))
 
