@@ -802,7 +802,7 @@ ODD = """
         ("raise PermanentError('never')", "dead", "never"),
         ("raise TemporaryError('later', delay_seconds=9e99)", "ready", "later"),
         ("raise TemporaryError('later', delay_seconds=float('nan'))", "ready", "cannot be kept"),
-        ("raise OSError(28, 'No space left')", "ready", "No space left"),
+        ("raise OSError(5, 'Input/output error')", "ready", "Input/output error"),
         ("return None", "ready", "did not say how it ended"),
         ("return 'done'", "ready", "gave str for an outcome"),
         ("return Outcome.done(values={'path': Path('x')})", "ready", "cannot be kept"),
