@@ -211,7 +211,7 @@ class Lane:
     """Works the jobs of one client until cancelled.
 
     While a set is under way, and mostly waiting for the client, the outcomes of the one before
-    it are stored and the one after it is claimed.
+    it are stored, the one after it is claimed, and what settles is proved.
     """
 
     def __init__(
@@ -278,6 +278,8 @@ class Lane:
         self._claimed: list[Job] = []
         self._unstored: _Set | None = None
         self._lingering: _Set | None = None
+        self._settled = anyio.Event()
+        self._settled.set()
         self._refused: frozenset[str] = frozenset()
         self._boot = ""
         # What the time of day is at zero of the clock that never jumps.
@@ -649,17 +651,20 @@ class Lane:
         made: dict[str, AnyAction] = {}
         for item in work:
             self._prepare(item, current, rule, made)
-        tasks.start_soon(self._carry_out, current, step, name=f"a set of {step.name}")
+        tasks.start_soon(self._carry_out, current, step, tasks, name=f"a set of {step.name}")
         await current.passed.wait()
+        await self._settled.wait()
         return True
 
-    async def _carry_out(self, current: _Set, step: CompiledStep | UndoStep) -> None:
+    async def _carry_out(
+        self, current: _Set, step: CompiledStep | UndoStep, of_lane: TaskGroup
+    ) -> None:
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._flush, current, name=f"checkpoints of {step.name}")
                 size = self._sizes.of(current.work[0].job.rule, current.position)
                 if len(current.work) >= size or self._unstored is not None:
-                    tasks.start_soon(self._meanwhile, name=f"beside {step.name}")
+                    tasks.start_soon(self._meanwhile, of_lane, name=f"beside {step.name}")
                 await self._run_set(current, step)
                 tasks.cancel_scope.cancel()
         except BaseException:
@@ -708,10 +713,17 @@ class Lane:
             ids = [job.id for job in jobs]
             await self._ledger(Ledger.release, self._clock.now(), owner=self._owner, ids=ids)
 
-    async def _meanwhile(self) -> None:
-        """Store the set before and claim the next one, while the present one is under way."""
+    async def _meanwhile(self, tasks: TaskGroup) -> None:
+        """Store the set before and claim the next one, while the present one is under way.
+
+        What settles is proved beside that, in a task of the lane: a commit takes the client its
+        time, and would be asked for again and again if the end of a set broke it off.
+        """
         with anyio.CancelScope(shield=True):
             await self._store_unstored()
+            if self._parked is None and self._settled.is_set():
+                self._settled = anyio.Event()
+                tasks.start_soon(self._settle_beside, name=f"settling beside on {self.name}")
             if self._parked is None and await self._pacing.may_claim_ahead():
                 wanted, paced = self._filter(), self._pacing.paced
                 wanted = replace(wanted, blocked_rules=wanted.blocked_rules | paced)
@@ -1267,6 +1279,12 @@ class Lane:
             return False
         self._boot = self._settling.boot or self._boot
         return progress
+
+    async def _settle_beside(self) -> None:
+        try:
+            await self._settle(idle=False)
+        finally:
+            self._settled.set()
 
     async def _tell(self, ids: Sequence[JobId]) -> None:
         await self._pacing.ended(ids)

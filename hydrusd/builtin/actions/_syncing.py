@@ -11,6 +11,7 @@ order that was there for safety's sake it stays.
 from __future__ import annotations
 
 import contextlib
+import errno
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -23,6 +24,8 @@ import anyio
 from anyio import CapacityLimiter, from_thread, to_thread
 
 from hydrusd.plugin import Call, Outcome, TemporaryError, sync_folder
+
+_FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
 Steps = Generator[Path, None, Outcome]
 """Work on one file: gives each folder that has to be on the disk before it goes on. Blocks."""
@@ -48,6 +51,14 @@ def alone(steps: Steps) -> Outcome:
             outcome: Outcome = end.value
             return outcome
         synced(folder)
+
+
+def found_no_room(error: TemporaryError) -> bool:
+    """Say whether a disk, or somebody's share of it, is full. Raised to the engine, such an error
+    has items wait for room at no cost.
+    """
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in _FULL
 
 
 def _all_synced(folders: Iterable[Path]) -> None:
@@ -78,6 +89,9 @@ class _Round:
             except StopIteration as end:
                 ended.append((call, end.value))
             except TemporaryError as error:
+                if found_no_room(error):
+                    self.failures.append(error)
+                    continue
                 delay = error.delay_seconds
                 ended.append((call, Outcome.retry(str(error), delay_seconds=delay)))
             except Exception as error:  # noqa: BLE001 - it is raised when the others are through
@@ -99,9 +113,9 @@ class _Round:
 async def together(calls: Sequence[Call[Any]], begin: Callable[[Call[Any]], Steps]) -> None:
     """Carry out the work on the files of a set, and finish each call as soon as it is through.
 
-    Where any raises something else than ``TemporaryError``, the first of that is raised when all
-    others are through, and their calls are left open: the set is then divided until each has its
-    own.
+    Where any finds a disk full, or raises something else than ``TemporaryError``, the first of
+    that is raised when all others are through, and their calls are left open: the set is then
+    divided until each has its own.
     """
     limiter = CapacityLimiter(WIDTH)
     failures: list[Exception] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import mimetypes
@@ -19,6 +18,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from hydrusd.builtin.actions._changing import as_list, no_file
 from hydrusd.builtin.actions._exporting import NameTaken, Place, Placed, Written
 from hydrusd.builtin.actions._placing import OnCollision
+from hydrusd.builtin.actions._syncing import found_no_room
 from hydrusd.builtin.actions._written_back import foresee_written, undo_written
 from hydrusd.plugin import (
     OR_ONE,
@@ -140,7 +140,7 @@ class WriteSidecar(SetAction):
             except PermanentError as error:
                 call.finish(Outcome.dead(str(error)))
             except TemporaryError as error:
-                if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENOSPC:
+                if found_no_room(error):
                     raise  # what is left of the set waits for room, at no cost
                 call.finish(Outcome.retry(str(error)))
 
