@@ -148,8 +148,7 @@ class Intake:
         """Give events with the verdict of each listening rule. Reads; stores nothing."""
         paths = {e.key: path for e in events if (path := FileSource.path_in(e.data))}
         refused = await self._off_limits_among(paths)
-        led_to = await self._led_to(paths)
-        back = await self._put_back_among(events)
+        led_to, back = await self._history_of(events, paths)
         return [
             PendingEvent(event, self._refusals(refused[event.key]))
             if event.key in refused
@@ -161,8 +160,7 @@ class Intake:
         failed = [each.event for each in aside if each.failed]
         paths = {e.key: path for e in failed if (path := FileSource.path_in(e.data))}
         refused = await self._off_limits_among(paths)
-        led_to = await self._led_to(paths)
-        back = await self._put_back_among(failed)
+        led_to, back = await self._history_of(failed, paths)
         return [
             self._set_aside(
                 each,
@@ -173,10 +171,24 @@ class Intake:
             for each in aside
         ]
 
+    async def _history_of(
+        self, events: Sequence[Event], paths: Mapping[str, str]
+    ) -> tuple[dict[str, Sequence[str]], dict[str, PutBack]]:
+        """Say what hydrusd itself has to do with files, by the keys of the events about them:
+        which rules have made them, and what was put where it is to undo something.
+        """
+        if not events:
+            return {}, {}
+        chains: dict[str, Sequence[str]] = {
+            key: chain for key, path in paths.items() if (chain := self._made.chain(path))
+        }
+        # Made in a former life of the daemon, maybe just before it ended.
+        others = {path: key for key, path in paths.items() if key not in chains}
+        earlier, any_undone = await self._ledger(_makers_and_whether_undone, list(others))
+        chains |= {others[path]: chain for path, chain in earlier.items()}
+        return chains, await self._put_back_among(events) if any_undone else {}
+
     async def _put_back_among(self, events: Sequence[Event]) -> dict[str, PutBack]:
-        """Give the keys of events about files that were put where they are to undo something."""
-        if not events or not await self._ledger(has_undone):
-            return {}  # as mostly: then no file needs to be described
         # A late sidecar's event has the sidecar in its key, and in its data the file.
         about = {e.key: s for e in events if (s := FileSource.from_data(e.data))}
         named = {e.key: s for e in events if (s := FileSource.from_key(e.key))}
@@ -187,17 +199,6 @@ class Intake:
                 files = {k: (s.key_start(s.text), s.size, s.mtime_ns) for k, s in sources.items()}
                 found |= await self._ledger(put_back, self._source.name, files)
         return found
-
-    async def _led_to(self, paths: Mapping[str, str]) -> dict[str, Sequence[str]]:
-        """Give by the keys of events about files that rules here have made: which rules."""
-        chains: dict[str, Sequence[str]] = {
-            key: chain for key, path in paths.items() if (chain := self._made.chain(path))
-        }
-        # Made in a former life of the daemon, maybe just before it ended.
-        if others := {path: key for key, path in paths.items() if key not in chains}:
-            earlier = await self._ledger(Ledger.makers, list(others))
-            chains |= {others[path]: chain for path, chain in earlier.items()}
-        return chains
 
     def _set_aside(
         self,
@@ -501,6 +502,13 @@ def _failed(verdict: NewJob | NotMatched) -> TypeGuard[NewJob]:
 
 def _some(count: int, noun: str) -> str:
     return f"{count} {noun}{'s' if count != 1 else ''}"
+
+
+def _makers_and_whether_undone(
+    ledger: Ledger, paths: Sequence[str]
+) -> tuple[dict[str, list[str]], bool]:
+    """Ask both at once: the ledger's thread is mostly busy, and each question waits its turn."""
+    return ledger.makers(paths) if paths else {}, has_undone(ledger)
 
 
 def _describe(source: Source) -> str:

@@ -49,8 +49,12 @@ never waits for us."""
 
 LARGE = 64 * 1024 * 1024
 """From so many bytes on a file is hashed and sent beside the others, which take moments."""
-FILES_A_THREAD = 16
-"""For fewer files than this, another thread costs more than it brings."""
+MUCH = 32 * 1024 * 1024
+"""So many bytes are hashed by several threads from the start."""
+HELP_SECONDS = 0.05
+"""After so long (in real time) another thread helps to hash less, and after twice that one more. A
+thousand small files take no longer, and threads that mostly wait for each other cost more than they
+bring; but the files may be far away."""
 
 Policy = Literal["go_on", "keep", "dispose"]
 
@@ -342,15 +346,22 @@ async def hash_sources(sources: Sequence[FileSource | None]) -> list[str | Outco
         while (turn := next(turns)) < len(sources) and not stop.is_set():
             found[turn] = _hash(sources[turn], stop)
 
-    async def hash_some() -> None:
-        await to_thread.run_sync(work, limiter=limiter, abandon_on_cancel=True)
+    async def hash_some(after: float) -> None:
+        if after:
+            with anyio.move_on_after(after):
+                await taken.wait()
+        if not taken.is_set():
+            await to_thread.run_sync(work, limiter=limiter, abandon_on_cancel=True)
+            taken.set()
 
-    width = min(HASHING_WIDTH, -(-len(sources) // FILES_A_THREAD))
+    taken = anyio.Event()  # set when no thread has to begin any more
+    width = min(HASHING_WIDTH, len(sources))
     limiter = anyio.CapacityLimiter(HASHING_WIDTH)
+    much = sum(source.size for source in sources if source is not None) >= MUCH
     try:
         async with anyio.create_task_group() as tasks:
-            for _ in range(width):
-                tasks.start_soon(hash_some)
+            for helpers in range(width):
+                tasks.start_soon(hash_some, 0.0 if much else helpers * HELP_SECONDS)
     finally:
         stop.set()  # a shutdown does not wait for the hash of a long video
     return [found[turn] for turn in range(len(sources))]

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeV
 
 import anyio
 from anyio import CapacityLimiter, to_thread
+from anyio.abc import ObjectReceiveStream, ObjectSendStream
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
 from hydrusd.builtin.sidecars import FORMATS
@@ -478,12 +479,15 @@ class _Watch:
         self._found = 0  # in the scan that goes on, or the last one
         self._scanning = False
         self._unhinted = 0  # files found since the last scan that a hint should have told of
+        self._in_hand = 0  # files that are settled, and not yet in the ledger
 
     async def run(self) -> None:
         try:
-            async with anyio.create_task_group() as tasks:
+            send, receive = anyio.create_memory_object_stream[list[Settled]]()
+            async with send, receive, anyio.create_task_group() as tasks:
                 tasks.start_soon(self._scan_forever, name=f"scanner of {self._root}")
-                tasks.start_soon(self._settle_forever, name=f"settler of {self._root}")
+                tasks.start_soon(self._settle_forever, send, name=f"settler of {self._root}")
+                tasks.start_soon(self._hand_over_forever, receive, name=f"bearer of {self._root}")
         finally:
             with anyio.CancelScope(shield=True):
                 await self._listener.stop()
@@ -675,9 +679,10 @@ class _Watch:
 
     @property
     def _waiting(self) -> int:
-        return len(self._settling) + (self._units.waiting if self._units is not None else 0)
+        units = self._units.waiting if self._units is not None else 0
+        return len(self._settling) + self._in_hand + units
 
-    async def _settle_forever(self) -> None:
+    async def _settle_forever(self, bearer: ObjectSendStream[list[Settled]]) -> None:
         while True:
             dues = [self._settling.next_due]
             dues += [self._units.next_due] if self._units is not None else []
@@ -686,7 +691,7 @@ class _Watch:
             await first_of(self._stirred, self._clock, left)
             self._stirred = anyio.Event()
             await self._take_hints()
-            await self._take_due()
+            await self._take_due(bearer)
             self._tell_counts()
 
     async def _take_hints(self) -> None:
@@ -704,7 +709,7 @@ class _Watch:
             for source in sources:
                 self._settling.saw(source, now, hinted=True)
 
-    async def _take_due(self) -> None:
+    async def _take_due(self, bearer: ObjectSendStream[list[Settled]]) -> None:
         waited = self._settling.due(self._clock.monotonic(), BATCH)
         if not waited:
             await self._hand_over_units([])
@@ -722,13 +727,22 @@ class _Watch:
         if self._units is not None:
             await self._hand_over_units(settled)
             return
-        new = await self._news_among(settled)
-        if new:
-            await self._context.emit(
-                [Event(key, {"file": source.to_data()}) for key, source in new.items()]
-            )
-        surprises = [each.source.key for each in settled if not each.hinted]
-        self._unhinted += sum(key in new for key in surprises)
+        self._in_hand += len(settled)
+        await bearer.send(settled)
+
+    async def _hand_over_forever(self, taken: ObjectReceiveStream[list[Settled]]) -> None:
+        """Hand over what is settled, while the next files are looked at."""
+        async for settled in taken:
+            new = await self._news_among(settled)
+            if new:
+                await self._context.emit(
+                    [Event(key, {"file": source.to_data()}) for key, source in new.items()]
+                )
+            self._in_hand -= len(settled)
+            surprises = [each.source.key for each in settled if not each.hinted]
+            self._unhinted += sum(key in new for key in surprises)
+            self._room.set()
+            self._tell_counts()
 
     async def _news_among(self, settled: Sequence[Settled]) -> dict[str, FileSource]:
         """Give those that are news to a rule, by their keys.
