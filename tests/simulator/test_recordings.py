@@ -12,16 +12,18 @@ by type only, and ``ON_PURPOSE`` lists what differs with its reason.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import re
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
-from hydrusd.simulator import Permissions, Simulator, SimulatorConfig
+from hydrusd.simulator import Permissions, Simulator, SimulatorConfig, _store
 from hydrusd.simulator.routes import ROUTES
 
 COPY = Path(__file__).parent / "recorded"
@@ -121,7 +123,19 @@ def props(picture, tmp_path):
     return files, {**replaced, FILES_ROOT: root, "/pictures": folder}
 
 
+@pytest.fixture
+def one_second(monkeypatch):
+    """Have files imported one after the other, in one second, as when it was recorded: an older
+    client sorts by whole seconds.
+    """
+    began, turns = int(time.time()), itertools.count(1)
+    monkeypatch.setattr(
+        _store, "time", SimpleNamespace(time=lambda: began + next(turns) / 1_000_000)
+    )
+
+
 @pytest.mark.parametrize("story", STORIES)
+@pytest.mark.usefixtures("one_second")
 def test_answers_as_the_real_client_did(story, props, site, tmp_path):
     files, replaced = props
     site.pages |= {
