@@ -1,6 +1,6 @@
 """Reads the rules again when their files change, or when somebody asks.
 
-Files are looked at every two seconds, and not listened to: there are few of them, a look costs next
+Files are looked at every four seconds, and not listened to: there are few of them, a look costs next
 to nothing, and it sees what no notification tells of on some system or other (a file that is
 renamed into its place, a link that leads elsewhere, a share). What changed is read when it has been
 left alone for a moment; what is wrong then is looked at once more before anybody is told, because
@@ -32,7 +32,7 @@ from hydrusd.ledger import Ledger, LedgerWriter, Memory, forget_conditions
 from hydrusd.looking_out import look_out
 from hydrusd.plugin.host import SETTINGS
 
-LOOK_SECONDS = 2.0
+LOOK_SECONDS = 4.0
 """How often to see whether a file has changed."""
 QUIET_SECONDS = 0.5
 """How long the files must be left alone before they are read."""
@@ -87,7 +87,7 @@ def look_at(paths: Iterable[Path]) -> dict[Path, Signature]:
 
 def _signature(path: Path) -> Signature:
     try:
-        status = os.stat(path)  # noqa: PTH116 - every two seconds, for months
+        status = os.stat(path)  # noqa: PTH116 - every few seconds, for months
         if not stat.S_ISDIR(status.st_mode):
             return _of_file(status)
         with os.scandir(path) as entries:

@@ -14,7 +14,7 @@ from hydrusd.clock import Clock
 from hydrusd.ledger import LedgerWatch
 from hydrusd.looking_out import look_out
 
-LOOK_SECONDS = 2.0
+LOOK_SECONDS = 4.0
 """How often to look."""
 SIGNAL_SECONDS = 1.0
 """How often where somebody waits for signals."""
