@@ -1,7 +1,7 @@
 """Reads the rules again when their files change, or when somebody asks.
 
-Files are looked at every four seconds, and not listened to: there are few of them, a look costs next
-to nothing, and it sees what no notification tells of on some system or other (a file that is
+Files are looked at every four seconds, and not listened to: there are few of them, a look costs
+next to nothing, and it sees what no notification tells of on some system or other (a file that is
 renamed into its place, a link that leads elsewhere, a share). What changed is read when it has been
 left alone for a moment; what is wrong then is looked at once more before anybody is told, because
 an editor may be in the middle of it.
