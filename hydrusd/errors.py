@@ -27,6 +27,7 @@ text without a traceback. The tree::
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -119,6 +120,19 @@ class TemporaryError(ActionError):
     def __init__(self, message: str, *, delay_seconds: float | None = None) -> None:
         self.delay_seconds = delay_seconds
         super().__init__(message)
+
+
+def found_no_room(error: BaseException) -> bool:
+    """Say whether this came from a disk, or somebody's share of it, that is full.
+
+    An ``OSError``, or what was raised ``from`` one. An action that raises it has its items wait
+    for room, at no cost.
+    """
+    origin = error if isinstance(error, OSError) else error.__cause__
+    return isinstance(origin, OSError) and origin.errno in _FULL
+
+
+_FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
 
 class HydrusError(HydrusdError):

@@ -38,7 +38,11 @@ def encode(value: object, *, escapes: bool = True) -> str:
 
 
 def decode(text: str | bytes) -> Any:
-    """Read JSON, whoever wrote it. Raises ValueError for what is none."""
+    """Read JSON, whoever wrote it. Raises ValueError for what is none.
+
+    TypeError where it is no text: SQLite gives back a number that stands alone as a number, by
+    which SQLAlchemy knows it.
+    """
     if isinstance(text, str) and text.startswith("{") and '": ' not in text:
         try:
             return orjson.loads(text)

@@ -71,3 +71,27 @@ def stage():
     stage = Stage()
     with Serving(stage, "127.0.0.1", 0) as url:
         yield stage, url
+
+
+@pytest.fixture
+def telling():
+    """A plugin with an action ``tell``, which gives up while no file ``mended`` is beside it."""
+    return '''
+import pathlib
+from hydrusd.plugin import Action, Outcome, PermanentError, hookimpl
+
+class Tell(Action):
+    """Tell of it, once it can."""
+    action = "tell"
+    needs_client = False
+    changes_client = False
+
+    def run(self, call):
+        if not (pathlib.Path(__file__).parent / "mended").exists():
+            raise PermanentError("nobody listens")
+        return Outcome.done("told")
+
+@hookimpl
+def hydrusd_register_actions(register):
+    register(Tell)
+'''

@@ -1125,13 +1125,13 @@ class Lane:
         now = self._clock.now()
         updates: list[JobUpdate] = []
         steps: list[StepUpdate] = []
-        places: dict[object, _Place] = {}
+        places = _Places(rule, done.boot, now, self._chance)
         park = ""
         park_rule = ""
         action = rule.steps[position].name if rule is not None else ""
         for item, outcome in ready:
             arrival = self._arrival(item, outcome, rule)
-            place = self._place(item.job, rule, outcome, now, done.boot, arrival, places)
+            place = places.of(item.job, outcome, arrival)
             update = _update(item.job, rule, outcome, place, arrival)
             updates.append(update)
             if outcome.kind is OutcomeKind.PARK:
@@ -1192,83 +1192,6 @@ class Lane:
         )
         return item.outcome
 
-    def _place(
-        self,
-        job: Job,
-        rule: CompiledRule | UndoRule | None,
-        outcome: Outcome,
-        now: datetime,
-        present: str,
-        arrival: Arrival | None,
-        places: dict[object, _Place],
-    ) -> _Place:
-        """Decide where a job of a set goes from here; ``arrival`` says it for a rule with blocks.
-
-        ``places`` are those of the set so far, and takes in a new one: most jobs go the same way.
-        """
-        if arrival is not None or outcome.kind not in _ALIKE:
-            return self._other_place(job, rule, outcome, now, present, arrival)
-        alike = (outcome.kind, outcome.disposes_next, job.attempt, job.boot)
-        found = places.get(alike)
-        return found or places.setdefault(
-            alike, self._other_place(job, rule, outcome, now, present, None)
-        )
-
-    def _other_place(
-        self,
-        job: Job,
-        rule: CompiledRule | UndoRule | None,
-        outcome: Outcome,
-        now: datetime,
-        present: str,
-        arrival: Arrival | None,
-    ) -> _Place:
-        state, step, attempt, run_at = JobState.READY, job.step, job.attempt, now
-        needs_client = True if rule is None else rule.steps[job.step].action_class.needs_client
-        boot = job.boot
-        ending: JobState | None = None
-        match outcome.kind:
-            case OutcomeKind.DONE | OutcomeKind.PASSED:
-                assert rule is not None
-                step, attempt = job.step + 1, 0
-                if arrival is not None:
-                    step = arrival.position
-                elif outcome.disposes_next and isinstance(rule, CompiledRule):
-                    step = rule.next_disposal(step)
-                ran = outcome.kind is OutcomeKind.DONE
-                if ran and rule.steps[job.step].action_class.changes_client:
-                    # The oldest boot stays: that is what has to be proved durable.
-                    boot = boot or present
-                if arrival is not None and arrival.failure:
-                    state = JobState.DEAD
-                elif step == len(rule.steps):
-                    state = ending = JobState.DONE
-                else:
-                    needs_client = rule.steps[step].action_class.needs_client
-                    if boot and rule.steps[step].action_class.disposes:
-                        state = JobState.SETTLING
-            case OutcomeKind.SKIPPED:
-                state = ending = JobState.SKIPPED
-            case OutcomeKind.LATER:
-                # It got that far without failing: attempts count from here.
-                attempt = 0
-                run_at = now + timedelta(
-                    seconds=min(outcome.delay_seconds or 0.0, LONGEST_ASKED_SECONDS)
-                )
-            case OutcomeKind.RETRY if job.attempt < MAX_ATTEMPTS:
-                seconds = outcome.delay_seconds
-                if seconds is None:
-                    seconds = backoff_seconds(job.attempt, self._chance)
-                run_at = now + timedelta(seconds=min(seconds, LONGEST_ASKED_SECONDS))
-            case OutcomeKind.RETRY | OutcomeKind.DEAD:
-                state = JobState.DEAD
-            case OutcomeKind.PARK:
-                attempt = job.attempt - 1
-        if ending is not None and boot:
-            state = JobState.SETTLING
-        settles = ending if state is JobState.SETTLING else None
-        return _Place(state, step, needs_client, attempt, run_at, boot, settles)
-
     # --- settling ------------------------------------------------------------------------
 
     async def _settle(self, *, idle: bool) -> bool:
@@ -1301,6 +1224,80 @@ _ALIKE = frozenset({OutcomeKind.DONE, OutcomeKind.SKIPPED})
 _NAMES_NOTHING = frozenset({OutcomeKind.LATER, OutcomeKind.PASSED})
 _UNTOLD = frozenset({OutcomeKind.PARK, OutcomeKind.LATER})
 _ENDINGS = frozenset({JobState.DONE, JobState.SKIPPED, JobState.DEAD})
+
+
+class _Places:
+    """Where the jobs of a set go from a step; most go the same way, and it is decided once."""
+
+    def __init__(
+        self,
+        rule: CompiledRule | UndoRule | None,
+        boot: str,
+        now: datetime,
+        chance: random.Random,
+    ) -> None:
+        self._rule = rule
+        self._boot = boot
+        self._now = now
+        self._chance = chance
+        self._decided: dict[tuple[object, ...], _Place] = {}
+
+    def of(self, job: Job, outcome: Outcome, arrival: Arrival | None) -> _Place:
+        """Say where a job goes; ``arrival`` says it for a rule with blocks."""
+        if arrival is not None or outcome.kind not in _ALIKE:
+            return self._decide(job, outcome, arrival)
+        alike = (outcome.kind, outcome.disposes_next, job.attempt, job.boot)
+        if (place := self._decided.get(alike)) is None:
+            place = self._decided[alike] = self._decide(job, outcome, None)
+        return place
+
+    def _decide(self, job: Job, outcome: Outcome, arrival: Arrival | None) -> _Place:
+        rule = self._rule
+        state, step, attempt, run_at = JobState.READY, job.step, job.attempt, self._now
+        needs_client = True if rule is None else rule.steps[job.step].action_class.needs_client
+        boot = job.boot
+        ending: JobState | None = None
+        match outcome.kind:
+            case OutcomeKind.DONE | OutcomeKind.PASSED:
+                assert rule is not None
+                step, attempt = job.step + 1, 0
+                if arrival is not None:
+                    step = arrival.position
+                elif outcome.disposes_next and isinstance(rule, CompiledRule):
+                    step = rule.next_disposal(step)
+                ran = outcome.kind is OutcomeKind.DONE
+                if ran and rule.steps[job.step].action_class.changes_client:
+                    # The oldest boot stays: that is what has to be proved durable.
+                    boot = boot or self._boot
+                if arrival is not None and arrival.failure:
+                    state = JobState.DEAD
+                elif step == len(rule.steps):
+                    state = ending = JobState.DONE
+                else:
+                    needs_client = rule.steps[step].action_class.needs_client
+                    if boot and rule.steps[step].action_class.disposes:
+                        state = JobState.SETTLING
+            case OutcomeKind.SKIPPED:
+                state = ending = JobState.SKIPPED
+            case OutcomeKind.LATER:
+                # It got that far without failing: attempts count from here.
+                attempt = 0
+                run_at = self._now + timedelta(
+                    seconds=min(outcome.delay_seconds or 0.0, LONGEST_ASKED_SECONDS)
+                )
+            case OutcomeKind.RETRY if job.attempt < MAX_ATTEMPTS:
+                seconds = outcome.delay_seconds
+                if seconds is None:
+                    seconds = backoff_seconds(job.attempt, self._chance)
+                run_at = self._now + timedelta(seconds=min(seconds, LONGEST_ASKED_SECONDS))
+            case OutcomeKind.RETRY | OutcomeKind.DEAD:
+                state = JobState.DEAD
+            case OutcomeKind.PARK:
+                attempt = job.attempt - 1
+        if ending is not None and boot:
+            state = JobState.SETTLING
+        settles = ending if state is JobState.SETTLING else None
+        return _Place(state, step, needs_client, attempt, run_at, boot, settles)
 
 
 def _update(
@@ -1338,10 +1335,9 @@ def _update(
 
 def _record(item: _Work, action: str, update: JobUpdate, outcome: Outcome) -> StepRecord:
     """Give what is kept of a step. One that is not over keeps what it knew before."""
+    if outcome.kind is OutcomeKind.DONE:
+        return _as_done(item, action, outcome)
     job, began_at = item.job, item.began_at
-    if not job.steps and outcome.kind is OutcomeKind.DONE:  # as mostly
-        values, receipt = outcome.values, outcome.receipt
-        return StepRecord(job.step, action, outcome.kind, outcome.detail, values, receipt, began_at)
     kind = OutcomeKind.DEAD if update.state is JobState.DEAD else outcome.kind
     values, receipt = outcome.values, outcome.receipt
     former = _former(job)

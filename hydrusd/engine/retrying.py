@@ -6,7 +6,6 @@ Retries live in the ledger alone. Nothing below the lane repeats a request by it
 
 from __future__ import annotations
 
-import errno
 import math
 import random
 from collections.abc import Mapping
@@ -25,6 +24,7 @@ from hydrusd.errors import (
     RequestRejected,
     TemporaryError,
     VersionTooOld,
+    found_no_room,
 )
 from hydrusd.exact_json import encode
 from hydrusd.model import Outcome, OutcomeKind, ParkScope
@@ -38,7 +38,6 @@ NO_ROOM_SECONDS = 300.0
 """When what finds a disk full is tried again."""
 LONGEST_ASKED_SECONDS = 30 * 24 * 3600.0
 """The longest delay that an action may ask for."""
-_FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ def judge_error(error: BaseException, *, attempt: int) -> Verdict:
         case HydrusError():
             # A sick client fails at everything; only a second failure points at an item.
             return Verdict(Outcome.retry(text), splits=attempt > 1)
-        case TemporaryError() | OSError() if _is_full(error):
+        case TemporaryError() | OSError() if found_no_room(error):
             # Nobody knows when there will be room; to give all items up meanwhile helps no one.
             # One that is too large need not keep up the others, which may fit.
             wait = f"{text}; it waits for room"
@@ -96,12 +95,6 @@ def judge_error(error: BaseException, *, attempt: int) -> Verdict:
                 Outcome.retry(f"the action failed with {type(error).__name__}: {text}"),
                 splits=True,
             )
-
-
-def _is_full(error: BaseException) -> bool:
-    """Say whether this came from a disk, or somebody's share of it, that is full."""
-    origin = error if isinstance(error, OSError) else error.__cause__
-    return isinstance(origin, OSError) and origin.errno in _FULL
 
 
 def backoff_seconds(attempt: int, chance: random.Random) -> float:

@@ -113,8 +113,8 @@ event = Table(
     # When all but its identity was let go: `data` is empty then.
     Column("pruned_at", Moment),
     UniqueConstraint("trigger", "key", "freed"),
-    # The migrations, which make the tables, say for PostgreSQL as well of which rows an index is.
-    # To say it here would load all that SQLAlchemy knows of that, 3 MB, into every daemon.
+    # Of which rows an index is, only the migrations say for PostgreSQL as well. To say it here
+    # would load all that SQLAlchemy knows of that, 3 MB, into every daemon.
     Index(
         "ix_event_whole",
         "noticed_at",

@@ -11,6 +11,7 @@ from hydrusd.errors import (
     TemporaryError,
     VersionTooOld,
     WriteRefused,
+    found_no_room,
 )
 from hydrusd.fetching import AnswerLost, HttpReply, fetch
 from hydrusd.file_groups import (
@@ -252,6 +253,7 @@ __all__ = [
     "finished_topic",
     "fired_topic",
     "first_of",
+    "found_no_room",
     "header_text",
     "hookimpl",
     "keep_receipts",

@@ -1,4 +1,4 @@
-"""Fixtures for the tests of the actions that dispose of a source."""
+"""Fixtures for the tests of folders that are watched, and of actions that dispose of a source."""
 
 from __future__ import annotations
 
@@ -27,6 +27,12 @@ def inbox(tmp_path):
     folder = tmp_path / "inbox"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def root(inbox):
+    """The same as what a trigger watches."""
+    return inbox
 
 
 @pytest.fixture

@@ -136,13 +136,6 @@ async def seen_exactly(context, root, *names):
     assert Counter(context.names) == Counter([*names, "zz-last.jpg"])
 
 
-@pytest.fixture
-def root(tmp_path):
-    folder = tmp_path / "inbox"
-    folder.mkdir()
-    return folder
-
-
 # --- how a file can come ---------------------------------------------------------------------
 
 

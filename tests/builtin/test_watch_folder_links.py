@@ -24,13 +24,6 @@ rules:
 
 
 @pytest.fixture
-def root(tmp_path):
-    folder = tmp_path / "inbox"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
 def other(tmp_path):
     folder = tmp_path / "other"
     (folder / "deep").mkdir(parents=True)

@@ -32,13 +32,6 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def root(tmp_path):
-    folder = tmp_path / "inbox"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
 def on(monkeypatch):
     """Have the system say that the folder is on some file system."""
 

@@ -19,13 +19,6 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def root(tmp_path):
-    folder = tmp_path / "inbox"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
 def outside(tmp_path):
     folder = tmp_path / "outside"
     folder.mkdir()

@@ -29,13 +29,6 @@ MORE_THAN_32_BITS = 2**32 + 1
 ITS_SHA256 = "fbb82f7b353676bb562eb82157fcf0ea42c36492ca13ee56dbf82c08b6802c5c"
 
 
-@pytest.fixture
-def root(tmp_path):
-    folder = tmp_path / "inbox"
-    folder.mkdir()
-    return folder
-
-
 def make_odd_things(folder, elsewhere):
     """Put into a folder all that is no file: what a person, a program or an attacker may."""
     (elsewhere / "deep").mkdir(parents=True, exist_ok=True)

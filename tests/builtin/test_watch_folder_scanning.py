@@ -25,13 +25,6 @@ class Counting(Context):
         return await super().unseen(keys)
 
 
-@pytest.fixture
-def root(tmp_path):
-    folder = tmp_path / "inbox"
-    folder.mkdir()
-    return folder
-
-
 def fill(folder, count, first=0):
     folder.mkdir(exist_ok=True)
     for n in range(first, first + count):

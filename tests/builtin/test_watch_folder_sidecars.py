@@ -65,13 +65,6 @@ class UnitContext(Context):
 
 
 @pytest.fixture
-def root(tmp_path):
-    folder = tmp_path / "inbox"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
 def context():
     return UnitContext()
 

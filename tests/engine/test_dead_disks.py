@@ -70,6 +70,16 @@ async def until(at, condition):
             await anyio.sleep(0.01)
 
 
+async def see_others_go_on(at, server):
+    """Notice a file on the dead disk, and see that one noticed behind it is dealt with."""
+    await at.rest()
+    server.answering.clear()
+    await at.notice("dead.jpg")
+    await until(at, lambda: server.asked)
+    await at.notice("a.jpg")
+    await until(at, lambda: at.state("a.jpg", "elsewhere") == "done")
+
+
 def parked(at):
     condition = at.condition("rule", RULE)
     return condition is not None and condition[0] == "parked" and condition[1]
@@ -79,12 +89,7 @@ async def test_what_reads_from_it_waits_and_the_other_rules_go_on(bench, server)
     server.holds(FileSource, "state", "open", "content")
     at = bench()
     async with at.running(RULES):
-        await at.rest()
-        server.answering.clear()
-        await at.notice("dead.jpg")
-        await until(at, lambda: server.asked)
-        await at.notice("a.jpg")
-        await until(at, lambda: at.state("a.jpg", "elsewhere") == "done")
+        await see_others_go_on(at, server)
         assert "add_file has finished nothing for" in parked(at)
         assert "inbox does not answer; is its disk or server there?" in parked(at)
         assert at.state("dead.jpg", RULE) == "running"
@@ -102,12 +107,7 @@ async def test_what_is_moved_to_it_waits_and_the_other_rules_go_on(bench, server
     server.holds(Move, "_place")
     at = bench()
     async with at.running(RULES):
-        await at.rest()
-        server.answering.clear()
-        await at.notice("dead.jpg")
-        await until(at, lambda: server.asked)
-        await at.notice("a.jpg")
-        await until(at, lambda: at.state("a.jpg", "elsewhere") == "done")
+        await see_others_go_on(at, server)
         assert "move_source has finished nothing for" in parked(at)
         assert "a disk does not answer, or a large file is on its way" in parked(at)
         server.answering.set()

@@ -8,25 +8,6 @@ from hydrusd.ledger import Ledger
 from hydrusd.model import JobState
 from hydrusd.testing import Project
 
-PLUGIN = '''
-import pathlib
-from hydrusd.plugin import Action, Outcome, PermanentError, hookimpl
-
-class Tell(Action):
-    """Tell of it, once it can."""
-    action = "tell"
-    needs_client = False
-    changes_client = False
-
-    def run(self, call):
-        if not (pathlib.Path(__file__).parent / "mended").exists():
-            raise PermanentError("nobody listens")
-        return Outcome.done("told")
-
-@hookimpl
-def hydrusd_register_actions(register):
-    register(Tell)
-'''
 RULES = """
 rules:
   - name: import
@@ -36,8 +17,8 @@ rules:
 
 
 @pytest.fixture
-def failed(project) -> Project:
-    made = project({"rules.yaml": RULES, "plugins/telling.py": PLUGIN})
+def failed(project, telling) -> Project:
+    made = project({"rules.yaml": RULES, "plugins/telling.py": telling})
     made.drop("inbox/a.png").run()
     [dead] = made.dead_letters
     assert dead.detail == "nobody listens"

@@ -8,25 +8,6 @@ from hydrusd import daemon, parts
 from hydrusd.ledger import Ledger, LedgerWatch, LedgerWriter
 from hydrusd.model import JobState
 
-PLUGIN = '''
-import pathlib
-from hydrusd.plugin import Action, Outcome, PermanentError, hookimpl
-
-class Tell(Action):
-    """Tell of it, once it can."""
-    action = "tell"
-    needs_client = False
-    changes_client = False
-
-    def run(self, call):
-        if not (pathlib.Path(__file__).parent / "mended").exists():
-            raise PermanentError("nobody listens")
-        return Outcome.done("told")
-
-@hookimpl
-def hydrusd_register_actions(register):
-    register(Tell)
-'''
 RULES = """
 rules:
   - name: one
@@ -73,16 +54,16 @@ def asked_while_it_looks(living, counts):
 
 
 @pytest.mark.usefixtures("seldom")
-def test_while_nothing_happens_the_ledger_is_not_asked(living, counted):
-    there = living({"rules.yaml": RULES, "plugins/telling.py": PLUGIN, "inbox/.keep": ""})
+def test_while_nothing_happens_the_ledger_is_not_asked(living, counted, telling):
+    there = living({"rules.yaml": RULES, "plugins/telling.py": telling, "inbox/.keep": ""})
     there.wait_until(lambda: there.condition("client").state == "connected")
     there.wait_until(lambda: not asked_while_it_looks(there, counted))
     assert not asked_while_it_looks(there, counted)
 
 
 @pytest.mark.usefixtures("seldom")
-def test_what_another_process_puts_back_is_taken_up(living):
-    there = living({"rules.yaml": RULES, "plugins/telling.py": PLUGIN})
+def test_what_another_process_puts_back_is_taken_up(living, telling):
+    there = living({"rules.yaml": RULES, "plugins/telling.py": telling})
     there.drop("inbox/a.png")
     there.wait_for_jobs(1)
     assert there.project.jobs[0].state is JobState.DEAD

@@ -11,7 +11,6 @@ order that was there for safety's sake it stays.
 from __future__ import annotations
 
 import contextlib
-import errno
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -23,9 +22,7 @@ from typing import Any
 import anyio
 from anyio import CapacityLimiter, from_thread, to_thread
 
-from hydrusd.plugin import Call, Outcome, TemporaryError, sync_folder
-
-_FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
+from hydrusd.plugin import Call, Outcome, TemporaryError, found_no_room, sync_folder
 
 Steps = Generator[Path, None, Outcome]
 """Work on one file: gives each folder that has to be on the disk before it goes on. Blocks."""
@@ -51,14 +48,6 @@ def alone(steps: Steps) -> Outcome:
             outcome: Outcome = end.value
             return outcome
         synced(folder)
-
-
-def found_no_room(error: TemporaryError) -> bool:
-    """Say whether a disk, or somebody's share of it, is full. Raised to the engine, such an error
-    has items wait for room at no cost.
-    """
-    cause = error.__cause__
-    return isinstance(cause, OSError) and cause.errno in _FULL
 
 
 def _all_synced(folders: Iterable[Path]) -> None:

@@ -18,7 +18,6 @@ from pydantic import BeforeValidator, Field, model_validator
 from hydrusd.builtin.actions._changing import as_list, no_file
 from hydrusd.builtin.actions._exporting import NameTaken, Place, Placed, Written
 from hydrusd.builtin.actions._placing import OnCollision
-from hydrusd.builtin.actions._syncing import found_no_room
 from hydrusd.builtin.actions._written_back import foresee_written, undo_written
 from hydrusd.plugin import (
     OR_ONE,
@@ -40,6 +39,7 @@ from hydrusd.plugin import (
     TagStatus,
     TemporaryError,
     Undo,
+    found_no_room,
 )
 
 NOTES_SINCE_API = 27
