@@ -45,6 +45,7 @@ from hydrusd.engine.retrying import (
     backoff_seconds,
     judge_error,
     sound,
+    sound_all,
 )
 from hydrusd.engine.rulebook import RuleBook
 from hydrusd.engine.set_sizes import SetSizes
@@ -192,6 +193,16 @@ class _Set:
     @property
     def position(self) -> int:
         return self.work[0].job.step
+
+    def take_what_was_said(self) -> None:
+        """Take the outcomes that the action gave, all at once where there are many."""
+        said = [
+            (item, item.call.outcome)
+            for item in self.work
+            if item.outcome is None and item.call is not None and item.call.outcome is not None
+        ]
+        for (item, _), outcome in zip(said, sound_all([o for _, o in said]), strict=True):
+            item.outcome = outcome
 
     @property
     def can_wait(self) -> bool:
@@ -666,6 +677,7 @@ class Lane:
                 if len(current.work) >= size or self._unstored is not None:
                     tasks.start_soon(self._meanwhile, of_lane, name=f"beside {step.name}")
                 await self._run_set(current, step)
+                current.take_what_was_said()
                 tasks.cancel_scope.cancel()
         except BaseException:
             # Also when the daemon stops in the middle: what was done by then is not forgotten.

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from hydrusd.errors import (
     AccessDenied,
@@ -38,6 +38,8 @@ NO_ROOM_SECONDS = 300.0
 """When what finds a disk full is tried again."""
 LONGEST_ASKED_SECONDS = 30 * 24 * 3600.0
 """The longest delay that an action may ask for."""
+
+_SIMPLE = frozenset({OutcomeKind.DONE, OutcomeKind.SKIPPED, OutcomeKind.DEAD, OutcomeKind.PARK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,35 @@ def sound(outcome: object) -> Outcome:
         return outcome
     values, receipt = (redact_strings(each) for each in (outcome.values, outcome.receipt))
     return replace(outcome, detail=redact(outcome.detail), values=values, receipt=receipt)
+
+
+def sound_all(outcomes: Sequence[object]) -> Sequence[Outcome]:
+    """Do it for the outcomes of a set; mostly there is nothing to do for any of them.
+
+    To look through what all of them say at once takes a fraction of the time.
+    """
+    try:
+        said = [_plain(each) for each in outcomes]
+        left = encode(said, escapes=False)
+    except (AttributeError, RecursionError, TypeError, ValueError):
+        return [sound(each) for each in outcomes]
+    if None in said or redact(left) != left:
+        return [sound(each) for each in outcomes]
+    return cast("Sequence[Outcome]", outcomes)
+
+
+def _plain(outcome: object) -> list[object] | None:
+    """Give what an outcome says, where nothing else of it can be wrong; else None."""
+    if (
+        not isinstance(outcome, Outcome)
+        or outcome.kind not in _SIMPLE
+        or outcome.delay_seconds is not None
+        or outcome.fires
+        or not outcome.detail.isascii()
+        or _misshapen(outcome)
+    ):
+        return None
+    return [outcome.detail, outcome.values, outcome.receipt]
 
 
 def _misshapen(outcome: Any) -> str:

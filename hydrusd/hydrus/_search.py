@@ -12,7 +12,14 @@ from enum import Enum, IntEnum
 
 from hydrusd.errors import RequestRejected
 
-from ._calls import FileReference, Route, checked_files, checked_hashes, in_requests
+from ._calls import (
+    FILES_PER_REQUEST,
+    FileReference,
+    Route,
+    checked_files,
+    checked_hashes,
+    in_requests,
+)
 from ._files import SEVERAL_DOMAINS_SINCE_API
 from ._metadata import FileMetadata, RowsAnswer
 from ._models import (
@@ -40,6 +47,11 @@ _HASHES_OF_SEARCH_SINCE_API = 25  # return_hashes; system predicates are older (
 _FLAVOURS_SINCE_API = 29  # return_file_ids, only_return_basic_information
 _SERVICES_OBJECT_SINCE_API = 46
 _PENDING_CHOICE_SINCE_API = 69
+
+HASHES_PER_SEARCH = 1024
+"""In a line of 70 KB. All clients that can be asked so take one of a megabyte, and what a request
+costs beside its hashes was half of what it took to recognise files."""
+_TOO_LONG = frozenset({400, 413, 414, 431})
 
 # What clients without system predicates have in place of the few that matter.
 _OLD_FLAGS = {"system:inbox": "system_inbox", "system:archive": "system_archive"}
@@ -114,6 +126,8 @@ class SearchRoutes(ServiceRoutes):
     To a key that may search for some tags only, the client refuses all that goes by hash.
     """
 
+    _hashes_per_search: int = HASHES_PER_SEARCH
+
     @property
     def can_search(self) -> bool:
         """Whether the access key may search; a tag filter on it shows only when it is used."""
@@ -128,7 +142,7 @@ class SearchRoutes(ServiceRoutes):
         """Give those of the hashes whose files the client has now, in lower case.
 
         Files in its trash, files deleted and files merely tagged do not count. ``hashes``
-        are SHA-256 in hexadecimal, any number, sent 256 a request.
+        are SHA-256 in hexadecimal, any number, sent 1,024 a request (256 before API 25).
 
         Needs Client API ≥ 12, and the permission to search without a tag filter: raises
         VersionTooOld or PermissionMissing, and the caller may upload instead, since an
@@ -150,13 +164,19 @@ class SearchRoutes(ServiceRoutes):
         # and answers with the hashes alone: a fiftieth of what metadata would send, and
         # the client need not load the files' tags. Nobody's database grows by asking.
         known: set[str] = set()
-        for some in in_requests(hashes):
-            answer = await self._ask(
-                SearchAnswer,
-                SEARCH_FILES,
-                params={"tags": [f"system:hash = {' '.join(some)}"], "return_hashes": True},
-            )
-            known.update(answer.hashes)
+        asked = 0
+        while asked < len(hashes):
+            some = hashes[asked : asked + self._hashes_per_search]
+            params = {"tags": [f"system:hash = {' '.join(some)}"], "return_hashes": True}
+            try:
+                known.update((await self._ask(SearchAnswer, SEARCH_FILES, params=params)).hashes)
+            except RequestRejected as error:
+                if error.status not in _TOO_LONG or len(some) <= FILES_PER_REQUEST:
+                    raise
+                # Not the client, which takes far longer ones: a proxy before it.
+                self._hashes_per_search = FILES_PER_REQUEST
+            else:
+                asked += len(some)
         return known
 
     async def search_files(

@@ -177,12 +177,14 @@ class History(LedgerReader):
 
     def about_hash(self, file_hash: str, limit: int) -> list[Trace]:
         """Give the newest events about a file of the client, oldest first."""
-        statement = (
-            select(job.c.event_id)
-            .where(job.c.file_hash == file_hash)
+        # All that this asks for is in an index, which is smaller than the jobs by far.
+        jobs = (
+            select(job.c.id)
+            .where(job.c.file_hash == file_hash, job.c.file_hash.is_not(None))
             .order_by(job.c.id.desc())
             .limit(limit)
         )
+        statement = select(job.c.event_id).where(job.c.id.in_(jobs))
         with self._engine.connect() as connection:
             ids = {*connection.execute(statement).scalars()}
             ids.update(_mentioned(connection, file_hash, limit))

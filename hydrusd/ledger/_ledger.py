@@ -391,7 +391,7 @@ class Ledger(KnownFiles, Pruning):
         wanted = len(rules)
         with self._engine.connect() as connection:
             for chunk in chunks(list(unseen)):
-                ids = self._event_ids(connection, trigger, chunk)
+                ids = self.event_ids(connection, trigger, chunk)
                 judged = dict.fromkeys(ids.values(), 0)
                 for event_id, rule in _MADE.rows(connection, list(judged)):
                     judged[event_id] += rule in rules
@@ -429,7 +429,8 @@ class Ledger(KnownFiles, Pruning):
         return found
 
     @staticmethod
-    def _event_ids(connection: Connection, trigger: str, keys: Sequence[str]) -> dict[str, EventId]:
+    def event_ids(connection: Connection, trigger: str, keys: Sequence[str]) -> dict[str, EventId]:
+        """Give the ids of what is there under these keys, a chunk of them at most."""
         return dict(_IDS_BY_KEY.rows(connection, keys, event_trigger=trigger))
 
     def files_had(self, trigger: str, paths: Sequence[str], stems: Sequence[str]) -> list[FileHad]:
@@ -466,15 +467,14 @@ class Ledger(KnownFiles, Pruning):
         told: dict[EventId, Data] = {}
         with self._engine.begin() as connection:
             for chunk in chunks(pending):
-                keys = [item.event.key for item in chunk]
-                known = self._event_ids(connection, trigger, keys)
-                judged.update(known.values())
-                fresh = {i.event.key: i.event for i in chunk if i.event.key not in known}
-                new = {key: each.data for key, each in fresh.items()}
-                ids = known | _add_events(connection, trigger, new, now)
+                noticed = {each.event.key: each.event.data for each in chunk}
+                ids, newest = _add_events(connection, trigger, noticed, now)
+                known = {event_id for event_id in ids.values() if event_id <= newest}
+                judged |= known
+                fresh = {i: noticed[key] for key, i in ids.items() if i not in known}
                 intake_events += len(fresh)
-                _mention(connection, {ids[k]: words_in_event(e.data) for k, e in fresh.items()})
-                had |= self._dealt_with(connection, known.values())
+                _mention(connection, {i: words_in_event(data) for i, data in fresh.items()})
+                had |= self._dealt_with(connection, known)
                 for item in chunk:
                     event_id = ids[item.event.key]
                     for verdict in item.verdicts:
@@ -487,7 +487,7 @@ class Ledger(KnownFiles, Pruning):
                             new_jobs.append(row)
                         else:
                             passed.append(_passed_row(event_id, verdict, now))
-                        if item.event.key not in fresh:
+                        if event_id in known:
                             told[event_id] = item.event.data
             self._make_whole(connection, told)
             busy = pass_over_while_busy(connection, new_jobs, single) if single else []
@@ -1285,7 +1285,7 @@ _MENTIONS = inserting_ignoring(mention, ("event_id", "word"))
 _MENTIONED = ListQuery(select(mention.c.word).where(mention.c.word.in_(_MANY)).distinct())
 
 _NEWEST_EVENT = select(func.max(event.c.id))
-_EVENTS = Batch(insert(event), ("id", "trigger", "key", "data", "noticed_at"))
+_EVENTS = inserting_ignoring(event, ("id", "trigger", "key", "data", "noticed_at"))
 
 _TOLD = given(column("event", Integer), column("told", JSON))
 _WHOLE = Batch(
@@ -1444,17 +1444,18 @@ def _count_begun(connection: Connection, began: Mapping[str, int], now: datetime
 
 def _add_events(
     connection: Connection, trigger: str, events: Mapping[str, Data], now: datetime
-) -> dict[str, EventId]:
-    """Store new events, data by key; give their ids."""
-    if not events:
-        return {}
+) -> tuple[dict[str, EventId], EventId]:
+    """Store those that are new, data by key; give the ids of all, and the newest of before."""
+    newest = EventId(connection.execute(_NEWEST_EVENT).scalar() or 0)
     # Chosen here, where nobody else writes meanwhile, they need not be asked for.
-    newest = connection.execute(_NEWEST_EVENT).scalar() or 0
     ids = {key: EventId(newest + at) for at, key in enumerate(events, 1)}
-    _EVENTS.execute_rows(
+    added = _EVENTS.execute_rows(
         connection, [(ids[key], trigger, key, data, now) for key, data in events.items()]
     )
-    return ids
+    if added < len(ids):  # mostly all are new, as whoever brings them has asked before
+        for some in chunks(list(ids)):
+            ids |= Ledger.event_ids(connection, trigger, some)
+    return ids, newest
 
 
 def _mention(connection: Connection, words: Mapping[EventId, Iterable[str]]) -> None:

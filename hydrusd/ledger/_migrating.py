@@ -13,10 +13,10 @@ from sqlalchemy import Column, Connection, MetaData, String, Table, insert, insp
 from hydrusd.errors import LedgerError
 from hydrusd.ledger._tables import metadata
 
-HEAD = "0008"
+HEAD = "0009"
 """The newest migration; a test holds it against the versions folder."""
 
-KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
+KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
 
 
 def revision(connection: Connection) -> str | None:

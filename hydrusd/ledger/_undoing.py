@@ -108,7 +108,7 @@ def _enqueue(
     keys = {
         f"{about[u.of_job][0]}|{UNDO}|{u.of_job}|{former.get(u.of_job, 0) + 1}": u for u in undos
     }
-    made = _add_events(connection, UNDO, {key: u.data for key, u in keys.items()}, now)
+    made, _ = _add_events(connection, UNDO, {key: u.data for key, u in keys.items()}, now)
     ids = {event_id: keys[key] for key, event_id in made.items()}
     _mention(connection, {i: words_in_event(u.data) for i, u in ids.items()})
     jobs = [

@@ -12,12 +12,15 @@ a disk that fails: from then on every call fails, whoever may have swallowed the
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Concatenate, ParamSpec, TypeVar
 
 import anyio
 import structlog
-from anyio import to_thread
 from sqlalchemy.exc import StatementError
 
 from hydrusd.errors import LedgerDamaged, LedgerError, LedgerFull
@@ -38,7 +41,7 @@ class LedgerWriter:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._limiter = anyio.CapacityLimiter(1)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._waiting = 0
         self._closing = anyio.Event()
         self._damage: LedgerDamaged | None = None
@@ -89,12 +92,24 @@ class LedgerWriter:
         if self._damage is not None:
             raise self._damage
         try:
-            return await to_thread.run_sync(call, limiter=self._limiter)
+            return await self._in_thread(call)
         except LedgerDamaged as error:
             self.damaged(error)
             raise
         except StatementError as error:
             raise LedgerError(f"the ledger cannot hold this: {error.orig}") from error
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        begun = self._thread.submit(copy_context().run, call)
+        ended = asyncio.wrap_future(begun)
+        try:
+            await asyncio.wait([ended])
+        except asyncio.CancelledError:
+            if begun.cancel() or anyio.current_effective_deadline() != -math.inf:
+                raise
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait([ended])
+        return ended.result()
 
     def close(self) -> None:
         """Wait for no room any more: the daemon stops. Call it on the event loop."""

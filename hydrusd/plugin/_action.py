@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -263,7 +262,7 @@ class Undo(SetAction):
 Keep = Callable[[Mapping[JobId, Data]], Awaitable[None]]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True, weakref_slot=True)
 class Call(Generic[A_co]):
     """One item that an action is asked to handle."""
 
@@ -282,6 +281,8 @@ class Call(Generic[A_co]):
     lingers: bool = field(default=False, init=False)
     _source: FileSource | None = field(default=None, init=False, repr=False)
     _has_source: bool = field(default=False, init=False, repr=False)
+    _sidecars: Sidecars | None = field(default=None, init=False, repr=False)
+    _has_sidecars: bool = field(default=False, init=False, repr=False)
 
     def linger(self) -> None:
         """Say that this call takes far longer than most: sets behind it need not wait for it."""
@@ -296,14 +297,16 @@ class Call(Generic[A_co]):
     @property
     def source(self) -> FileSource | None:
         """The file that was noticed, where the event has one."""
-        if not self._has_source:  # by a mark: a cached_property takes a lock each time
+        if not self._has_source:
             self._source, self._has_source = FileSource.from_data(self.data), True
         return self._source
 
-    @cached_property
+    @property
     def sidecars(self) -> Sidecars | None:
         """The sidecars that came with it; None where the trigger does not look for any."""
-        return Sidecars.from_data(self.data)
+        if not self._has_sidecars:
+            self._sidecars, self._has_sidecars = Sidecars.from_data(self.data), True
+        return self._sidecars
 
     @property
     def is_late(self) -> bool:

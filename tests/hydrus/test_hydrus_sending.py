@@ -80,14 +80,50 @@ async def test_half_a_character_in_a_tag_is_not_lost_in_cleaning(client_of, netw
 async def test_lists_of_hashes_go_in_batches_of_256(client_of, network, reply):
     hashes = [f"{n:064x}" for n in range(600)]
     network.says(ADD_TAGS, reply())
-    network.says(SEARCH, lambda asked: reply(body={"hashes": hashes_in(asked)[::2]}))
     async with client_of(network) as client:
         await client.connect()
         await client.add_tags([*hashes, *hashes], {"my tags": ["a"]})
-        known = await client.known_hashes(hashes)
     assert [len(asked.json["hashes"]) for asked in network.asked_for(ADD_TAGS)] == [256, 256, 88]
-    assert [len(hashes_in(asked)) for asked in network.asked_for(SEARCH)] == [256, 256, 88]
-    assert known == set(hashes[:512:2]) | set(hashes[512::2])
+
+
+async def test_files_are_recognised_by_1024_at_a_time(client_of, network, reply):
+    hashes = [f"{n:064x}" for n in range(2500)]
+    network.says(SEARCH, lambda asked: reply(body={"hashes": hashes_in(asked)[::2]}))
+    async with client_of(network) as client:
+        await client.connect()
+        known = await client.known_hashes(hashes)
+    assert [len(hashes_in(asked)) for asked in network.asked_for(SEARCH)] == [1024, 1024, 452]
+    assert known == set(hashes[::2])
+
+
+@pytest.mark.parametrize("status", [400, 414, 431])
+async def test_a_proxy_that_takes_no_such_long_lines_gets_shorter_ones(
+    client_of, network, reply, status
+):
+    hashes = [f"{n:064x}" for n in range(2500)]
+
+    def answer(asked):
+        if len(asked.target) > 20_000:
+            return reply(status=status, body="<html>too long</html>", content_type="text/html")
+        return reply(body={"hashes": hashes_in(asked)[::2]})
+
+    network.says(SEARCH, answer)
+    async with client_of(network) as client:
+        await client.connect()
+        assert await client.known_hashes(hashes) == set(hashes[::2])
+    asked = [len(hashes_in(asked)) for asked in network.asked_for(SEARCH)]
+    assert asked == [1024, *[256] * 9, 196]
+
+
+async def test_what_is_refused_for_another_reason_is_not_asked_again_for_ever(
+    client_of, network, reply
+):
+    network.says(SEARCH, reply(status=400, body={"error": "no"}))
+    async with client_of(network) as client:
+        await client.connect()
+        with pytest.raises(RequestRejected):
+            await client.known_hashes([f"{n:064x}" for n in range(2500)])
+    assert len(network.asked_for(SEARCH)) == 2
 
 
 def hashes_in(asked):

@@ -11,9 +11,9 @@ Pure bookkeeping: the caller looks at the disk and brings the time.
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import os
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -50,7 +50,9 @@ class Settling:
         # By the paths as the system tells them apart: for Windows, two ways to write a name
         # are one file.
         self._candidates: dict[str, _Candidate] = {}
-        self._order: list[tuple[tuple[float, int], str]] = []
+        # Files that wait equally long come due in the order in which they were seen, so that a
+        # queue for each of the two waits there are puts them in order by itself.
+        self._queues: dict[float, deque[tuple[tuple[float, int], str]]] = {}
         self._count = itertools.count()
 
     def __len__(self) -> int:
@@ -59,13 +61,22 @@ class Settling:
     @property
     def next_due(self) -> float | None:
         """When the next file should be looked at again; None where none waits."""
-        while self._order:
-            turn, path = self._order[0]
-            candidate = self._candidates.get(path)
-            if candidate is not None and candidate.turn == turn:
-                return turn[0]
-            heapq.heappop(self._order)  # the file was seen to change, or was dropped, meanwhile
-        return None
+        first = self._first()
+        return None if first is None else first[0][0][0]
+
+    def _first(self) -> deque[tuple[tuple[float, int], str]] | None:
+        """Give the queue in which a file waits that is due before all others."""
+        earliest: deque[tuple[tuple[float, int], str]] | None = None
+        for queue in self._queues.values():
+            while queue:
+                turn, place = queue[0]
+                candidate = self._candidates.get(place)
+                if candidate is not None and candidate.turn == turn:
+                    break
+                queue.popleft()  # the file was seen to change, or was dropped, meanwhile
+            if queue and (earliest is None or queue[0] < earliest[0]):
+                earliest = queue
+        return earliest
 
     def saw(self, source: FileSource, now: float, *, hinted: bool, asked: bool = False) -> None:
         """Take in how a file looks. One that looks as before goes on waiting as before.
@@ -76,9 +87,13 @@ class Settling:
         candidate = self._candidates.get(place)
         if candidate is None or candidate.source != source:
             hinted = hinted or (candidate is not None and candidate.hinted)
-            turn = (now + self._wait_seconds(source), next(self._count))
+            wait = self._wait_seconds(source)
+            turn = (now + wait, next(self._count))
             self._candidates[place] = _Candidate(source, turn, hinted, asked)
-            heapq.heappush(self._order, (turn, place))
+            queue = self._queues.get(wait)
+            if queue is None:
+                queue = self._queues[wait] = deque()
+            queue.append((turn, place))
         else:
             candidate.hinted |= hinted
             candidate.asked |= asked
@@ -86,13 +101,11 @@ class Settling:
     def due(self, now: float, limit: int) -> list[str]:
         """Give the paths to look at again by now, those that waited longest first."""
         paths: list[str] = []
-        order, candidates = self._order, self._candidates
-        while order and len(paths) < limit and order[0][0][0] <= now:
-            turn, place = heapq.heappop(order)
-            candidate = candidates.get(place)
-            # If not, the file was seen to change, or was dropped, meanwhile.
-            if candidate is not None and candidate.turn == turn:
-                paths.append(candidate.source.text)
+        while len(paths) < limit and (queue := self._first()) is not None:
+            if queue[0][0][0] > now:
+                break
+            _, place = queue.popleft()
+            paths.append(self._candidates[place].source.text)
         return paths
 
     def settle(
