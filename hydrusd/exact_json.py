@@ -37,6 +37,17 @@ def encode(value: object, *, escapes: bool = True) -> str:
     return text
 
 
+def glance(value: object) -> str:
+    """Give plain data as JSON, to look through it: a number that is none may stand as ``null``.
+
+    Raises as `encode` does, of which it is the quick part.
+    """
+    try:
+        return orjson.dumps(value, option=_OPTIONS).decode()
+    except TypeError:
+        return json.dumps(value, ensure_ascii=False)
+
+
 def decode(text: str | bytes) -> Any:
     """Read JSON, whoever wrote it. Raises ValueError for what is none.
 

@@ -26,7 +26,7 @@ from hydrusd.errors import (
     VersionTooOld,
     found_no_room,
 )
-from hydrusd.exact_json import encode
+from hydrusd.exact_json import encode, glance
 from hydrusd.model import Outcome, OutcomeKind, ParkScope
 from hydrusd.plugin.calling import Misbehaviour
 from hydrusd.redaction import redact, redact_strings
@@ -143,7 +143,7 @@ def sound_all(outcomes: Sequence[object]) -> Sequence[Outcome]:
     """
     try:
         said = [_plain(each) for each in outcomes]
-        left = encode(said, escapes=False)
+        left = glance(said)
     except (AttributeError, RecursionError, TypeError, ValueError):
         return [sound(each) for each in outcomes]
     if None in said or redact(left) != left:

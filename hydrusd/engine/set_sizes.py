@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 SMALLEST_SET = 256
-LARGEST_SET = 1024
+LARGEST_SET = 2048
 QUICK_SECONDS = 0.5
 """A full set that took less makes the next one twice as large; one that took more than twice as
 long, as small as the first.

@@ -26,7 +26,9 @@ from ._session import Session
 # As many files as Hydrus itself puts into one request.
 FILES_PER_REQUEST = 256
 
+_DIGITS = 64
 _HASH = re.compile(r"[0-9a-f]{64}")
+_ALL_HEXADECIMAL = re.compile(r"[0-9a-f]*").fullmatch
 _LARGEST_ID = 2**63 - 1
 _IDS_SINCE_API = 29  # file ids in place of hashes, on the routes that had only these
 
@@ -174,7 +176,7 @@ class Calls:
 def checked_hashes(hashes: Iterable[str]) -> list[str]:
     """Give the hashes in lower case, each once. Raises RequestRejected for what is none."""
     distinct = list(dict.fromkeys(map(str.lower, hashes)))
-    if not all(map(_HASH.fullmatch, distinct)):
+    if set(map(len, distinct)) - {_DIGITS} or not _ALL_HEXADECIMAL("".join(distinct)):
         one = next(one for one in distinct if not _HASH.fullmatch(one))
         raise RequestRejected(f"not a SHA-256 hash in hexadecimal: {one[:80]!r}")
     return distinct

@@ -48,7 +48,7 @@ _FLAVOURS_SINCE_API = 29  # return_file_ids, only_return_basic_information
 _SERVICES_OBJECT_SINCE_API = 46
 _PENDING_CHOICE_SINCE_API = 69
 
-HASHES_PER_SEARCH = 1024
+HASHES_PER_SEARCH = 2048
 """In a line of 70 KB. All clients that can be asked so take one of a megabyte, and what a request
 costs beside its hashes was half of what it took to recognise files."""
 _TOO_LONG = frozenset({400, 413, 414, 431})

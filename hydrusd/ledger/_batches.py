@@ -30,7 +30,7 @@ from sqlalchemy.sql.dml import ReturningUpdate, UpdateBase
 
 from hydrusd.errors import LedgerError
 
-CHUNK = 1_024
+CHUNK = 2_048
 """Values in one IN list: as many as a set has jobs. SQLite takes 32,766 since before RETURNING."""
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ def as_kept(result: CursorResult[Any]) -> list[tuple[Any, ...]]:
     return rows
 
 
-ROWS = (1024, 256, 64, 16, 4, 1)
+ROWS = (2048, 1024, 256, 64, 16, 4, 1)
 """How many rows one statement takes: mostly a set of jobs, and few other sizes to compile."""
 
 FEW = 16

@@ -500,5 +500,5 @@ async def test_counting_goes_through_open_jobs_and_those_of_the_run_only(work):
         assert plans == [
             "SEARCH job USING INDEX ix_job_open (lane=?)",
             "SEARCH job USING INTEGER PRIMARY KEY (rowid>?)",
-            "SEARCH job USING INTEGER PRIMARY KEY (rowid>?)",
+            "SEARCH job USING INDEX ix_job_hashed (id>?)",
         ]

@@ -47,8 +47,10 @@ from hydrusd.plugin import (
 if TYPE_CHECKING:
     from hydrusd.builtin.triggers._hints import Listener
 
-BATCH = 1_024
-"""How many files are asked about and handed over at once."""
+BATCH = 2_048
+"""How many files are asked about and handed over at once…"""
+FIRST_BATCH = 256
+"""… and how many at first: the sooner those behind have something to do, the better."""
 MOST_SETTLING = 20_000
 """How many files may wait at once; the scanner pauses there. Bounds memory."""
 MOST_FOLDERS = 1_000
@@ -479,6 +481,7 @@ class _Watch:
         self._found = 0  # in the scan that goes on, or the last one
         self._scanning = False
         self._unhinted = 0  # files found since the last scan that a hint should have told of
+        self._portion = FIRST_BATCH
         self._in_hand = 0  # files that are settled, and not yet in the ledger
 
     async def run(self) -> None:
@@ -710,7 +713,9 @@ class _Watch:
                 self._settling.saw(source, now, hinted=True)
 
     async def _take_due(self, bearer: ObjectSendStream[list[Settled]]) -> None:
-        waited = self._settling.due(self._clock.monotonic(), BATCH)
+        waited = self._settling.due(self._clock.monotonic(), self._portion)
+        full = len(waited) == self._portion
+        self._portion = min(2 * self._portion, BATCH) if full else FIRST_BATCH
         if not waited:
             await self._hand_over_units([])
             return
