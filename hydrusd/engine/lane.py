@@ -102,7 +102,7 @@ FLUSH_SECONDS = 0.5
 RENEW_SECONDS = 60.0
 IDLE_SECONDS = 5.0
 """Another process may put jobs back (``retry``); so often is looked for that."""
-TOLD_IDLE_SECONDS = 60.0
+TOLD_IDLE_SECONDS = 300.0
 """The same where somebody else looks for it (see ``Lookout``)."""
 RULE_PARK_SECONDS = 60.0
 STEADY_SECONDS = 60.0

@@ -49,7 +49,7 @@ _SERVICES_OBJECT_SINCE_API = 46
 _PENDING_CHOICE_SINCE_API = 69
 
 HASHES_PER_SEARCH = 2048
-"""In a line of 70 KB. All clients that can be asked so take one of a megabyte, and what a request
+"""In a line of 140 KB. All clients that can be asked so take one of a megabyte, and what a request
 costs beside its hashes was half of what it took to recognise files."""
 _TOO_LONG = frozenset({400, 413, 414, 431})
 
@@ -142,7 +142,7 @@ class SearchRoutes(ServiceRoutes):
         """Give those of the hashes whose files the client has now, in lower case.
 
         Files in its trash, files deleted and files merely tagged do not count. ``hashes``
-        are SHA-256 in hexadecimal, any number, sent 1,024 a request (256 before API 25).
+        are SHA-256 in hexadecimal, any number, sent 2,048 a request (256 before API 25).
 
         Needs Client API ≥ 12, and the permission to search without a tag filter: raises
         VersionTooOld or PermissionMissing, and the caller may upload instead, since an

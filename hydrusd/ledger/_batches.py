@@ -31,7 +31,9 @@ from sqlalchemy.sql.dml import ReturningUpdate, UpdateBase
 from hydrusd.errors import LedgerError
 
 CHUNK = 2_048
-"""Values in one IN list: as many as a set has jobs. SQLite takes 32,766 since before RETURNING."""
+"""Values in one IN list: as many as a set has jobs."""
+MOST_VALUES = 32_766
+"""In one statement: so many SQLite takes since before RETURNING."""
 
 T = TypeVar("T")
 _Convert = Callable[[Any], Any]
@@ -183,7 +185,7 @@ class Batch:
         values = list(zip(*others, strict=True))
         met = start = 0
         for size in ROWS:
-            while len(values) - start >= size:
+            while len(values) - start >= size and size * len(others) + len(once) <= MOST_VALUES:
                 some = itertools.chain(once, *values[start : start + size])
                 sql = compiled.sql(size, same)
                 met += connection.exec_driver_sql(sql, tuple(some)).rowcount

@@ -6,7 +6,7 @@ parameters and makes one instance for each job, so an action never sees a
 template, only values.
 
 An action comes in one of two shapes. ``Action`` handles one item at a time and is
-called at a bounded width. ``SetAction`` gets the whole set (256 calls, and up to 1,024 where that
+called at a bounded width. ``SetAction`` gets the whole set (256 calls, and up to 2,048 where that
 many take less than a second) and says of each how it ended with ``call.finish``, as soon as it
 knows: what was said is stored even if the daemon dies a moment later.
 

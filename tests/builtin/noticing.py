@@ -13,7 +13,7 @@ from hydrusd.clock import ManualClock
 from hydrusd.hydrus import HydrusClient
 from hydrusd.simulator import DEFAULT_ACCESS_KEY, Simulator, SimulatorConfig
 
-MOST_AT_ONCE = 1_024
+MOST_AT_ONCE = 2_048
 """As many as a trigger hands over or asks about at once."""
 
 

@@ -58,7 +58,7 @@ class Context:
         self.counts = []
 
     async def emit(self, events, *, remember=None):
-        assert (0 if remember else 1) <= len(events) <= 1_024
+        assert (0 if remember else 1) <= len(events) <= 2_048
         await anyio.lowlevel.checkpoint()
         self.memory |= remember or {}
         self.events += events

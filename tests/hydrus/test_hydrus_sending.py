@@ -86,13 +86,13 @@ async def test_lists_of_hashes_go_in_batches_of_256(client_of, network, reply):
     assert [len(asked.json["hashes"]) for asked in network.asked_for(ADD_TAGS)] == [256, 256, 88]
 
 
-async def test_files_are_recognised_by_1024_at_a_time(client_of, network, reply):
+async def test_files_are_recognised_by_2048_at_a_time(client_of, network, reply):
     hashes = [f"{n:064x}" for n in range(2500)]
     network.says(SEARCH, lambda asked: reply(body={"hashes": hashes_in(asked)[::2]}))
     async with client_of(network) as client:
         await client.connect()
         known = await client.known_hashes(hashes)
-    assert [len(hashes_in(asked)) for asked in network.asked_for(SEARCH)] == [1024, 1024, 452]
+    assert [len(hashes_in(asked)) for asked in network.asked_for(SEARCH)] == [2048, 452]
     assert known == set(hashes[::2])
 
 
@@ -112,7 +112,7 @@ async def test_a_proxy_that_takes_no_such_long_lines_gets_shorter_ones(
         await client.connect()
         assert await client.known_hashes(hashes) == set(hashes[::2])
     asked = [len(hashes_in(asked)) for asked in network.asked_for(SEARCH)]
-    assert asked == [1024, *[256] * 9, 196]
+    assert asked == [2048, *[256] * 9, 196]
 
 
 async def test_what_is_refused_for_another_reason_is_not_asked_again_for_ever(

@@ -165,7 +165,7 @@ async def test_many_hashes_are_known_in_few_requests(client, simulator, pictures
     files = pictures(3)
     for path in files.values():
         await client.add_file(path)
-    asked = [f"{number:064x}" for number in range(1500)] + list(files)
+    asked = [f"{number:064x}" for number in range(3000)] + list(files)
     route = "/get_files/search_files"
     if era > 11:
         assert await client.known_hashes(asked) == set(files)

@@ -93,7 +93,7 @@ def test_rows_are_stored_as_they_are_whatever_is_alike_in_them(details):
     engine.dispose()
 
 
-@pytest.mark.parametrize("count", [1, FEW - 1, FEW, 1_023, 1_024, 1_025, 2_500])
+@pytest.mark.parametrize("count", [1, FEW - 1, FEW, 1_023, 1_024, 1_025, 2_049, 5_000])
 def test_any_number_of_rows_goes_in_and_is_met(connection, count):
     rows = rows_of([(f"n{n}", n, n % 3 == 0, NOW) for n in range(count)])
     assert Batch(insert(TABLE), NAMES).execute(connection, rows) == count
@@ -118,6 +118,15 @@ def test_many_rows_that_differ_in_one_column_bind_little_else(connection, monkey
     Batch(insert(TABLE), NAMES).execute(connection, rows)
     # Of the first column each row tells its own: it is there to say how many rows there are.
     assert told == [3 * 1_024 + 2]
+
+
+def test_rows_too_wide_for_one_statement_go_in_several(connection):
+    names = [f"c{n}" for n in range(40)]
+    wide = Table("wide", MetaData(), *(Column(name, Integer) for name in names))
+    wide.create(connection)
+    rows = [tuple(range(n, n + 40)) for n in range(2_048)]
+    assert Batch(insert(wide), names).execute_rows(connection, rows) == 2_048
+    assert list(map(tuple, connection.execute(wide.select()))) == rows
 
 
 def test_there_are_not_more_statements_than_ways_of_being_alike(connection):

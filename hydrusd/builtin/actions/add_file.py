@@ -74,7 +74,7 @@ _LOOKS_ONLY_SINCE_API = 31  # before, asking about a hash makes the client remem
 class AddFile(SetAction):
     """Import the file into Hydrus.
 
-    Files that the client has already are recognised by their hash, 256 at a time, and not
+    Files that the client has already are recognised by their hash, many at a time, and not
     sent again; later steps (tags) apply to them all the same, unless `duplicates` says
     otherwise. A file that was deleted in Hydrus before stays deleted: the job ends there and the
     source is left untouched, unless `deleted_before` says otherwise. One that Hydrus refuses

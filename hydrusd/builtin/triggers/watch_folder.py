@@ -102,8 +102,8 @@ class WatchFolder(Trigger):
     The system's hints make this quick, a scan every `scan_every` makes it sure: it finds
     what the system did not tell (bursts of many files, what happened while hydrusd was off).
     Where hints do not come, or not all of them (network folders), it scans every 30 seconds.
-    A large folder with complete hints is scanned less often: a thousandth of the time, once an
-    hour at least. `scan_every` says otherwise. `method: auto` finds out by itself whether hints
+    A large folder with complete hints is scanned less often: half a thousandth of the time, once
+    an hour at least. `scan_every` says otherwise. `method: auto` finds out by itself whether hints
     come; `native` wants them wherever the system gives some, `poll` wants none. `hydrusd
     status` tells which it is, and why.
 
@@ -587,7 +587,7 @@ class _Watch:
         elif self._scan_every is not None:
             seconds = self._scan_every
         elif self._how.complete:
-            seconds = max(SCAN_SECONDS, min(999 * took, RAREST_SECONDS))
+            seconds = max(SCAN_SECONDS, min(1999 * took, RAREST_SECONDS))
         else:
             seconds = UNRELIABLE_SECONDS
         return max(seconds, min(9 * took, RAREST_SECONDS))
