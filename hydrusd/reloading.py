@@ -91,13 +91,13 @@ def _signature(path: Path) -> Signature:
         if not stat.S_ISDIR(status.st_mode):
             return _of_file(status)
         with os.scandir(path) as entries:
-            names = sorted(e.name for e in entries if e.name.lower().endswith(ENDINGS))
+            named = sorted((e.name, e.path) for e in entries if e.name.lower().endswith(ENDINGS))
     except (OSError, ValueError):
         return None
     found: list[object] = [status.st_dev, status.st_ino]
-    for name in names:
+    for name, at in named:
         try:
-            found.append((name, _of_file((path / name).stat())))
+            found.append((name, _of_file(os.stat(at))))  # noqa: PTH116
         except OSError:
             found.append((name, None))  # it is just being replaced
     return tuple(found)

@@ -3,7 +3,8 @@
 SQLite has one writer anyhow; a queue in front of it in our own process is fair,
 cannot time out and keeps the event loop free while the disk syncs. A call that
 has begun is never abandoned: a cancelled task waits for its transaction to end,
-so a shutdown cannot leave one half way.
+so a shutdown cannot leave one half way. The thread takes calls from the queue by itself: while
+the event loop is busy with a set, the ledger goes on with what waits for it.
 
 Each call is one transaction, so what a full disk refuses can be tried again as it is: the
 caller waits here until there is room, and knows nothing of it. Not so with a damaged file or
@@ -100,6 +101,7 @@ class LedgerWriter:
             raise LedgerError(f"the ledger cannot hold this: {error.orig}") from error
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
+        """Have the thread make a call; taken back where this is cancelled before it begins."""
         begun = self._thread.submit(copy_context().run, call)
         ended = asyncio.wrap_future(begun)
         try:
