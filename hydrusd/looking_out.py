@@ -10,6 +10,7 @@ back only when there is something to tell.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -20,11 +21,19 @@ from hydrusd.clock import Clock, SystemClock
 T = TypeVar("T")
 
 
-async def look_out(clock: Clock, seconds: Callable[[], float], look: Callable[[], T | None]) -> T:
+async def look_out(
+    clock: Clock,
+    seconds: Callable[[], float],
+    look: Callable[[], T | None],
+    *,
+    phase: float = 0.0,
+) -> T:
     """Have ``look`` called again and again in a thread, until what it gives is true; give that.
 
-    Before each look it waits as long as ``seconds`` says. A look that does not return, at a network
-    folder that is away, keeps nobody from cancelling this.
+    Before each look it waits as long as ``seconds`` says; ``phase`` (in seconds) tells when in
+    that time, so that two who look equally often do not do so at once: each would wait for the
+    other several times, which takes ten times as long as both looks. A look that does not
+    return, at a network folder that is away, keeps nobody from cancelling this.
     """
     if type(clock) is not SystemClock:  # one that a test has in its hands
         while True:
@@ -34,8 +43,12 @@ async def look_out(clock: Clock, seconds: Callable[[], float], look: Callable[[]
     over = threading.Lock()  # which takes half of what an event takes to wait for
     over.acquire()
 
+    def left() -> float:
+        period = seconds()
+        return period - (time.monotonic() - phase) % period
+
     def wait() -> T:
-        while not over.acquire(timeout=seconds()):
+        while not over.acquire(timeout=left()):
             if found := look():
                 return found
         raise RuntimeError("nobody waits for this any more")

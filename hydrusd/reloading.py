@@ -34,6 +34,8 @@ from hydrusd.plugin.host import SETTINGS
 
 LOOK_SECONDS = 4.0
 """How often to see whether a file has changed."""
+PHASE_SECONDS = 2.5
+"""When in that time: never at once with whoever looks at whole seconds."""
 QUIET_SECONDS = 0.5
 """How long the files must be left alone before they are read."""
 DOUBT_SECONDS = 2.0
@@ -180,7 +182,7 @@ class Reloading(Generic[C]):
             return look_at(list(seen)) != seen
 
         while True:
-            await look_out(self._clock, lambda: LOOK_SECONDS, have_changed)
+            await look_out(self._clock, lambda: LOOK_SECONDS, have_changed, phase=PHASE_SECONDS)
             self._changed = True
             self.stir()
 
