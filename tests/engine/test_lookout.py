@@ -174,7 +174,7 @@ async def test_a_look_that_does_not_return_keeps_nobody_from_stopping():
         returned.set()
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(look_out, SystemClock(), lambda: 0.0, look)
+        tasks.start_soon(look_out, SystemClock(), lambda: 0.01, look)
         while not hangs.is_set():  # noqa: ASYNC110 - set in a thread
             await anyio.sleep(0.01)
         tasks.cancel_scope.cancel()

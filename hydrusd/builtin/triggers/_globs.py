@@ -230,6 +230,10 @@ def _part_regex(part: str) -> str:
             negated = members.startswith("!") and len(members) > 1
             members = members[1:] if negated else members
             escaped = re.sub(r"([\\^\[\]&~|])", r"\\\1", members)
+            # A range that begins or ends with a hyphen: two in a row are to mean something else
+            # to Python one day, and it warns of them.
+            escaped = re.sub(r"^--", r"\\--", escaped)
+            escaped = re.sub(r"(?<=[^\\])--", r"-\\-", escaped)
             regex += f"[^/{escaped}]" if negated else f"[{escaped}]"
         else:
             regex += re.escape(character)
