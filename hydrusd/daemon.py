@@ -531,6 +531,12 @@ class Daemon:
         self._stopped = anyio.Event()
         self._written = anyio.Event()
         self._reloading: Reloading[_Built] | None = None
+        self._writer: LedgerWriter | None = None
+
+    @property
+    def ledger_is_busy(self) -> bool:
+        """Whether something that it asked of its ledger is still under way."""
+        return self._writer is not None and self._writer.under_way > 0
 
     def stop(self) -> None:
         """Ask the daemon to stop. Call it on the event loop."""
@@ -549,7 +555,8 @@ class Daemon:
         """
         ledger = Ledger.open(self._state_dir / LEDGER_FILE)
         try:
-            await self._run(LedgerWriter(ledger))
+            with LedgerWriter(ledger) as self._writer:
+                await self._run(self._writer)
         except BaseExceptionGroup as group:
             # What runs in task groups arrives in groups, mostly of one.
             only: BaseException = group
@@ -576,7 +583,8 @@ class Daemon:
                     for name, spec in self._configuration.rules.clients.items()
                 }
                 history = open_clients.enter_context(closing(History.open(path)))
-                return await self._undo(clients, LedgerWriter(ledger), history, run_id)
+                writer = open_clients.enter_context(LedgerWriter(ledger))
+                return await self._undo(clients, writer, history, run_id)
         finally:
             ledger.close()
 
@@ -879,7 +887,7 @@ async def make_plan(
     ledger = open_to_look(state_dir / LEDGER_FILE)
     try:
         async with AsyncExitStack() as open_clients:
-            writer = LedgerWriter(ledger)
+            writer = open_clients.enter_context(LedgerWriter(ledger))
             waits = {**reasons_to_hold(book, clock), **book.missing}
             stores = Stores(OffLimits(state_dir), writer)
             clients: dict[str, HydrusClient] = {}

@@ -18,7 +18,7 @@ import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, Self, TypeVar
 
 import anyio
 import structlog
@@ -38,15 +38,26 @@ T = TypeVar("T")
 
 
 class LedgerWriter:
-    """Calls the ledger's methods in a thread, one after the other."""
+    """Calls the ledger's methods in a thread, one after the other.
+
+    ``under_way`` says how many calls are on their way there or back. As a context, it waits at
+    the end for a call that is still being made, and lets the thread go.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
+        self.under_way = 0
         self._ledger = ledger
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._waiting = 0
         self._closing = anyio.Event()
         self._damage: LedgerDamaged | None = None
         self._damaged = anyio.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown()
 
     async def __call__(
         self, method: Callable[Concatenate[Ledger, P], T], /, *args: P.args, **kwargs: P.kwargs
@@ -104,6 +115,7 @@ class LedgerWriter:
         """Have the thread make a call; taken back where this is cancelled before it begins."""
         begun = self._thread.submit(copy_context().run, call)
         ended = asyncio.wrap_future(begun)
+        self.under_way += 1
         try:
             await asyncio.wait([ended])
         except asyncio.CancelledError:
@@ -111,6 +123,8 @@ class LedgerWriter:
                 raise
             with anyio.CancelScope(shield=True):
                 await asyncio.wait([ended])
+        finally:
+            self.under_way -= 1
         return ended.result()
 
     def close(self) -> None:

@@ -46,8 +46,8 @@ class Threads:
     def counting(self) -> Iterator[None]:
         """Count, inside.
 
-        Everything in hydrusd and its plugins gets into a thread by this one function of anyio,
-        and anyio does not say how many are there.
+        Everything in hydrusd and its plugins but the ledger gets into a thread by this one function
+        of anyio, and anyio does not say how many are there.
         """
         run_sync = to_thread.run_sync
 

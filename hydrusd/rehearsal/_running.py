@@ -191,6 +191,7 @@ class _Run:
         self._hashes: dict[str, str] = {}
         self._deadline = 0.0
         self._failures: list[Exception] = []
+        self._daemon: Daemon | None = None
 
     def same_path(self, one: str, other: str) -> bool:
         """Say whether two paths, as written or as told, are one."""
@@ -310,12 +311,13 @@ class _Run:
     def _is_busy(self) -> bool:
         return (
             self._threads.under_way > 0
+            or (self._daemon is not None and self._daemon.ledger_is_busy)
             or any(client.requests_under_way for client in self._clients)
             or any(library.is_busy for library in self._libraries.values())
         )
 
     async def _run(self) -> None:
-        daemon = Daemon(
+        self._daemon = daemon = Daemon(
             self._configuration, self._stage.state, clock=self._clock, connect=self._connect
         )
         self._deadline = anyio.current_time() + LONGEST_SECONDS
