@@ -10,11 +10,12 @@ Plain blocking code, meant for a worker thread: a dead network mount may keep it
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -82,6 +83,20 @@ class FolderIdentity:
         return now.mount != self.mount and Path(self.mount).is_relative_to(now.mount)
 
 
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a path lies on, or would lie on once it is made.
+
+    ``real`` is the path without links; ``mount`` is the mount point, empty where nothing above
+    the path is there either, as on a drive of Windows that is away; ``device`` is the number of
+    the file system.
+    """
+
+    real: str
+    mount: str
+    device: int
+
+
 @lru_cache(maxsize=256)  # every file of a watched folder has the same
 def _from_text(text: str) -> FolderIdentity | None:
     numbers, mount = text.split(" ", 3)[:3], text.split(" ", 3)[3:]
@@ -101,6 +116,29 @@ def mount_of(folder: Path) -> Mount:
     return _linux_mount(folder)
 
 
+def grounds(paths: Iterable[Path]) -> dict[Path, Ground]:
+    """Say on what each path lies; those of which the system does not tell are left out."""
+    # Read before any folder is opened: what is unmounted in between is then not taken for there.
+    table = mount_table() if sys.platform == "linux" else []
+    found = {}
+    for path in paths:
+        with contextlib.suppress(OSError):
+            found[path] = _ground(path, table)
+    return found
+
+
+def _ground(path: Path, table: Sequence[tuple[int, Mount]]) -> Ground:
+    real = Path(os.path.realpath(path))
+    for folder in (real, *real.parents):
+        try:
+            device = folder.stat().st_dev
+            mount = _mount_point(folder, table)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        return Ground(str(real), mount, device)
+    return Ground(str(real), "", 0)
+
+
 def mount_table() -> list[tuple[int, Mount]]:
     """Give all mounts in the order they were made in, each with a number of its own.
 
@@ -117,8 +155,10 @@ def mount_table() -> list[tuple[int, Mount]]:
     return parse_mountinfo(text)
 
 
-def _mount_point(folder: Path) -> str:
-    return _linux_mount(folder).point if sys.platform == "linux" else mount_point_above(folder)
+def _mount_point(folder: Path, table: Sequence[tuple[int, Mount]] = ()) -> str:
+    if sys.platform != "linux":
+        return mount_point_above(folder)
+    return _linux_mount(folder, table).point
 
 
 def mount_point_above(folder: Path) -> str:
@@ -132,14 +172,14 @@ def mount_point_above(folder: Path) -> str:
 # --- Linux -----------------------------------------------------------------------------------
 
 
-def _linux_mount(folder: Path) -> Mount:
+def _linux_mount(folder: Path, table: Sequence[tuple[int, Mount]] = ()) -> Mount:
     # Asked of the open folder, and not of its path: one mount may hide another, or all below it.
     descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
     try:
         number = _mount_number(descriptor)
     finally:
         os.close(descriptor)
-    return covering(os.path.realpath(folder), mount_table(), number)
+    return covering(os.path.realpath(folder), table or mount_table(), number)
 
 
 def _mount_number(descriptor: int) -> int | None:

@@ -238,7 +238,7 @@ class Parts:
     async def _begin_client(
         self, name: str, spec: ClientSpec, book: RuleBook, observe: Observe | None
     ) -> None:
-        client = self._fresh.pop(name)
+        client = self._fresh[name]
         await self._stores.recall(name)
 
         def refusals(info: ClientInfo) -> dict[str, str]:
@@ -260,6 +260,8 @@ class Parts:
             notify=self._notify,
             idle_seconds=TOLD_IDLE_SECONDS,
         )
+        # From here on, and not before, the part is what closes it, whatever is cancelled.
+        del self._fresh[name]
         part = self._clients[name] = _ClientPart(client, lane)
 
         async def work() -> None:

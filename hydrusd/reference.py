@@ -83,6 +83,8 @@ def _facts(action: type[AnyAction]) -> Iterator[str]:
         yield "Works on the files of Hydrus that the job is about."
     if action.needs_source:
         yield "Reads the file that was noticed."
+    if action.writes_into:
+        yield "Waits while a disk is away to which it has written before."
     if action.disposes:
         yield "Takes the file away from where it was noticed, once all before it is durable."
     if action.needs_allowing:

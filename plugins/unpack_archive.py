@@ -81,6 +81,7 @@ class UnpackArchive(ReadingAction):
     """
 
     action: ClassVar[str] = "unpack_archive"
+    writes_into: ClassVar[tuple[str, ...]] = ("to",)
     time_limit_seconds: ClassVar[float | None] = None  # as long as there is to write
     no_undo: ClassVar[str] = (
         "what was unpacked may have been moved on or be the only copy by now: "
@@ -172,7 +173,7 @@ class UnpackArchive(ReadingAction):
         assert source is not None
         if self.to == source.root or source.root in self.to.parents:
             raise PermanentError(f"{self.to} lies in the watched folder: unpack elsewhere")
-        self.to.mkdir(parents=True, exist_ok=True)
+        call.make_folder(self.to)
         needed = sum(entry.file_size for entry in entries.values())
         if shutil.disk_usage(self.to).free < needed + SPARE_BYTES:
             raise TemporaryError(f"there is no room for {needed} bytes in {self.to}")

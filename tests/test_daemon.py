@@ -8,7 +8,9 @@ import anyio
 import pytest
 
 from hydrusd.daemon import Daemon, read_configuration
+from hydrusd.engine import Stores
 from hydrusd.errors import ConfigError, LedgerLocked
+from hydrusd.hydrus import HydrusClient
 from hydrusd.model import JobState
 from hydrusd.simulator import DEFAULT_ACCESS_KEY, Permissions, Service, SimulatorConfig
 from hydrusd.testing import NotAsExpected
@@ -178,6 +180,26 @@ def test_stopping_leaves_no_thread_of_ours_behind(project):
     for thread in ours:
         thread.join(10)  # told to end, it may not have come to that yet
     assert not [thread.name for thread in ours if thread.is_alive()]
+
+
+def test_a_client_is_closed_wherever_in_its_start_hydrusd_is_stopped(project, monkeypatch):
+    made = project({"rules.yaml": RULES})
+    daemon = Daemon(read_configuration(made.folder / "rules.yaml"), made.state_dir)
+    opened, closed, close = [], [], HydrusClient.close
+
+    async def closing(client):
+        closed.append(client)
+        await close(client)
+
+    async def stopping(stores, name):
+        opened.append(name)  # the first look has connected by now
+        daemon.stop()
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr(HydrusClient, "close", closing)
+    monkeypatch.setattr(Stores, "recall", stopping)
+    anyio.run(daemon.run)
+    assert (opened, len(closed)) == (["hydrus"], 1)
 
 
 # --- plugins ------------------------------------------------------------------------------

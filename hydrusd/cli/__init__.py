@@ -436,6 +436,21 @@ def ledger_backup(target: Path | None, state_dir: Path | None, as_json: bool) ->
     back_up_ledger(state_dir, target=target, as_json=as_json)
 
 
+@ledger.command("forget-mount", epilog=EXIT_CODES)
+@click.argument("mount", metavar="FOLDER")
+@STATE_DIR
+@JSON
+def ledger_forget_mount(mount: str, state_dir: Path | None, as_json: bool) -> None:
+    """Wait no longer for a disk that was mounted at FOLDER.
+
+    What was to be written to it is written to the folder itself, then, until a disk is mounted
+    there again. A daemon may run meanwhile.
+    """
+    from hydrusd.cli._ledger import forget_mount_point
+
+    forget_mount_point(state_dir, mount=mount, as_json=as_json)
+
+
 @ledger.command("repair", epilog=EXIT_CODES)
 @click.option("--yes", is_flag=True, help="Ask nothing.")
 @STATE_DIR

@@ -21,6 +21,7 @@ from hydrusd.errors import HydrusdError
 from hydrusd.ledger import (
     Backup,
     Health,
+    Ledger,
     Occasion,
     Repair,
     Repaired,
@@ -28,6 +29,8 @@ from hydrusd.ledger import (
     backups,
     examine,
     export,
+    forget_mount,
+    mounts_written_to,
 )
 
 PROBLEMS_SHOWN = 5
@@ -109,6 +112,27 @@ def back_up_ledger(state_dir: Path | None, *, target: Path | None, as_json: bool
         return
     start = f"backed up, checked and found sound ({size_in_words(size)}): "
     line(make_console(), start, str(made), whole=True)
+
+
+# --- mounts ----------------------------------------------------------------------------------
+
+
+def forget_mount_point(state_dir: Path | None, *, mount: str, as_json: bool) -> None:
+    """Have nothing wait for a disk any more. Raises HydrusdError where nothing does."""
+    path = state_path(state_dir) / LEDGER_FILE
+    if not path.is_file():
+        raise HydrusdError(f"there is no ledger at {path}")
+    with closing(Ledger.open(path, exclusive=False)) as ledger:
+        if not forget_mount(ledger, mount):
+            known = ", ".join(sorted(mounts_written_to(ledger))) or "none"
+            raise HydrusdError(
+                f"no step has written to a disk that was mounted at {mount}; known are: {known}"
+            )
+    if as_json:
+        click.echo(to_json({"forgotten": mount}))
+        return
+    start = "forgotten; what waits for it goes on within five minutes: "
+    line(make_console(), start, mount, whole=True)
 
 
 # --- repair ----------------------------------------------------------------------------------

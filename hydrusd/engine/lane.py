@@ -50,6 +50,7 @@ from hydrusd.engine.retrying import (
 from hydrusd.engine.rulebook import RuleBook
 from hydrusd.engine.set_sizes import SetSizes
 from hydrusd.engine.settling import Settling
+from hydrusd.engine.targets import AWAY_SECONDS, Targets, waits_for
 from hydrusd.engine.undoing import UndoRule, UndoStep, is_undo
 from hydrusd.errors import (
     AccessDenied,
@@ -274,8 +275,9 @@ class Lane:
         self._parked_rules: dict[str, _Parked] = {}
         # What some jobs of a rule wait for while its others go on: the step, and in words.
         self._held: dict[str, tuple[CompiledStep, str]] = {}
-        # Which step of a rule finds a disk full.
-        self._full: dict[str, str] = {}
+        # Which step of a rule finds a disk full, or one away: that one's mount point.
+        self._full: dict[str, tuple[str, str]] = {}
+        self._targets = Targets(ledger)
         self._permissions_at = math.inf
         self._said: dict[str, str] = {}
         self._orphans: frozenset[str] = frozenset()
@@ -875,6 +877,10 @@ class Lane:
         try:
             if step.action_class.needs_client:
                 self._require_permissions(step)
+            if step.action_class.writes_into:
+                calls = await self._those_with_disks(step, calls)
+                if not calls:
+                    return
             if issubclass(step.action_class, SetAction):
                 run_set, given = step.action_class.run_set, cast("Sequence[Call[SetAction]]", calls)
                 plugin = self._accounts.owner_of(_brought(step.action_class))
@@ -886,6 +892,28 @@ class Lane:
         else:
             for call in _open(calls):
                 call.finish(Outcome.retry(f"{step.name} did not say how it ended"))
+
+    async def _those_with_disks(
+        self, step: CompiledStep | UndoStep, calls: Sequence[Call[AnyAction]]
+    ) -> Sequence[Call[AnyAction]]:
+        """Give the calls that may write; others, whose disk is away, wait for it at no cost."""
+        folders = {call: call.action.folders_written for call in calls}
+        wanted = {each for some in folders.values() for each in some}
+        if not wanted:
+            return calls
+        look = await self._targets.look(wanted)
+        left = []
+        for call in calls:
+            away = next((each for each in folders[call] if each in look.away), None)
+            if away is None:
+                call.devices = look.devices
+                left.append(call)
+                continue
+            why = waits_for(away, look.away[away])
+            await self._tell_full(call, step.name, why, mount=look.away[away])
+            later = Outcome.later(why, delay_seconds=AWAY_SECONDS)
+            call.finish(_with_progress(later, call))
+        return left
 
     async def _settle_failure(
         self, step: CompiledStep | UndoStep, calls: Sequence[Call[AnyAction]], error: BaseException
@@ -1018,20 +1046,23 @@ class Lane:
                 Outcome.later(reason, delay_seconds=RULE_PARK_SECONDS, values=call.progress)
             )
 
-    async def _tell_full(self, call: Call[AnyAction], step: str, why: str) -> None:
-        """Say that jobs wait for room on a disk, while others of their rule go on."""
-        if self._full.get(call.rule) == step:
+    async def _tell_full(
+        self, call: Call[AnyAction], step: str, why: str, *, mount: str = ""
+    ) -> None:
+        """Say that jobs wait for a disk, or for room on one, while others of their rule go on."""
+        if self._full.get(call.rule) == (step, mount):
             return
-        self._full[call.rule] = step
+        self._full[call.rule] = (step, mount)
         waits = f"what comes to {step} waits, the rest goes on: {why}"
         log.warning(f"rule {call.rule!r}: {waits}", rule=call.rule)
         await self._condition("rule", call.rule, "working", waits)
 
     async def _look_for_room(self, rule: str, step: str, kinds: Collection[OutcomeKind]) -> None:
-        """Say that there is room again, where some items of a set found it and none did not."""
+        """Say that it goes on, where some items of a set found a disk with room, and all did."""
         if OutcomeKind.DONE in kinds and OutcomeKind.LATER not in kinds:
-            del self._full[rule]
-            log.info(f"rule {rule!r}: {step} finds room again", rule=rule)
+            _, mount = self._full.pop(rule)
+            found = f"{mount} again" if mount else "room again"
+            log.info(f"rule {rule!r}: {step} finds {found}", rule=rule)
             await self._condition("rule", rule, "working", "")
 
     # --- storing -------------------------------------------------------------------------
@@ -1182,7 +1213,7 @@ class Lane:
             item.stored = True
         self._settling.entered([u.job_id for u in updates if u.state is JobState.SETTLING])
         await self._tell([u.job_id for u in updates if u.state in _ENDINGS])
-        if action and self._full.get(name) == action:
+        if action and self._full.get(name, ("", ""))[0] == action:
             await self._look_for_room(name, action, {outcome.kind for _, outcome in ready})
         if park:
             await self._park(park)

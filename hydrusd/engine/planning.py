@@ -28,6 +28,7 @@ from hydrusd.engine.off_limits import OffLimits
 from hydrusd.engine.permitting import missing_permissions
 from hydrusd.engine.rulebook import RuleBook, Source
 from hydrusd.engine.signals import Signals
+from hydrusd.engine.targets import Targets, waits_for
 from hydrusd.errors import (
     ExpressionError,
     HydrusdError,
@@ -165,6 +166,7 @@ class Planner:
         self._book = book
         self._clients = clients
         self._ledger = ledger
+        self._targets = Targets(ledger)
         self._clock = clock
         self._off_limits = off_limits
         self._waits = waits
@@ -362,6 +364,13 @@ class Planner:
         kind = step.action_class
         if why := self._held_back(step, calls[0]):
             return [Prediction(kind, None, why) for _ in calls]
+        if waiting := await self._without_disk(calls):
+            rest = [call for call in calls if call not in waiting]
+            others = dict(zip(rest, await self._foresee(step, rest), strict=True)) if rest else {}
+            return [
+                Prediction(kind, None, waiting[call]) if call in waiting else others[call]
+                for call in calls
+            ]
         try:
             told = await calling.looking(
                 lambda: kind.plan(calls),
@@ -390,6 +399,20 @@ class Planner:
         middle = len(calls) // 2
         first = await self._foresee(step, calls[:middle])
         return first + await self._foresee(step, calls[middle:])
+
+    async def _without_disk(self, calls: Sequence[Call[AnyAction]]) -> dict[Call[AnyAction], str]:
+        """Say for which disk those would wait that would write where one is away."""
+        folders = {call: call.action.folders_written for call in calls}
+        wanted = {each for some in folders.values() for each in some}
+        if not wanted:
+            return {}
+        away = (await self._targets.look(wanted, remember=False)).away
+        return {
+            call: f"waits: {waits_for(each, away[each])}"
+            for call, some in folders.items()
+            for each in some
+            if each in away
+        }
 
     def _held_back(self, step: CompiledStep, call: Call[AnyAction]) -> str:
         """Say for which permission those would wait that come here, where their rule would not."""

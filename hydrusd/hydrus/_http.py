@@ -17,7 +17,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
 import anyio
@@ -250,6 +250,7 @@ class Wire:
             headers.append((b"Content-Type", request.content_type.encode()))
         headers += [(name.encode(), value.encode()) for name, value in request.headers]
         target = f"{self._prefix}{request.path}" + (f"?{request.query}" if request.query else "")
+        trace = {"trace": _Handshake()} if self._url.scheme == "https" else {}
         return httpx.Request(
             request.method,
             self._url,
@@ -263,6 +264,7 @@ class Wire:
                     "write": self._timeout_seconds,
                     "pool": None,
                 },
+                **trace,
             },
         )
 
@@ -310,6 +312,20 @@ async def _received(response: httpx.Response, sink: Sink | None) -> Answer:
     async for piece in response.aiter_bytes():
         await sink.take(piece)
     return head
+
+
+class _Handshake:
+    """Closes a connection whose handshake was cancelled; httpcore, which tells of it, does not."""
+
+    def __init__(self) -> None:
+        self._connection: Any = None
+
+    async def __call__(self, event: str, told: Mapping[str, Any]) -> None:
+        if event == "connection.connect_tcp.complete":
+            self._connection = told["return_value"]
+        elif event == "connection.start_tls.failed" and self._connection is not None:
+            with anyio.CancelScope(shield=True):
+                await self._connection.aclose()
 
 
 class _Stream(httpx.AsyncByteStream):

@@ -34,6 +34,7 @@ from hydrusd.ledger._ledger import (
 )
 from hydrusd.ledger._looking import open_to_look
 from hydrusd.ledger._mentioning import made_paths
+from hydrusd.ledger._mounts import forget_mount, mounts_written_to, remember_mounts
 from hydrusd.ledger._progressing import (
     Noticing,
     RuleProgress,
@@ -135,17 +136,20 @@ __all__ = [
     "examine",
     "export",
     "forget_conditions",
+    "forget_mount",
     "forget_noticing",
     "has_undone",
     "keep_steps",
     "last_activity",
     "made_paths",
+    "mounts_written_to",
     "note_noticing",
     "open_to_look",
     "progress",
     "put_back",
     "queues",
     "rate",
+    "remember_mounts",
     "rules_of",
     "superseded_among",
     "take_up_undo",

@@ -26,7 +26,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from hydrusd.clock import Clock
-from hydrusd.errors import Severity
+from hydrusd.errors import Severity, TemporaryError
 from hydrusd.hydrus import HydrusClient, Permission
 from hydrusd.model import Data, JobId, Outcome, OutcomeKind, StepRecord, chain_of
 from hydrusd.plugin._sidecars import Sidecars
@@ -97,6 +97,9 @@ class AnyAction(BaseModel):
     """True where the step has nothing to work on unless the job is about files of the client."""
     needs_source: ClassVar[bool] = False
     """True where the step reads the file that was noticed, where it was noticed."""
+    writes_into: ClassVar[tuple[str, ...]] = ()
+    """The parameters that name folders which it writes files into. While a disk is away on which
+    there was such a folder before, the calls that would write to where it was wait."""
     disposes: ClassVar[bool] = False
     """True where the source is no longer there afterwards: runs only when all is durable."""
     destroys: ClassVar[bool] = False
@@ -122,6 +125,12 @@ class AnyAction(BaseModel):
     """Whether undoing needs the client; None where that is as with doing."""
     undo_permissions: ClassVar[frozenset[Permission] | None] = None
     """What undoing must be allowed; None where that is as with doing."""
+
+    @property
+    def folders_written(self) -> Sequence[Path]:
+        """The folders that ``writes_into`` names, those that are given."""
+        given = (getattr(self, name) for name in self.writes_into)
+        return [each for each in given if isinstance(each, Path)]
 
     @property
     def may_dispose_next(self) -> bool:
@@ -277,6 +286,7 @@ class Call(Generic[A_co]):
     steps: Sequence[StepRecord] = ()
     position: int = 0
     keeper: Keep | None = field(default=None, repr=False)
+    devices: Mapping[Path, int] = field(default_factory=dict, repr=False)
     outcome: Outcome | None = field(default=None, init=False)
     lingers: bool = field(default=False, init=False)
     _source: FileSource | None = field(default=None, init=False, repr=False)
@@ -287,6 +297,17 @@ class Call(Generic[A_co]):
     def linger(self) -> None:
         """Say that this call takes far longer than most: sets behind it need not wait for it."""
         self.lingers = True
+
+    def make_folder(self, folder: Path) -> None:
+        """Make a folder that a parameter in ``writes_into`` names, if need be. Blocks.
+
+        A set of large files takes hours: raises ``TemporaryError`` where the disk that was there
+        when the set began is no longer there. Raises OSError where the folder cannot be made.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        device = self.devices.get(folder)
+        if device is not None and folder.stat().st_dev != device:
+            raise TemporaryError(f"the disk on which {folder} was is no longer there")
 
     def finish(self, outcome: Outcome) -> None:
         """Say how this call ended. Once only."""

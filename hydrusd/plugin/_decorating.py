@@ -37,6 +37,7 @@ def action(
     changes_client: bool = True,
     needs_source: bool = False,
     needs_files: bool = False,
+    writes_into: tuple[str, ...] = (),
     repeat_shows: bool = False,
     no_undo: str = "",
 ) -> Callable[[Function], type[Action]]: ...

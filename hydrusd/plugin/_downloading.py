@@ -74,6 +74,7 @@ class DownloadAction(BesideAction):
         "delete its folder yourself"
     )
     needs_allowing: ClassVar[bool] = True
+    writes_into: ClassVar[tuple[str, ...]] = ("to",)
     at_once: ClassVar[int] = 1  # whoever is asked by two runs at a time soon answers none
     program: ClassVar[str] = ""
     """What the program is called."""

@@ -571,6 +571,8 @@ def _check_action(given: type[AnyAction]) -> None:
         own = given.run_set.__func__ is not SetAction.run_set.__func__  # type: ignore[attr-defined]
     else:
         raise _Conflict(f"{given.__name__} must be a subclass of Action or SetAction")
+    if wrong := set(given.writes_into) - given.model_fields.keys():
+        raise _Conflict(f"{given.__name__}.writes_into names {min(wrong)!r}, which is no parameter")
     if not own:
         method = "run" if issubclass(given, Action) else "run_set"
         raise _Conflict(f"{given.__name__} has no {method}() of its own")

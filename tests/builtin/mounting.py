@@ -54,10 +54,10 @@ CAN_MOUNT = _can_mount()
 
 
 class Disk:
-    """A folder on a disk: the inbox is at ``root`` as long as it is plugged in."""
+    """A folder on a disk: it is at ``root`` as long as that is plugged in."""
 
-    def __init__(self, folder: Path, *, real: bool) -> None:
-        self.root = folder / "inbox"
+    def __init__(self, folder: Path, *, real: bool, name: str = "inbox") -> None:
+        self.root = folder / name
         self.real = real
         self._aside = folder / "aside"
         self.root.mkdir()

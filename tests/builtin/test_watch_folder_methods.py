@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import logging
 import os
 import subprocess
 import sys
@@ -27,6 +28,9 @@ from hydrusd.builtin.triggers._looking import Looker
 from hydrusd.builtin.triggers._methods import doubt_about, inodes_last, spoken
 from hydrusd.builtin.triggers.watch_folder import WatchFolder
 from hydrusd.plugin import FileSource, Mount, SourceState
+
+if sys.platform == "linux":
+    from watchdog.observers.inotify_move_event_grouper import PathedInotifyEvent
 
 pytestmark = pytest.mark.anyio
 
@@ -566,3 +570,53 @@ async def test_what_watchdog_trips_over_is_a_loss_and_not_the_end_of_hearing(roo
         assert listener.listening
     finally:
         await listener.stop()
+
+
+if sys.platform == "linux":
+
+    @pytest.fixture
+    async def emitter(root):
+        """The thread of a listener that hands on what is read, listening."""
+        listener = Listener(root, recursive=True, wake=lambda: None)
+        await listener.start()
+        [emitter] = listener._observer.emitters
+        yield emitter
+        await listener.stop()
+
+    async def test_a_thread_that_comes_to_read_when_it_is_stopped_has_no_word_for_it(
+        emitter, caplog
+    ):
+        emitter.stop()  # it may have asked before whether it should go on
+        emitter.queue_events(1.0)
+        assert caplog.records == []
+
+    async def test_a_thread_that_is_stopped_while_it_reads_has_no_word_for_it(
+        root, emitter, caplog, monkeypatch
+    ):
+        group = emitter._inotify
+        event = _hints.InotifyEvent(1, _hints.InotifyConstants.IN_CLOSE_WRITE, 0, b"a.jpg")
+        read = PathedInotifyEvent(event, os.fsencode(root / "a.jpg"))
+
+        def read_event():
+            emitter.stop()
+            return read
+
+        monkeypatch.setattr(group, "read_event", read_event)
+        emitter.queue_events(1.0)
+        assert caplog.records == []
+        assert emitter._event_queue.empty()
+
+    async def test_what_the_threads_complain_of_until_they_end_is_heard(root, monkeypatch):
+        listener = Listener(root, recursive=True, wake=lambda: None)
+        await listener.start()
+        reader = listener._observer._own
+        stop = reader.stop
+
+        def overflow():
+            logging.getLogger("watchdog.observers.inotify_c").warning("the queue overflowed")
+            stop()
+
+        monkeypatch.setattr(reader, "stop", overflow)
+        await listener.stop()
+        assert listener.take().lost
+        assert logging.getLogger("watchdog").handlers == []

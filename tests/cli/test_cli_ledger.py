@@ -8,7 +8,7 @@ import random
 import pytest
 from invoking import invoke
 
-from hydrusd.ledger import Ledger, backups, examine
+from hydrusd.ledger import Ledger, backups, examine, mounts_written_to, remember_mounts
 
 RULES = """
 rules:
@@ -109,6 +109,25 @@ def test_a_damaged_one_is_told_and_repaired_once_a_person_agrees(ask, ran, ledge
     assert set(ran.simulator.imports().values()) == {1}
 
 
+def test_a_mount_that_is_gone_for_good_is_forgotten(ask, ledger_file):
+    assert "known are: none" in ask("forget-mount", "/mnt/old", code=1).output
+    ledger = Ledger.open(ledger_file)
+    try:
+        remember_mounts(ledger, {"/mnt/old": "", "/media/my \udce9 disk": "1 2 3 /media"})
+        told = ask("forget-mount", "/mnt/olde", code=1).output
+        assert r"known are: /media/my \udce9 disk, /mnt/old" in " ".join(told.split())
+        assert "within five minutes: /mnt/old" in " ".join(
+            ask("forget-mount", "/mnt/old").output.split()
+        )
+        assert mounts_written_to(ledger) == {"/media/my \udce9 disk": "1 2 3 /media"}
+        # By the name as the system has it.
+        told = ask("forget-mount", "/media/my \udce9 disk", "--json").stdout
+        assert json.loads(told) == {"forgotten": "/media/my \udce9 disk"}
+        assert mounts_written_to(ledger) == {}
+    finally:
+        ledger.close()
+
+
 def test_for_programs(ask, ledger_file):
     ask("backup")
     ledger_file.unlink()
@@ -128,7 +147,7 @@ def test_where_there_is_nothing(hydrusd, tmp_path):
     assert not (tmp_path / "state" / "ledger.sqlite").exists()
 
 
-@pytest.mark.parametrize("command", ["check", "backup", "repair"])
+@pytest.mark.parametrize("command", ["check", "backup", "forget-mount", "repair"])
 def test_help_fits(hydrusd, command):
     code, printed, _ = hydrusd("ledger", command, "--help")
     assert code == 0

@@ -139,6 +139,24 @@ async def test_a_certificate_that_nobody_vouches_for(client_of, served, options)
     assert served[0].requests == before
 
 
+async def test_a_connection_is_closed_when_its_handshake_is_cancelled(access_key):
+    """By a daemon that is stopped, and has a client that takes its time for it."""
+    listener, url = bind("127.0.0.1", 0)
+    with listener:
+        listener.listen()
+        pinned = HydrusClient(url.replace("http:", "https:"), access_key, tls_fingerprint="ab" * 32)
+        async with pinned, anyio.create_task_group() as tasks:
+            tasks.start_soon(pinned.connect)
+            connection, _ = await anyio.to_thread.run_sync(listener.accept)
+            with connection:
+                connection.settimeout(10)
+                assert await anyio.to_thread.run_sync(connection.recv, 1)  # it has begun
+                tasks.cancel_scope.cancel()
+                with anyio.CancelScope(shield=True):
+                    while await anyio.to_thread.run_sync(connection.recv, 4096):
+                        pass  # or the time is up
+
+
 async def test_a_pinned_client_that_speaks_plain_http(access_key):
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     port = listener.extra(anyio.abc.SocketAttribute.local_port)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from planning_ahead import plan_of
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "builtin"))
+
+from mounting import CAN_MOUNT, Disk
 
 from hydrusd.simulator import DEFAULT_ACCESS_KEY, Permissions
 
@@ -90,3 +96,23 @@ rules:
     plan = plan_of(made)
     assert plan.waits == {}
     assert told(plan) == ["waits: the access key lacks 'edit file tags'", "done"]
+
+
+if CAN_MOUNT:
+
+    def test_a_plan_says_which_disk_is_waited_for(project):
+        step = "- move_source: {to: \"{{ 'disk' if file.stem != 'c' else 'here' }}\"}"
+        made = project(
+            {"rules.yaml": RULES.format(pace="").replace("[add_file]", f"\n      {step}")}
+        )
+        disk = Disk(made.folder, real=True, name="disk")
+        try:
+            made.drop("inbox/a.jpg").run(jobs=1)
+            disk.unplug()
+            made.drop("inbox/b.jpg").drop("inbox/c.jpg")
+            waits, goes = told(plan_of(made))
+            assert waits.startswith(f"waits: {disk.root} is not mounted")
+            assert goes == "done"
+            assert list(disk.root.iterdir()) == []
+        finally:
+            disk.close()

@@ -453,6 +453,10 @@ BAD = {
         "class Greet(Action):\n    action: ClassVar[str] = 'idle'\n",
         r"Greet has no run\(\) of its own",
     ),
+    "an action that writes into what it does not have": (
+        "Greet.writes_into = ('to',)\n",
+        r"Greet\.writes_into names 'to', which is no parameter",
+    ),
     "a set action that does nothing": (
         "class Greet(SetAction):\n    action: ClassVar[str] = 'idle'\n",
         r"Greet has no run_set\(\) of its own",

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import anyio
 import pytest
 from edits_acting import PUBLIC, SERVICES, STARS, Editing
-from library_acting import DOMAINS, acting
+from library_acting import COMICS, DOMAINS, acting
 
 from hydrusd.builtin.actions.add_tags import AddTags
 from hydrusd.builtin.actions.add_viewing_time import AddViewingTime
@@ -28,7 +28,7 @@ from hydrusd.builtin.actions.unarchive_file import UnarchiveFile
 from hydrusd.builtin.actions.undelete_file import UndeleteFile
 from hydrusd.engine.undoing import _class_for, undoing_of
 from hydrusd.hydrus import Pair, Relation, TagAction
-from hydrusd.model import OutcomeKind, StepRecord, tells
+from hydrusd.model import Outcome, OutcomeKind, StepRecord, tells
 
 ALL_DELETED = b"all deleted files".hex()
 URL = "https://example.com/post/1"
@@ -196,6 +196,23 @@ async def test_there_and_back_and_there_again(it, before, action):
     assert await it.state(hashes) == then
     assert (await it.do(it.undo(redo, redone), hashes)).kind is OutcomeKind.DONE
     assert await it.state(hashes) == first
+
+
+async def test_what_takes_the_client_a_while_is_asked_for_once_a_minute(stage, tmp_path):
+    """Done late and once more, it would do again what somebody has taken back meanwhile."""
+    asked = "/add_files/migrate_files"
+    async with acting(stage, tmp_path, extra_services=DOMAINS, migrate_seconds=60) as made:
+        it = Undoable(made.client, made.simulator, made.folder)
+        (sha256,) = await it.add(1)
+        were = {"before": {sha256: {"domains": {COMICS: None}, "put_into": []}}, "moved": True}
+        back, steps = it.undo(MigrateFile(to=["scans"]), Outcome.done(receipt=were)), ()
+        for look in range(1, 62):
+            (call,) = it.calls(back, [sha256])
+            call.steps, call.position = steps, 0
+            await type(back).run_set([call])
+            assert (call.outcome.kind, call.outcome.delay_seconds) == (OutcomeKind.LATER, 2)
+            assert made.simulator.requests[asked] == 1 + (look - 1) // 30
+            steps = (StepRecord(0, back.action, call.outcome.kind, "", call.outcome.values, None),)
 
 
 async def test_the_king_before_is_the_king_again(it):

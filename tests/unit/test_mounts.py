@@ -9,6 +9,7 @@ import pytest
 
 from hydrusd.mounts import (
     covering,
+    grounds,
     mount_point_above,
     parse_bsd_mounts,
     parse_mountinfo,
@@ -137,3 +138,32 @@ def test_what_lay_below_a_mount_is_recognised(before, now, unmounted):
         return FolderIdentity(mount, 1, 1, 1)
 
     assert at(before).was_unmounted(at(now)) is unmounted
+
+
+# --- what something would lie on -------------------------------------------------------------
+
+
+def test_what_is_not_there_yet_would_lie_on_what_is_above_it(tmp_path):
+    (tmp_path / "a file").write_bytes(b"")
+    (tmp_path / "link").symlink_to(tmp_path / "not there" / "either")
+    paths = {tmp_path: "", tmp_path / "a file": "a file"}
+    paths |= {tmp_path / "new" / "newer": "new/newer", tmp_path / "link": "not there/either"}
+    found = grounds(paths)
+    assert {path: ground.real for path, ground in found.items()} == {
+        path: str(tmp_path.resolve() / real) for path, real in paths.items()
+    }
+    [(mount, device)] = {(ground.mount, ground.device) for ground in found.values()}
+    assert (mount, device) == (FolderIdentity.of(tmp_path).mount, tmp_path.stat().st_dev)
+
+
+def test_what_cannot_be_looked_at_is_left_out(tmp_path, monkeypatch):
+    closed, stat = tmp_path / "closed", Path.stat
+
+    def refusing(path, **options):
+        if path == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **options)
+
+    closed.mkdir()
+    monkeypatch.setattr(Path, "stat", refusing)
+    assert list(grounds([closed, closed.parent])) == [closed.parent]

@@ -57,11 +57,14 @@ class Place:
     name: str
     on_collision: OnCollision
 
-    def prepare(self, source: FileSource | None) -> None:
+    def prepare(self, source: FileSource | None, call: Call[Any] | None = None) -> None:
         """Make the folder. Raises ``PermanentError`` for a place that cannot be one."""
         self.check(source)
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            if call is not None:
+                call.make_folder(self.folder)
+            else:
+                self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise failure(f"{self.folder} cannot be made", error) from error
 

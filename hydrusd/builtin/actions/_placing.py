@@ -56,6 +56,9 @@ OnCollision = Literal["rename", "skip", "fail"]
 Announce = Callable[[Path, str], None]
 """Told of a path and a SHA-256: a file that is whole is about to get its name."""
 
+MakeFolder = Callable[[Path], None]
+"""Makes a folder, see ``Call.make_folder``."""
+
 PART_SUFFIX = ".hydrusd-part"
 MOST_NAMES = 10_000
 _CHUNK = 1024 * 1024
@@ -78,6 +81,7 @@ class Move:
     keeps: bool = False  # the source stays: a copy, not a move
     into_watched: bool = False  # back to where it was noticed
     announce: Announce | None = None  # of a copy, before it gets its name
+    make_folder: MakeFolder | None = None  # with a look whether its disk is still there
     _digest: str | None = None
     _copied: bool = False
     _cleared: bool = False
@@ -101,7 +105,10 @@ class Move:
                 return self._moved(arrived, "had been moved to")
             if (outcome := stop(state, self.source)) is not None:
                 return outcome
-            self.folder.mkdir(parents=True, exist_ok=True)
+            if self.make_folder is not None:
+                self.make_folder(self.folder)
+            else:
+                self.folder.mkdir(parents=True, exist_ok=True)
             return (yield from self._move())
         except _Changed:
             outcome = source_outcome(SourceState.CHANGED, self.source)

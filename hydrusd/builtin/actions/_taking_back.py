@@ -26,8 +26,11 @@ from hydrusd.plugin import (
     tells,
 )
 
-ASK_AGAIN_SECONDS = 2.0
-MOST_ASKED = 300
+LOOK_AGAIN_SECONDS = 2.0
+LOOKS_FOR_ONE = 30
+"""How often to look whether the client has done what it only begins, before it is asked again: what
+it was asked for twice it does twice, and the second time may be after somebody has changed it."""
+MOST_LOOKS = 300
 MOST_LEFT = 3
 """How many reasons are told why something is left alone."""
 
@@ -123,7 +126,8 @@ class TakesBack(SetAction):
                 groups.setdefault(change, []).append((item, file_hash))
         await keep_receipts(intended_receipts(groups, states))
         for change, group in groups.items():
-            answer = await change.send(client, [file_hash for _, file_hash in group])
+            due = [h for item, h in group if not (change.goes_on and _was_asked(item.call))]
+            answer = await change.send(client, due) if due else None
             words = change.words(answer)
             for item, file_hash in group:
                 item.words[words] = item.words.get(words, 0) + 1
@@ -217,12 +221,11 @@ def with_left(words: str, alone: Sequence[str]) -> str:
 def _undone(item: Item, alone: Sequence[str]) -> Outcome:
     receipt = joined_receipt(item.call, item.kept)
     if any(change.goes_on for change in item.needs.values()):
-        asked = item.call.progress.get("asked", 0)
-        number = asked + 1 if isinstance(asked, int) else 1
-        if number > MOST_ASKED:
+        number = _looks(item.call) + 1
+        if number > MOST_LOOKS:
             return replace(Outcome.dead("Hydrus said yes and has not done it"), receipt=receipt)
         detail = f"{told(item.words, len(item.needs))}, which takes Hydrus a while"
-        return Outcome.later(detail, delay_seconds=ASK_AGAIN_SECONDS, values={"asked": number})
+        return Outcome.later(detail, delay_seconds=LOOK_AGAIN_SECONDS, values={"looks": number})
     if item.needs:
         words = told(item.words, len(by_file(item.call.action.receipt)))
     else:
@@ -230,6 +233,17 @@ def _undone(item: Item, alone: Sequence[str]) -> Outcome:
         before, alone = tells(receipt), () if tells(receipt) else alone
         words = "taken back already" if before else "nothing to take back"
     return Outcome.done(with_left(words, alone), receipt=receipt)
+
+
+def _looks(call: Call[Any]) -> int:
+    """Give how often was looked since the client was asked for what it only begins."""
+    looks = call.progress.get("looks", 0)
+    return looks if isinstance(looks, int) else 0
+
+
+def _was_asked(call: Call[Any]) -> bool:
+    """Say whether the client was asked for it a short while ago."""
+    return _looks(call) % LOOKS_FOR_ONE > 0
 
 
 def intended_receipts(

@@ -52,6 +52,7 @@ class CopySource(Action):
     needs_client: ClassVar[bool] = False
     changes_client: ClassVar[bool] = False
     needs_source: ClassVar[bool] = True
+    writes_into: ClassVar[tuple[str, ...]] = ("to",)
 
     to: FolderPath = Field(
         description="The folder to copy it to, outside of the watched one; may hold templates."
@@ -77,8 +78,16 @@ class CopySource(Action):
             copied: Data = {"copied": str(target), "sha256": sha256}
             from_thread.run(keep_receipts, {call: copied})
 
-        on_collision = self.on_collision
-        return Move(source, self.to, name, call.job_id, on_collision, keeps=True, announce=announce)
+        return Move(
+            source,
+            self.to,
+            name,
+            call.job_id,
+            self.on_collision,
+            keeps=True,
+            announce=announce,
+            make_folder=call.make_folder,
+        )
 
     @classmethod
     async def plan(cls, calls: Sequence[Call[AnyAction]]) -> Sequence[Foreseen]:

@@ -59,6 +59,7 @@ class ExportFile(Action):
     needs_files: ClassVar[bool] = True
     permissions: ClassVar[frozenset[Permission]] = frozenset({Permission.SEARCH_FILES})
     changes_client: ClassVar[bool] = False
+    writes_into: ClassVar[tuple[str, ...]] = ("to",)
 
     to: FolderPath = Field(description="The folder; made if need be; may hold templates.")
     name: str | None = Field(
@@ -183,7 +184,7 @@ class ExportFile(Action):
 
     async def _export(self, call: Call[Action], row: FileMetadata, written: Written) -> Placed:
         place = self._place(row, _suffix(row))
-        await to_thread.run_sync(place.prepare, call.source)
+        await to_thread.run_sync(place.prepare, call.source, call)
         try:
             async with place.room(call.job_id, f"{self.what}|{row.hash}") as part:
                 if self.what == "file":

@@ -48,6 +48,7 @@ class MoveSource(Disposing):
     needs_source: ClassVar[bool] = True
     disposes: ClassVar[bool] = True
     takes_sidecars: ClassVar[bool] = True
+    writes_into: ClassVar[tuple[str, ...]] = ("to",)
 
     to: FolderPath = Field(
         description="The folder to move it to, outside of the watched one; may hold templates."
@@ -69,7 +70,8 @@ class MoveSource(Disposing):
         """Give the move that is to be made for a call."""
         source = source_of(call)
         name = source.path.name if self.name is None else self.name
-        return Move(source, self.to, name, call.job_id, self.on_collision)
+        made = call.make_folder
+        return Move(source, self.to, name, call.job_id, self.on_collision, make_folder=made)
 
     @classmethod
     async def plan(cls, calls: Sequence[Call[AnyAction]]) -> Sequence[Foreseen]:
@@ -90,7 +92,14 @@ class MoveSource(Disposing):
         if call.is_late and self.name is not None:
             main = self.name
         name = sidecar.name_for(main)
-        return Move(sidecar.source, self.to, name, call.job_id, gone_will_do=True).steps()
+        return Move(
+            sidecar.source,
+            self.to,
+            name,
+            call.job_id,
+            gone_will_do=True,
+            make_folder=call.make_folder,
+        ).steps()
 
     @classmethod
     async def undo_plan(cls, calls: Sequence[Call[Undo]]) -> Sequence[Foreseen]:

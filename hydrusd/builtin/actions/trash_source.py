@@ -81,6 +81,7 @@ class TrashSource(Disposing):
     disposes: ClassVar[bool] = True
     destroys: ClassVar[bool] = True  # the system may empty its trash
     takes_sidecars: ClassVar[bool] = True
+    writes_into: ClassVar[tuple[str, ...]] = ("folder",)
     undo_needs_client: ClassVar[bool | None] = True
     undo_permissions: ClassVar[frozenset[Permission] | None] = frozenset({Permission.SEARCH_FILES})
 
@@ -97,7 +98,7 @@ class TrashSource(Disposing):
             assert isinstance(call.action, TrashSource)
             source = source_of(call)
             if call.action.folder is not None:
-                move = _move(source, call.action.folder, source.path.name, call.job_id)
+                move = _move(call, source, call.action.folder, source.path.name)
                 return with_sidecars(call, move.foreseen())
             _refuse_without_trash(source.path)
             return with_sidecars(call, disposal(source, "trash"))
@@ -117,7 +118,7 @@ class TrashSource(Disposing):
         source = source_of(call)
         if self.folder is None:
             return _trash(source, disposed(call, "trashed", source), done_before(call))
-        return (yield from _move(source, self.folder, source.path.name, call.job_id).steps())
+        return (yield from _move(call, source, self.folder, source.path.name).steps())
 
     def dispose_sidecar(self, call: Call[AnyAction], sidecar: SidecarFile, main: str) -> Steps:
         """Trash it, too."""
@@ -125,7 +126,7 @@ class TrashSource(Disposing):
         if self.folder is None:
             return _trash(source, {"trashed": source.text}, None)
         name = sidecar.name_for(main)
-        return (yield from _move(source, self.folder, name, call.job_id).steps())
+        return (yield from _move(call, source, self.folder, name).steps())
 
     @classmethod
     def undo_refusal(cls, receipt: Data) -> str:
@@ -155,8 +156,9 @@ class TrashSource(Disposing):
         await undo_disposal(other, "trashed", _send_to_trash)
 
 
-def _move(source: FileSource, folder: Path, name: str, job_id: int) -> Move:
-    return Move(source, folder, name, job_id, gone_will_do=True)
+def _move(call: Call[AnyAction], source: FileSource, folder: Path, name: str) -> Move:
+    made = call.make_folder
+    return Move(source, folder, name, call.job_id, gone_will_do=True, make_folder=made)
 
 
 def _trash(source: FileSource, receipt: Data, before: Data | None) -> Outcome:

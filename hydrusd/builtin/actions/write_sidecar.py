@@ -64,6 +64,7 @@ class WriteSidecar(SetAction):
     action: ClassVar[str] = "write_sidecar"
     permissions: ClassVar[frozenset[Permission]] = frozenset({Permission.SEARCH_FILES})
     changes_client: ClassVar[bool] = False
+    writes_into: ClassVar[tuple[str, ...]] = ("to",)
 
     beside: Literal["export", "source"] | None = Field(
         default=None,
@@ -180,7 +181,7 @@ class WriteSidecar(SetAction):
         taken = ""
         for one in sidecars:
             try:
-                await to_thread.run_sync(one.place.prepare, self._watched(call.source))
+                await to_thread.run_sync(one.place.prepare, self._watched(call.source), call)
                 made = await to_thread.run_sync(
                     one.place.write, one.content, call.job_id, one.of, written.announce
                 )

@@ -182,12 +182,12 @@ class Listener:
 
     def _end(self) -> None:
         observer, self._observer = self._observer, None
-        if self._complaints is not None:
-            logging.getLogger("watchdog").removeHandler(self._complaints)
         if observer is not None:
             observer.stop()
             if observer.ident is not None:  # it was started
                 observer.join()
+        if self._complaints is not None:  # heard until the last thread that may have one has ended
+            logging.getLogger("watchdog").removeHandler(self._complaints)
 
     def _put(self, loop: asyncio.AbstractEventLoop, note: Callable[[Hints], None]) -> None:
         with self._lock:
@@ -456,7 +456,11 @@ if sys.platform == "linux":
                 self._lose()
 
     class _Emitter(InotifyEmitter):
-        """What ``InotifyEmitter`` is, with a group of watches of our own."""
+        """What ``InotifyEmitter`` is, with a group of watches of our own.
+
+        watchdog logs an error when it comes to read and has been stopped meanwhile, which is no
+        more than how threads end: as like as not whenever a listener is stopped.
+        """
 
         def on_thread_start(self) -> None:
             watches = cast("_Watches", self._inotify_fd)
@@ -464,6 +468,13 @@ if sys.platform == "linux":
             path = os.fsencode(self.watch.path)
             group = _Group(watches, path, mask, recursive=self.watch.is_recursive)
             self._inotify = watches.group = group
+
+        def queue_events(self, timeout: float, *, full_events: bool = False) -> None:
+            del timeout  # a stop is told to whoever waits
+            group = self._inotify
+            event = None if group is None else group.read_event()
+            if event is not None and self.should_keep_running():
+                self.build_and_queue_event(event, full_events=full_events)
 
     class _InotifyObserver(BaseObserver):
         """What ``Observer`` is on Linux, with watches of our own."""
