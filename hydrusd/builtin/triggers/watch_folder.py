@@ -51,8 +51,9 @@ BATCH = 2_048
 """How many files are asked about and handed over at once…"""
 FIRST_BATCH = 256
 """… and how many at first: the sooner those behind have something to do, the better."""
-MOST_SETTLING = 20_000
-"""How many files may wait at once; the scanner pauses there. Bounds memory."""
+MOST_SETTLING = 50_000
+"""How many files may wait at once; the scanner pauses there. Bounds memory, of which each takes
+half a kilobyte, and the pace: no more than so many are taken in each `settle`."""
 MOST_FOLDERS = 1_000
 """How many changed folders are walked one by one before all are, in one scan."""
 MOST_TOLD = 10
