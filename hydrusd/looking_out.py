@@ -43,12 +43,8 @@ async def look_out(
     over = threading.Lock()  # which takes half of what an event takes to wait for
     over.acquire()
 
-    def left() -> float:
-        period = seconds()
-        return period - (time.monotonic() - phase) % period
-
     def wait() -> T:
-        while not over.acquire(timeout=left()):
+        while not over.acquire(timeout=until_next(time.monotonic(), seconds(), phase)):
             if found := look():
                 return found
         raise RuntimeError("nobody waits for this any more")
@@ -58,3 +54,8 @@ async def look_out(
         return await to_thread.run_sync(wait, limiter=CapacityLimiter(1), abandon_on_cancel=True)
     finally:
         over.release()
+
+
+def until_next(now: float, period: float, phase: float) -> float:
+    """Say how long it is until the next of the moments that lie a period apart; ``phase`` is one."""
+    return period - (now - phase) % period

@@ -10,8 +10,10 @@ import pytest
 
 from hydrusd.clock import ManualClock, SystemClock
 from hydrusd.engine import Lookout, Signals, lookout as lookout_module
+from hydrusd.engine.lookout import LOOK_SECONDS, SIGNAL_SECONDS
 from hydrusd.ledger import Ledger, LedgerReader, LedgerWatch, LedgerWriter
-from hydrusd.looking_out import look_out
+from hydrusd.looking_out import look_out, until_next
+from hydrusd.reloading import LOOK_SECONDS as RELOAD_SECONDS, PHASE_SECONDS
 
 pytestmark = pytest.mark.anyio
 
@@ -152,6 +154,18 @@ async def test_by_the_machines_own_clock_one_thread_looks_until_there_is_somethi
     assert len(looks) == 5
     assert len(threads) == 1
     assert loop not in threads
+
+
+@pytest.mark.parametrize("began", [0.0, 3.2, 1e6 + 1.7])
+def test_who_looks_as_often_at_another_phase_never_does_so_at_once(began):
+    now = began
+    for _ in range(50):
+        now += until_next(now, LOOK_SECONDS, 0.0)
+        other = until_next(now, RELOAD_SECONDS, PHASE_SECONDS)
+        assert 0.4 < other < RELOAD_SECONDS - 0.4
+        # Nor do those who look each second while the first one does.
+        assert 0.4 < other % SIGNAL_SECONDS < 0.6
+        now += 0.01  # what a look takes
 
 
 async def test_nothing_is_looked_at_any_more_when_it_is_cancelled():

@@ -15,6 +15,7 @@ from hydrusd.engine.retrying import (
     backoff_seconds,
     judge_error,
     sound,
+    sound_all,
 )
 from hydrusd.errors import (
     AccessDenied,
@@ -30,7 +31,8 @@ from hydrusd.errors import (
 )
 from hydrusd.hydrus._failures import failure
 from hydrusd.hydrus._http import Answer, Request
-from hydrusd.model import Outcome, OutcomeKind, ParkScope
+from hydrusd.model import Firing, Outcome, OutcomeKind, ParkScope
+from hydrusd.redaction import register
 
 PARK, RETRY, DEAD = OutcomeKind.PARK, OutcomeKind.RETRY, OutcomeKind.DEAD
 LATER = OutcomeKind.LATER
@@ -185,3 +187,32 @@ def test_data_that_holds_itself_is_refused():
     endless = {}
     endless["again"] = endless
     assert sound(Outcome.done(values=endless)).kind is RETRY
+
+
+ODD = [
+    Outcome.done("a secret: abcdefghijklmno"),
+    Outcome.done(values={"said": "abcdefghijklmno"}),
+    Outcome.done(receipt={"n": float("nan")}),
+    Outcome.done("caf\xe9 \udce9"),
+    Outcome.later("not yet", delay_seconds=3),
+    Outcome.later("not yet", delay_seconds=float("inf")),
+    Outcome(OutcomeKind.PASSED),
+    Outcome.done(values=["no mapping"]),
+    Outcome.done(values={1: object()}),
+    Outcome.done(fires=[Firing("rule", {"bad": object()})]),
+    "no outcome",
+    None,
+]
+
+
+@given(st.lists(st.sampled_from([*ODD, *(Outcome.done(f"d{n}") for n in range(3))]), max_size=6))
+def test_the_outcomes_of_a_set_are_judged_as_each_by_itself(outcomes):
+    register("abcdefghijklmno")
+    judged = sound_all(outcomes)
+    assert list(map(repr, judged)) == [repr(sound(each)) for each in outcomes]
+    assert "abcdefghijklmno" not in repr(judged)
+
+
+def test_outcomes_with_nothing_wrong_stay_what_they_are():
+    outcomes = [Outcome.done("imported", values={"n": n}) for n in range(300)]
+    assert all(a is b for a, b in zip(sound_all(outcomes), outcomes, strict=True))
