@@ -57,5 +57,5 @@ async def look_out(
 
 
 def until_next(now: float, period: float, phase: float) -> float:
-    """Say how long it is until the next of the moments that lie a period apart; ``phase`` is one."""
+    """Say how long it is until the next of the moments a period apart of which ``phase`` is one."""
     return period - (now - phase) % period
