@@ -22,6 +22,7 @@ from anyio.abc import ObjectReceiveStream, ObjectSendStream
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
 from hydrusd.builtin.sidecars import FORMATS
+from hydrusd.builtin.triggers._asking import Asking
 from hydrusd.builtin.triggers._globs import Selection, problem_of, samples_of
 from hydrusd.builtin.triggers._looking import FolderAway, Looker, Survey
 from hydrusd.builtin.triggers._methods import Method, doubt_about, spoken
@@ -284,34 +285,37 @@ class WatchFolder(Trigger):
     async def preview(self, context: TriggerContext) -> Prospect:
         """Look through the folder once; what is there is taken to be complete."""
         looker = self.looker()
+        asked = Asking(looker)
         try:
-            identity = await to_thread.run_sync(looker.identity)
+            identity = await asked(looker.identity)
             before = FolderIdentity.from_text(await context.recall(FOLDER))
             if before is not None and before.was_unmounted(identity):
                 return Prospect(detail=f"{before.mount} is not mounted: the files are away")
             walk = looker.walk()
             there, new, unreadable = 0, dict[str, FileSource](), list[str]()
-            while (found := await to_thread.run_sync(lambda: next(walk, None))) is not None:
+            while (found := await asked(lambda: next(walk, None))) is not None:
                 unreadable += found.unreadable
                 sources = {source.key: source for source in found.sources}
                 there += len(sources)
                 unseen = await context.unseen(list(sources)) if sources else set()
                 new |= {key: source for key, source in sources.items() if key in unseen}
+            taken, incomplete = await asked(lambda: _as_noticed(looker, list(new.values())))
+            for source in taken:
+                source.root_identity = identity
+            units = self.units(context, looker, asked)
+            events = (
+                await units.foresee(taken)
+                if units is not None
+                else [Event(source.key, {"file": source.to_data()}) for source in taken]
+            )
         except FolderAway as away:
             return Prospect(detail=str(away))
-        taken, incomplete = await to_thread.run_sync(_as_noticed, looker, list(new.values()))
-        for source in taken:
-            source.root_identity = identity
         counts = (
             (there - len(new), "known already"),
             (incomplete, "not complete yet"),
             (len(unreadable), "that cannot be read"),
         )
         words = [f"{there:,} files there", *(f"{n:,} {what}" for n, what in counts if n)]
-        units = self.units(context, looker, to_thread.run_sync)
-        if units is not None:
-            return Prospect(await units.foresee(taken), ", ".join(words))
-        events = [Event(source.key, {"file": source.to_data()}) for source in taken]
         return Prospect(events, ", ".join(words))
 
     def units(self, context: TriggerContext, looker: Looker, in_thread: InThread) -> Units | None:
