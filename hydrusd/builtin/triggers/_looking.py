@@ -162,18 +162,17 @@ class Looker:
         except NotADirectoryError as error:
             raise FolderAway(f"{self.root} is not a folder; correct `path`") from error
         except OSError as error:
-            raise FolderAway(
-                f"{self.root} cannot be read ({error.strerror}); "
-                "allow the user that runs hydrusd to read it, or correct `path`"
-            ) from error
+            raise _unreadable(self.root, error) from error
         self._disk.identity = identity
         return identity
 
     def walk(self, relative: str = "") -> Iterator[Slice]:
         """Give every wanted file in a folder below the root, in slices of bounded size.
 
-        A folder that vanishes meanwhile is passed over; one that cannot be read is named.
+        A folder that vanishes meanwhile is passed over; one that cannot be read is named. Raises
+        ``FolderAway`` where that is the root, after what could be found all the same.
         """
+        failure: OSError | None = None
         if relative and not self.reaches(relative):
             return
         found, folders = self._disk.begin(self.root), [relative]
@@ -189,11 +188,16 @@ class Looker:
                             listing = found.listings[0]
             except (FileNotFoundError, NotADirectoryError):
                 pass
-            except OSError:
-                found.unreadable.append(listing.path)
+            except OSError as error:
+                if listing.folder:
+                    found.unreadable.append(listing.path)
+                else:
+                    failure = error
             listing.last = True
         yield found
         self._disk.begin(self.root)  # nobody needs what was found any more
+        if failure is not None:
+            raise _unreadable(self.root, failure) from failure
 
     def _listing(self, folder: str) -> Listing:
         return Listing(folder, str(self.root / folder))
@@ -474,6 +478,13 @@ class Looker:
         # On Windows a listing has no inodes, a stat has: the same file must not get two keys.
         known = self._disk.inodes and sys.platform != "win32"
         return (known and status.st_ino) or None
+
+
+def _unreadable(root: Path, error: OSError) -> FolderAway:
+    hint = "is its disk or server there?"
+    if isinstance(error, PermissionError):
+        hint = "allow the user that runs hydrusd to read it, or correct `path`"
+    return FolderAway(f"{root} cannot be read ({error.strerror}); {hint}")
 
 
 def _source(folder: str, facts: FileFacts, root: Path) -> FileSource:

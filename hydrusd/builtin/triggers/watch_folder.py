@@ -207,7 +207,12 @@ class WatchFolder(Trigger):
                 await to_thread.run_sync(looker.identity, limiter=limiter, abandon_on_cancel=True)
             except FolderAway as away:
                 return [Fault(str(away), path=path)]
-            seen = await to_thread.run_sync(_seen, looker, limiter=limiter, abandon_on_cancel=True)
+            try:
+                seen = await to_thread.run_sync(
+                    _seen, looker, limiter=limiter, abandon_on_cancel=True
+                )
+            except FolderAway as away:
+                return [Fault(str(away), path=path)]
             listener = Listener(self.path, recursive=self.recursive, wake=lambda: None)
             try:
                 how = await choose(self.method, looker, listener, limiter, now=0.0)
@@ -546,11 +551,8 @@ class _Watch:
             await self._wait_for_disk(identity)
         except FolderAway as away:
             self._identity = None
-            if self._away != str(away):
-                self._away = str(away)
-                self._context.waiting(self._away)
+            self._tell_away(away)
             return AWAY_SECONDS
-        self._away = None
         # Listen before looking, so that no moment is left in which a file can slip in.
         excused |= not self._listener.listening or identity != self._identity
         await self._listen(identity)
@@ -558,15 +560,26 @@ class _Watch:
         self._folders.clear()
         began = self._clock.monotonic()
         self._found, self._scanning = 0, True
-        unreadable, groups = await self._walk("", hinted=excused or not self._how.complete)
-        self._scanning = False
-        self._tell_counts()
+        try:
+            unreadable, groups = await self._walk("", hinted=excused or not self._how.complete)
+        except FolderAway as away:
+            self._tell_away(away)
+            return max(AWAY_SECONDS, min(9 * (self._clock.monotonic() - began), RAREST_SECONDS))
+        finally:
+            self._scanning = False
+            self._tell_counts()
+        self._away = None
         self._tell_unreadable(unreadable, of_all=True)
         await self._context.forget_gone(groups)
         pause = self._pause(self._clock.monotonic() - began, surprised=surprised)
         self._working = self._told(pause)
         self._context.working(self._working)
         return pause
+
+    def _tell_away(self, away: FolderAway) -> None:
+        if self._away != str(away):
+            self._away = str(away)
+            self._context.waiting(self._away)
 
     async def _wait_for_disk(self, identity: FolderIdentity) -> None:
         """Raise ``FolderAway`` where only the empty place is left of what was watched before."""
@@ -598,7 +611,12 @@ class _Watch:
 
     def _told(self, pause: float) -> str:
         by = "by the system's hints, and by a scan" if self._how.listens else "by a scan"
-        return f"watching {self._root} {by} every {spoken(round(pause))}: {self._how.why}"
+        said = f"watching {self._root} {by} every {spoken(round(pause))}: {self._how.why}"
+        if not self._unreadable:
+            return said
+        more = len(self._unreadable) - 1
+        what = f"{min(self._unreadable)}{f' and {more:,} more' if more else ''}"
+        return f"{said}; what is in {what} is not noticed, because it cannot be read"
 
     # --- how to watch --------------------------------------------------------------------
 
@@ -624,7 +642,11 @@ class _Watch:
     async def _walk_hinted(self) -> None:
         folders, self._folders = self._folders, set()
         for folder in folders:
-            unreadable, _ = await self._walk(folder, hinted=True)
+            try:
+                unreadable, _ = await self._walk(folder, hinted=True)
+            except FolderAway:
+                self._scan_wanted = True  # which will tell
+                return
             self._tell_unreadable(unreadable)
 
     async def _walk(self, folder: str, *, hinted: bool) -> tuple[list[str], int]:
