@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,7 @@ import click
 
 from hydrusd.cli._failing import EXIT_RULES, count_of, print_each
 from hydrusd.cli._paths import rules_path
+from hydrusd.cli._stopping import leave_threads_behind
 from hydrusd.cli._telling import some
 from hydrusd.cli._terminal import configure_logs, plain
 from hydrusd.daemon import Configuration, read_configuration
@@ -30,6 +32,7 @@ def check_rules(
     found: Configuration | None = None
     clients: Sequence[str] = ()
     path = None
+    before = threading.enumerate()
     try:
         path = rules_path(rules)
         found = read_configuration(
@@ -51,8 +54,11 @@ def check_rules(
     else:
         _tell(path, found, problems, clients)
     stopping = {"error", "warning"} if strict else {"error"}
-    if any(problem.severity in stopping for problem in problems):
-        sys.exit(EXIT_RULES)
+    code = EXIT_RULES if any(each.severity in stopping for each in problems) else 0
+    if live:
+        leave_threads_behind(code, besides=before)
+    if code:
+        sys.exit(code)
 
 
 def _look_around(found: Configuration) -> tuple[Sequence[Problem], Sequence[str]]:

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -102,11 +102,16 @@ def _end() -> None:
     os._exit(0)
 
 
-def leave_threads_behind(seconds: float = 1.0) -> None:
-    """End the process if there are threads that do not end: in a plugin, or before a dead mount."""
+def leave_threads_behind(
+    code: int = 0, *, besides: Collection[threading.Thread] = (), seconds: float = 1.0
+) -> None:
+    """End the process if there are threads that do not end: in a plugin, or before a dead mount.
+
+    ``code`` is what it ends with then. Threads ``besides`` are not waited for.
+    """
     until = time.monotonic() + seconds
     for thread in threading.enumerate():
-        if thread is threading.main_thread() or thread.daemon:
+        if thread is threading.main_thread() or thread.daemon or thread in besides:
             continue
         thread.join(max(until - time.monotonic(), 0.0))
         if thread.is_alive():
@@ -116,4 +121,4 @@ def leave_threads_behind(seconds: float = 1.0) -> None:
             )
             sys.stdout.flush()
             sys.stderr.flush()
-            os._exit(0)
+            os._exit(code)

@@ -1219,7 +1219,7 @@ class Lane:
             await self._park(park)
         if park_rule:
             await self._park_rule(name, park_rule)
-        elif not park:
+        elif not park and name not in self._parked_rules:  # since other items of the same set
             await self._rule_works(name)
         await self._count_endings(name, updates)
 

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
+import anyio
 import structlog
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 
 from hydrusd.clock import Clock
 from hydrusd.engine.compiling import CompiledRule, CompiledStep
@@ -39,7 +41,14 @@ from hydrusd.errors import (
     WriteRefused,
 )
 from hydrusd.hydrus import HydrusClient
-from hydrusd.ledger import BUSY_TOGETHER, Ledger, LedgerWriter, NewJob, busy_rules
+from hydrusd.ledger import (
+    BUSY_TOGETHER,
+    Ledger,
+    LedgerWriter,
+    NewJob,
+    PendingEvent,
+    busy_rules,
+)
 from hydrusd.model import Event, EventId, Job, JobId, OutcomeKind, StepRecord
 from hydrusd.plugin import (
     AnyAction,
@@ -59,9 +68,13 @@ from hydrusd.plugin.accounts import Accounts
 from hydrusd.rules import Mode
 
 SET_SIZE = 256
+ANSWER_SECONDS = 10.0
+"""How long a disk may leave one question unanswered before nothing of it is foreseen."""
 _ENDS = frozenset({OutcomeKind.SKIPPED, OutcomeKind.DEAD})
 _THERE = "already in Hydrus"
 _STEPS = re.compile(r"\bsteps\.(\w+)")
+
+T = TypeVar("T")
 
 log = structlog.get_logger("hydrusd.planning")
 
@@ -171,6 +184,9 @@ class Planner:
         self._off_limits = off_limits
         self._waits = waits
         self._imported: set[str] = set()
+        # Folders that did not answer, and what to say of them; and those with such targets in them.
+        self._silent: dict[Path, str] = {}
+        self._mute: dict[Path, str] = {}
 
     async def plan(self, rules: Collection[str] = (), subjects: Sequence[str] = ()) -> Plan:
         """Plan for some rules, or all; for some paths and URLs, or all that would be noticed."""
@@ -187,12 +203,16 @@ class Planner:
             if subjects:
                 named = {s: [e for e in events if _is_about(e, s)] for s in subjects}
                 noticed |= {subject for subject, found in named.items() if found}
-                for subject, why in (await _overlooked(source, subjects)).items():
+                for subject, why in (await self._overlooked(source, subjects)).items():
                     overlooked[subject].append(why)
                 events = list({e.key: e for found in named.values() for e in found}.values())
-            jobs = await self._jobs(source, events)
+            detail, jobs = prospect.detail, list[PlannedJob]()
+            try:
+                jobs = await self._jobs(source, events)
+            except calling.Silence as silence:
+                detail = "; ".join(filter(None, [detail, str(silence)]))
             names = [rule.name for rule in listening]
-            triggers.append(PlannedTrigger(source.name, names, prospect.detail, jobs))
+            triggers.append(PlannedTrigger(source.name, names, detail, jobs))
         unnoticed = {
             subject: "; ".join(dict.fromkeys(whys)) or "no trigger notices it now"
             for subject, whys in overlooked.items()
@@ -219,6 +239,44 @@ class Planner:
             return Prospect(detail=f"what it would notice cannot be foreseen: {_words(error)}")
         told = "; ".join([prospect.detail, *looking.warnings[:3]])
         return Prospect(prospect.events, told.strip("; "))
+
+    async def _overlooked(self, source: Source, subjects: Sequence[str]) -> dict[str, str]:
+        """Give those of some paths that are in what the trigger watches and not noticed, and why.
+
+        Of what does not answer that is said; nothing else is asked in the same folder.
+        """
+        whys: dict[str, str] = {}
+        for subject in subjects:
+            if "://" in subject:
+                continue
+            path = Path.cwd() / subject
+            if path.parent not in self._silent:
+                with anyio.move_on_after(ANSWER_SECONDS):
+                    if why := await _in_own_thread(partial(source.trigger.overlooks, path)):
+                        whys[subject] = why
+                    continue
+                self._silent[path.parent] = _unanswered(path.parent)
+            whys[subject] = self._silent[path.parent]
+        return whys
+
+    async def _judged(self, source: Source, events: Sequence[Event]) -> list[PendingEvent]:
+        """Have intake judge some events. Raises ``Silence`` where a disk does not answer."""
+        intake = self._intake(source)
+        found = (FileSource.from_data(event.data) for event in events)
+        sources = [each for each in found if each is not None]
+        return await calling.while_answered(
+            lambda: intake.judged(events), partial(self._silence, sources), name="intake"
+        )
+
+    async def _silence(self, sources: Sequence[FileSource]) -> str:
+        """Say which of the folders that these are in does not answer; nothing where all do."""
+        for source in sources:
+            with anyio.move_on_after(ANSWER_SECONDS):
+                await _in_own_thread(source.state)
+                continue
+            self._silent[source.root] = _unanswered(source.root)
+            return self._silent[source.root]
+        return ""
 
     def _intake(self, source: Source) -> Intake:
         return Intake(
@@ -250,7 +308,7 @@ class Planner:
         for start in range(0, len(events), SET_SIZE):
             some = events[start : start + SET_SIZE]
             fresh: list[PlannedJob] = []
-            for pending in await self._intake(source).judged(some):
+            for pending in await self._judged(source, some):
                 for verdict in pending.verdicts:
                     job = PlannedJob(verdict.rule, pending.event)
                     if pending.event.key not in news[verdict.rule]:
@@ -364,6 +422,9 @@ class Planner:
         kind = step.action_class
         if why := self._held_back(step, calls[0]):
             return [Prediction(kind, None, why) for _ in calls]
+        sources = [call.source for call in calls if call.source and kind.needs_source]
+        if silent := next((self._silent[s.root] for s in sources if s.root in self._silent), ""):
+            return [Prediction(kind, None, silent) for _ in calls]
         if waiting := await self._without_disk(calls):
             rest = [call for call in calls if call not in waiting]
             others = dict(zip(rest, await self._foresee(step, rest), strict=True)) if rest else {}
@@ -377,6 +438,7 @@ class Planner:
                 accounts=self._accounts,
                 plugin=self._accounts.owner_of(kind),
                 name=step.name,
+                silence=partial(self._silence, sources),
             )
             foreseen = list(told)
             if len(foreseen) != len(calls):
@@ -387,7 +449,12 @@ class Planner:
         except (PermanentError, RequestRejected) as error:
             if len(calls) == 1:
                 return [Prediction(kind, Foreseen.dead(f"would become a dead letter: {error}"))]
-        except (HydrusUnavailable, PermissionMissing, calling.Misbehaviour) as error:
+        except (
+            HydrusUnavailable,
+            PermissionMissing,
+            calling.Misbehaviour,
+            calling.Silence,
+        ) as error:
             return [Prediction(kind, None, str(error)) for _ in calls]
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the plugin boundary
             if isinstance(error, WriteRefused):
@@ -406,13 +473,37 @@ class Planner:
         wanted = {each for some in folders.values() for each in some}
         if not wanted:
             return {}
-        away = (await self._targets.look(wanted, remember=False)).away
+        away = await self._away_among(list(wanted))
         return {
-            call: f"waits: {waits_for(each, away[each])}"
+            call: f"waits: {away[each]}"
             for call, some in folders.items()
             for each in some
             if each in away
         }
+
+    async def _away_among(self, folders: Sequence[Path]) -> dict[Path, str]:
+        """Give those folders that cannot be written to, each with what to say of it.
+
+        Where one does not answer, nothing else is asked in the same folder.
+        """
+        away = {each: self._mute[each.parent] for each in folders if each.parent in self._mute}
+        asked = [each for each in folders if each not in away]
+        if asked:
+            with anyio.move_on_after(ANSWER_SECONDS):
+                return away | await self._away_now(asked)
+        # It keeps up all the others; alone each shows whether it is the one.
+        for each in asked:
+            if each.parent not in self._mute:
+                with anyio.move_on_after(ANSWER_SECONDS):
+                    away |= await self._away_now([each])
+                    continue
+                self._mute[each.parent] = _unanswered(each)
+            away[each] = self._mute[each.parent]
+        return away
+
+    async def _away_now(self, folders: Sequence[Path]) -> dict[Path, str]:
+        look = await self._targets.look(folders, remember=False)
+        return {each: waits_for(each, mount) for each, mount in look.away.items()}
 
     def _held_back(self, step: CompiledStep, call: Call[AnyAction]) -> str:
         """Say for which permission those would wait that come here, where their rule would not."""
@@ -573,15 +664,14 @@ def _as_job(rule: CompiledRule, job: PlannedJob, position: int) -> Job:
     )
 
 
-async def _overlooked(source: Source, subjects: Sequence[str]) -> dict[str, str]:
-    """Give those of some paths that are in what the trigger watches and not noticed, and why."""
+async def _in_own_thread(look: Callable[[], T]) -> T:
+    """Look at a disk. A thread that does not come back must not be missed by others."""
+    limiter = CapacityLimiter(1)
+    return await to_thread.run_sync(look, limiter=limiter, abandon_on_cancel=True)
 
-    def look() -> dict[str, str]:
-        asked = {subject: Path(subject).absolute() for subject in subjects if "://" not in subject}
-        whys = {subject: source.trigger.overlooks(path) for subject, path in asked.items()}
-        return {subject: why for subject, why in whys.items() if why}
 
-    return await to_thread.run_sync(look)
+def _unanswered(folder: Path) -> str:
+    return f"{folder} does not answer; is its disk or server there?"
 
 
 def _is_about(event: Event, subject: str) -> bool:

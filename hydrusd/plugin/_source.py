@@ -240,7 +240,7 @@ class FileSource:
             return SourceState.ROOT_GONE if self._root_is_gone() else SourceState.GONE
         except OSError:
             # A server that has gone answers for its whole share like this.
-            return SourceState.UNREADABLE if _is_folder(self.root) else SourceState.ROOT_GONE
+            return SourceState.UNREADABLE if _can_list(self.root) else SourceState.ROOT_GONE
         return SourceState.SAME if self.matches(status) else SourceState.CHANGED
 
     def _root_is_gone(self) -> bool:
@@ -310,11 +310,13 @@ def _file_in(data: Data) -> Mapping[str, Any] | None:
     return file if _FACTS.issubset(file) else None
 
 
-def _is_folder(path: Path) -> bool:
+def _can_list(folder: Path) -> bool:
     try:
-        return stat_module.S_ISDIR(path.stat().st_mode)
+        with os.scandir(folder) as entries:
+            next(entries, None)  # some can be opened, and fail only then
     except OSError:
         return False
+    return True
 
 
 @lru_cache(maxsize=1024)

@@ -26,8 +26,14 @@ from hydrusd.plugin.blocking import LoopBlocked
 GRACE_SECONDS = 5.0
 """How long a thread may take to come to an end when it is to be cancelled."""
 
+LET_GO_SECONDS = 1.0
+"""How long what only looks may take to come to an end when it is to be cancelled."""
+
 LOOK_SECONDS = 60.0
 """How long a plugin may take where it only looks: somebody is waiting for a plan."""
+
+PATIENCE_SECONDS = 30.0
+"""How long what only looks may take before it is asked whether the disk still answers."""
 
 BLOCKER_RESTS_SECONDS = 600.0
 """When what blocked everything is tried again."""
@@ -48,6 +54,10 @@ class Misbehaviour(Exception):
     def __init__(self, message: str, *, delay_seconds: float | None = None) -> None:
         self.delay_seconds = delay_seconds
         super().__init__(message)
+
+
+class Silence(Exception):
+    """A disk does not answer, or its server. The text says which."""
 
 
 async def contained(work: Callable[[], Awaitable[T]]) -> T:
@@ -149,11 +159,15 @@ async def looking(
     accounts: Accounts,
     plugin: str | None,
     name: str,
+    silence: Callable[[], Awaitable[str]] | None = None,
 ) -> T:
     """Await what only looks: a plan, a preview. ``name`` is that of the action or trigger.
 
-    Raises ``Misbehaviour`` where a plugin does not come back in time, and leaves it behind.
+    Raises ``Misbehaviour`` where a plugin does not come back in time, and leaves it behind. What
+    hydrusd brings itself may take its time, as long as the disks answer, see ``while_answered``.
     """
+    if plugin is None and silence is not None:
+        return await while_answered(work, silence, name=name)
     with anyio.move_on_after(LOOK_SECONDS if plugin is not None else None):
         return await apart(work, accounts=accounts, plugin=plugin)
     assert plugin is not None
@@ -163,10 +177,42 @@ async def looking(
     raise Misbehaviour(said)
 
 
-def _came_back(accounts: Accounts, plugin: str, task: asyncio.Task[Any]) -> None:
-    accounts.hangs(plugin, -1)
+async def while_answered(
+    work: Callable[[], Coroutine[Any, Any, T]],
+    silence: Callable[[], Awaitable[str]],
+    *,
+    name: str,
+) -> T:
+    """Await what hydrusd itself does before disks, however long that takes.
+
+    ``silence`` is asked now and then what does not answer. Where it names something, the work is
+    left behind, because the system does not let go of it, and ``Silence`` is raised.
+    """
+    task = asyncio.get_running_loop().create_task(contained(work), name=f"look of {name}")
+    try:
+        while not (await asyncio.wait([task], timeout=PATIENCE_SECONDS))[0]:
+            if said := await silence():
+                raise Silence(said)
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            with anyio.move_on_after(LET_GO_SECONDS, shield=True):
+                await asyncio.wait([task])
+            task.add_done_callback(_looked_at)
+            if not task.done():
+                _leave_behind(task)
+
+
+def _looked_at(task: asyncio.Task[Any]) -> None:
+    """Look at how a task ended, or asyncio complains that nobody did."""
     if not task.cancelled():
         task.exception()
+
+
+def _came_back(accounts: Accounts, plugin: str, task: asyncio.Task[Any]) -> None:
+    accounts.hangs(plugin, -1)
+    _looked_at(task)
 
 
 async def in_thread(

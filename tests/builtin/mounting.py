@@ -96,14 +96,16 @@ class FuseServer:
 
     It speaks the kernel's protocol itself, and calls itself what ``kind`` says. It is what a
     network share is to this machine: what is put into ``files`` was written by another one.
-    With ``answering`` cleared it is a server that has stopped answering. ``first_number`` is the
-    inode of its first file, which the next mount may have otherwise.
+    With ``answering`` cleared it is a server that has stopped answering, with ``error`` one that
+    answers just this to whoever looks at files or lists them. ``first_number`` is the inode of its
+    first file, which the next mount may have otherwise.
     """
 
     def __init__(self, at: Path, kind: str = "fuse.sshfs") -> None:
         self.at = at
         self.files: dict[str, bytes] = {}
         self.first_number = 2
+        self.error = 0
         self.answering = threading.Event()
         self.answering.set()
         self._fd = os.open("/dev/fuse", os.O_RDWR)
@@ -145,6 +147,8 @@ class FuseServer:
 
     def _answer(self, opcode, node, body):
         names = list(self.files)
+        if self.error and opcode in {1, 14, 15, 28}:  # lookup, open, read, readdir
+            return self.error
         match opcode:
             case 26:  # init
                 return struct.pack("<IIIIHHI", 7, 31, 0, 0, 0, 0, 4096) + bytes(40)

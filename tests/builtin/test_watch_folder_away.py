@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import shutil
 
 import pytest
-from mounting import CAN_MOUNT, Disk, mounted
+from mounting import CAN_MOUNT, Disk, FuseServer, mounted
 from watched import Context, how, names_in, until_noticed, watching
 
 from hydrusd.builtin.triggers import watch_folder
@@ -176,7 +178,105 @@ async def test_disk_pulled_out_between_notice_and_second_look(disk, folder):
         assert [file["name"] for file in context.data("file")] == ["a.jpg"]
 
 
+# --- a disk that answers with nothing but errors ---------------------------------------------
+
+ERRORS = [errno.EIO, errno.EINVAL, errno.ESTALE, errno.ENOTCONN, errno.EACCES]
+
+
+class Failing:
+    """A listing that can be opened, and fails when it is read."""
+
+    def __init__(self, entries, path, error):
+        self._entries, self._path, self._error = entries, path, error
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._entries.close()
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        raise OSError(self._error, os.strerror(self._error), str(self._path))
+
+
+@contextlib.contextmanager
+def failing(monkeypatch, folder, error):
+    scandir = os.scandir
+
+    def listing(path):
+        entries = scandir(path)
+        return Failing(entries, path, error) if os.fspath(path) == str(folder) else entries
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "scandir", listing)
+        yield
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=errno.errorcode.get)
+async def test_folder_that_can_be_opened_and_not_listed_is_waited_for(tmp_path, monkeypatch, error):
+    root = tmp_path / "inbox"
+    root.mkdir()
+    (root / "a.jpg").write_bytes(b"a")
+    with contextlib.ExitStack() as broken:
+        broken.enter_context(failing(monkeypatch, root, error))
+        async with watching(root, method="poll") as context:
+            await context.pass_time(30)
+            [(state, told)] = context.told
+            assert (state, context.events, context.warnings) == ("waiting", [], [])
+            assert told.startswith(f"{root} cannot be read ({os.strerror(error)}); ")
+            hint = "allow the user" if error == errno.EACCES else "is its disk or server there?"
+            assert hint in told
+            broken.close()
+            await until_noticed(context, "a.jpg")
+            await context.until_told("working")
+
+
+async def test_folder_below_that_cannot_be_listed_is_told_with_what_goes_on(tmp_path, monkeypatch):
+    root = tmp_path / "inbox"
+    (root / "below").mkdir(parents=True)
+    (root / "a.jpg").write_bytes(b"a")
+    with contextlib.ExitStack() as broken:
+        broken.enter_context(failing(monkeypatch, root / "below", errno.EIO))
+        async with watching(root, method="poll", scan_every="10s") as context:
+            await until_noticed(context, "a.jpg")
+            assert context.told[-1][0] == "working"
+            below = root / "below"
+            assert how(context).endswith(
+                f"; what is in {below} is not noticed, because it cannot be read"
+            )
+            assert context.warnings == [f"{below} cannot be read; what is there is not noticed"]
+            (root / "below" / "b.jpg").write_bytes(b"b")
+            broken.close()
+            await until_noticed(context, "below/b.jpg")
+            assert "cannot be read" not in how(context)
+
+
 if CAN_MOUNT:
+
+    async def test_server_that_answers_with_errors_only_is_waited_for(tmp_path):
+        root = tmp_path / "inbox"
+        root.mkdir()
+        server = FuseServer(root)
+        try:
+            server.files["a.jpg"] = b"a"
+            server.error = errno.EIO
+            async with watching(root) as context:
+                assert context.told[-1][0] == "waiting"
+                assert "cannot be read (Input/output error)" in how(context)
+                server.error = 0
+                await until_noticed(context, "a.jpg")
+                await context.until_told("working")
+                source = FileSource.from_data(context.events[0].data)
+                server.error = errno.EINVAL
+                # It costs the job no attempt: it is the whole folder that is away.
+                assert source.state() is SourceState.ROOT_GONE
+                server.error = 0
+                assert source.state() is SourceState.SAME
+        finally:
+            server.close()
 
     @pytest.mark.parametrize("kind", ["tmpfs", "bind"])
     def test_folder_that_is_mounted_over_later(tmp_path, kind):

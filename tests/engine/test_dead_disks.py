@@ -7,10 +7,11 @@ import threading
 import anyio
 import pytest
 
+from hydrusd.builtin.actions import add_file
 from hydrusd.builtin.actions._placing import Move
 from hydrusd.engine import lane
 from hydrusd.hydrus import HydrusClient
-from hydrusd.plugin import FileSource
+from hydrusd.plugin import FileSource, Outcome
 
 pytestmark = pytest.mark.anyio
 
@@ -29,6 +30,7 @@ RULES = """
       - move_source: {to: moved}
 """
 RULE = "on the dead disk"
+ONE_RULE = RULES.partition("  - name: elsewhere")[0].replace("if: file.name.startswith('dead')", "")
 
 
 class Server:
@@ -154,3 +156,35 @@ async def test_a_lane_can_be_stopped_while_it_waits_and_nothing_is_lost(bench, s
     async with at.running(RULES):
         await until(at, lambda: at.state("dead.jpg", RULE) == "done")
     assert at.simulator.requests["/add_files/add_file"] == 1
+
+
+async def test_a_disk_that_goes_while_a_set_is_at_work_is_told_until_it_is_back(bench, monkeypatch):
+    """Of what was read before, the rest is sent; the rule waits all the same, and says so."""
+    send, hashed, seen = HydrusClient.add_file, add_file._hash, anyio.Event()
+    gone = [True]
+
+    async def slowly(client, path, **options):
+        await seen.wait()
+        return await send(client, path, **options)
+
+    def before(source, stop):
+        if gone and source.path.name == "dead.jpg":
+            return Outcome.park_rule("the folder is away")
+        return hashed(source, stop)
+
+    monkeypatch.setattr(HydrusClient, "add_file", slowly)
+    monkeypatch.setattr(add_file, "_hash", before)
+    at = bench()
+    async with at.running(ONE_RULE):
+        await at.rest()
+        await at.notice("dead.jpg", "read before.jpg")
+        await until(at, lambda: parked(at))
+        assert at.state("read before.jpg", RULE) == "running"
+        seen.set()
+        await until(at, lambda: at.state("read before.jpg", RULE) != "running")
+        assert parked(at) == "the folder is away"
+        assert at.state("dead.jpg", RULE) == "ready"
+        gone.clear()
+        await until(at, lambda: at.state("dead.jpg", RULE) == "done")
+        await until(at, lambda: not parked(at))
+    assert len(at.simulator.files) == 2

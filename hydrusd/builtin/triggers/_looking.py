@@ -96,10 +96,20 @@ class Survey:
 
 @dataclass(slots=True)
 class _Disk:
-    """What is known of the file system of a folder, since which folder that was."""
+    """What is known of the file system of a folder, since which folder that was.
+
+    ``looks`` counts what it was asked, but for the entries of the slice that a walk fills.
+    """
 
     identity: FolderIdentity | None = None
     inodes: bool = True
+    looks: int = 0
+    slice: Slice = field(default_factory=lambda: Slice(Path()))
+
+    def begin(self, root: Path, listings: Sequence[Listing] = ()) -> Slice:
+        self.looks += 1
+        self.slice = Slice(root, list(listings))
+        return self.slice
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +127,16 @@ class Looker:
     recursive: bool
     follows: bool = False
     _disk: _Disk = field(default_factory=_Disk, init=False, repr=False, compare=False)
+
+    @property
+    def answers(self) -> tuple[int, int, int]:
+        """What becomes another with each answer of the disk, so that its silence can be told."""
+        found = self._disk.slice
+        return self._disk.looks, found.entries, len(found.listings)
+
+    def heard(self) -> None:
+        """Count an answer that the disk gave to somebody else."""
+        self._disk.looks += 1
 
     @property
     def above(self) -> str:
@@ -142,21 +162,20 @@ class Looker:
         except NotADirectoryError as error:
             raise FolderAway(f"{self.root} is not a folder; correct `path`") from error
         except OSError as error:
-            raise FolderAway(
-                f"{self.root} cannot be read ({error.strerror}); "
-                "allow the user that runs hydrusd to read it, or correct `path`"
-            ) from error
+            raise _unreadable(self.root, error) from error
         self._disk.identity = identity
         return identity
 
     def walk(self, relative: str = "") -> Iterator[Slice]:
         """Give every wanted file in a folder below the root, in slices of bounded size.
 
-        A folder that vanishes meanwhile is passed over; one that cannot be read is named.
+        A folder that vanishes meanwhile is passed over; one that cannot be read is named. Raises
+        ``FolderAway`` where that is the root, after what could be found all the same.
         """
+        failure: OSError | None = None
         if relative and not self.reaches(relative):
             return
-        found, folders = Slice(self.root), [relative]
+        found, folders = self._disk.begin(self.root), [relative]
         while folders:
             listing = self._listing(folders.pop())
             found.listings.append(listing)
@@ -165,14 +184,20 @@ class Looker:
                     while self._sort_in(entries, listing, found, folders):
                         if found.entries >= SLICE_ENTRIES:
                             yield found
-                            found = Slice(self.root, [self._listing(listing.folder)])
+                            found = self._disk.begin(self.root, [self._listing(listing.folder)])
                             listing = found.listings[0]
             except (FileNotFoundError, NotADirectoryError):
                 pass
-            except OSError:
-                found.unreadable.append(listing.path)
+            except OSError as error:
+                if listing.folder:
+                    found.unreadable.append(listing.path)
+                else:
+                    failure = error
             listing.last = True
         yield found
+        self._disk.begin(self.root)  # nobody needs what was found any more
+        if failure is not None:
+            raise _unreadable(self.root, failure) from failure
 
     def _listing(self, folder: str) -> Listing:
         return Listing(folder, str(self.root / folder))
@@ -333,6 +358,7 @@ class Looker:
             folder, _, name = relative.rpartition("/")
             if folder not in reached:
                 reached[folder] = self.reaches(folder)
+            self._disk.looks += 1
             if reached[folder] and self.selection.takes_named(relative, name):
                 path = above + relative.replace("/", os.sep)
                 try:
@@ -344,11 +370,13 @@ class Looker:
         if self.follows:
             real = self.root.resolve()
             for source in found:
+                self._disk.looks += 1
                 source.linked = source.path.resolve() != real / source.path.relative_to(self.root)
         return found
 
     def unfinished(self, source: FileSource) -> str:
         """Give the name of what says, beside a file, that it is not complete; "" without any."""
+        self._disk.looks += 1
         names = COMPANIONS if source.size else COMPANIONS + EMPTY_COMPANIONS
         for ending in names:
             if _is_there(source.text + ending):
@@ -368,10 +396,24 @@ class Looker:
         return {
             source.text
             for folder, some in by_folder.items()
-            if len(some) < MANY or _may_have_companions(folder, NAMES_FOR_EACH * len(some))
+            if len(some) < MANY or self._may_have_companions(folder, NAMES_FOR_EACH * len(some))
             for source in some
             if self.unfinished(source)
         }
+
+    def _may_have_companions(self, folder: str, most: int) -> bool:
+        """Say whether a folder has a name that a downloader gives to its notes, or more than so
+        many names, or cannot be listed.
+        """
+        try:
+            with os.scandir(system_path(folder)) as entries:
+                for count, entry in enumerate(entries):
+                    self._disk.looks += 1
+                    if count == most or entry.name.lower().endswith(_ALL_COMPANIONS):
+                        return True
+        except OSError:
+            return True
+        return False
 
     def reaches(self, relative: str) -> bool:
         """Say whether a walk from the root would come to look into this folder."""
@@ -438,21 +480,16 @@ class Looker:
         return (known and status.st_ino) or None
 
 
+def _unreadable(root: Path, error: OSError) -> FolderAway:
+    hint = "is its disk or server there?"
+    if isinstance(error, PermissionError):
+        hint = "allow the user that runs hydrusd to read it, or correct `path`"
+    return FolderAway(f"{root} cannot be read ({error.strerror}); {hint}")
+
+
 def _source(folder: str, facts: FileFacts, root: Path) -> FileSource:
     name, size, mtime_ns, inode = facts
     return FileSource(os.path.join(folder, name), root, size, mtime_ns, inode)  # noqa: PTH118 - quicker
-
-
-def _may_have_companions(folder: str, most: int) -> bool:
-    """Say whether a folder has a name that a downloader gives to its notes, or more than so many
-    names, or cannot be listed.
-    """
-    try:
-        with os.scandir(system_path(folder)) as entries:
-            names = [entry.name.lower() for entry in itertools.islice(entries, most + 1)]
-    except OSError:
-        return True
-    return len(names) > most or any(name.endswith(_ALL_COMPANIONS) for name in names)
 
 
 def _is_there(path: str) -> bool:

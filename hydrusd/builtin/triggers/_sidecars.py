@@ -645,6 +645,7 @@ class Units:
         formats = self._names.readers()
         for sidecar in sidecars:
             source = sidecar.source
+            self._looker.heard()
             try:
                 content = _content(source)
                 if source.state() is not SourceState.SAME:

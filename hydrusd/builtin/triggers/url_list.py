@@ -20,6 +20,7 @@ from typing import Any, ClassVar, TypeVar
 from anyio import CapacityLimiter, to_thread
 from pydantic import Field
 
+from hydrusd.builtin.triggers._asking import Asking
 from hydrusd.builtin.triggers._globs import Selection
 from hydrusd.builtin.triggers._list_files import ListFile
 from hydrusd.builtin.triggers._looking import FolderAway, Looker
@@ -159,8 +160,9 @@ class _Watch:
     async def foresee(self) -> Prospect:
         self._settle, self._patient = 0.0, False
         await self._recall()
+        asked = Asking(self._looker)
         try:
-            due, unreadable = await self._in_thread(self._look)
+            due, unreadable = await asked(self._look)
         except FolderAway as away:
             return Prospect(detail=str(away))
         except OSError as error:
@@ -171,7 +173,9 @@ class _Watch:
             more = True
             while more:
                 try:
-                    piece = await self._in_thread(partial(file.read, 0.0))
+                    piece = await asked(partial(file.read, 0.0))
+                except FolderAway as away:
+                    return Prospect(detail=str(away))
                 except OSError:
                     unreadable.append(str(file.path))
                     break

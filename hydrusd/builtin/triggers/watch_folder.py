@@ -22,6 +22,7 @@ from anyio.abc import ObjectReceiveStream, ObjectSendStream
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
 from hydrusd.builtin.sidecars import FORMATS
+from hydrusd.builtin.triggers._asking import Asking
 from hydrusd.builtin.triggers._globs import Selection, problem_of, samples_of
 from hydrusd.builtin.triggers._looking import FolderAway, Looker, Survey
 from hydrusd.builtin.triggers._methods import Method, doubt_about, spoken
@@ -207,7 +208,12 @@ class WatchFolder(Trigger):
                 await to_thread.run_sync(looker.identity, limiter=limiter, abandon_on_cancel=True)
             except FolderAway as away:
                 return [Fault(str(away), path=path)]
-            seen = await to_thread.run_sync(_seen, looker, limiter=limiter, abandon_on_cancel=True)
+            try:
+                seen = await to_thread.run_sync(
+                    _seen, looker, limiter=limiter, abandon_on_cancel=True
+                )
+            except FolderAway as away:
+                return [Fault(str(away), path=path)]
             listener = Listener(self.path, recursive=self.recursive, wake=lambda: None)
             try:
                 how = await choose(self.method, looker, listener, limiter, now=0.0)
@@ -285,34 +291,37 @@ class WatchFolder(Trigger):
     async def preview(self, context: TriggerContext) -> Prospect:
         """Look through the folder once; what is there is taken to be complete."""
         looker = self.looker()
+        asked = Asking(looker)
         try:
-            identity = await to_thread.run_sync(looker.identity)
+            identity = await asked(looker.identity)
             before = FolderIdentity.from_text(await context.recall(FOLDER))
             if before is not None and before.was_unmounted(identity):
                 return Prospect(detail=f"{before.mount} is not mounted: the files are away")
             walk = looker.walk()
             there, new, unreadable = 0, dict[str, FileSource](), list[str]()
-            while (found := await to_thread.run_sync(lambda: next(walk, None))) is not None:
+            while (found := await asked(lambda: next(walk, None))) is not None:
                 unreadable += found.unreadable
                 sources = {source.key: source for source in found.sources}
                 there += len(sources)
                 unseen = await context.unseen(list(sources)) if sources else set()
                 new |= {key: source for key, source in sources.items() if key in unseen}
+            taken, incomplete = await asked(lambda: _as_noticed(looker, list(new.values())))
+            for source in taken:
+                source.root_identity = identity
+            units = self.units(context, looker, asked)
+            events = (
+                await units.foresee(taken)
+                if units is not None
+                else [Event(source.key, {"file": source.to_data()}) for source in taken]
+            )
         except FolderAway as away:
             return Prospect(detail=str(away))
-        taken, incomplete = await to_thread.run_sync(_as_noticed, looker, list(new.values()))
-        for source in taken:
-            source.root_identity = identity
         counts = (
             (there - len(new), "known already"),
             (incomplete, "not complete yet"),
             (len(unreadable), "that cannot be read"),
         )
         words = [f"{there:,} files there", *(f"{n:,} {what}" for n, what in counts if n)]
-        units = self.units(context, looker, to_thread.run_sync)
-        if units is not None:
-            return Prospect(await units.foresee(taken), ", ".join(words))
-        events = [Event(source.key, {"file": source.to_data()}) for source in taken]
         return Prospect(events, ", ".join(words))
 
     def units(self, context: TriggerContext, looker: Looker, in_thread: InThread) -> Units | None:
@@ -543,11 +552,8 @@ class _Watch:
             await self._wait_for_disk(identity)
         except FolderAway as away:
             self._identity = None
-            if self._away != str(away):
-                self._away = str(away)
-                self._context.waiting(self._away)
+            self._tell_away(away)
             return AWAY_SECONDS
-        self._away = None
         # Listen before looking, so that no moment is left in which a file can slip in.
         excused |= not self._listener.listening or identity != self._identity
         await self._listen(identity)
@@ -555,15 +561,26 @@ class _Watch:
         self._folders.clear()
         began = self._clock.monotonic()
         self._found, self._scanning = 0, True
-        unreadable, groups = await self._walk("", hinted=excused or not self._how.complete)
-        self._scanning = False
-        self._tell_counts()
+        try:
+            unreadable, groups = await self._walk("", hinted=excused or not self._how.complete)
+        except FolderAway as away:
+            self._tell_away(away)
+            return max(AWAY_SECONDS, min(9 * (self._clock.monotonic() - began), RAREST_SECONDS))
+        finally:
+            self._scanning = False
+            self._tell_counts()
+        self._away = None
         self._tell_unreadable(unreadable, of_all=True)
         await self._context.forget_gone(groups)
         pause = self._pause(self._clock.monotonic() - began, surprised=surprised)
         self._working = self._told(pause)
         self._context.working(self._working)
         return pause
+
+    def _tell_away(self, away: FolderAway) -> None:
+        if self._away != str(away):
+            self._away = str(away)
+            self._context.waiting(self._away)
 
     async def _wait_for_disk(self, identity: FolderIdentity) -> None:
         """Raise ``FolderAway`` where only the empty place is left of what was watched before."""
@@ -595,7 +612,12 @@ class _Watch:
 
     def _told(self, pause: float) -> str:
         by = "by the system's hints, and by a scan" if self._how.listens else "by a scan"
-        return f"watching {self._root} {by} every {spoken(round(pause))}: {self._how.why}"
+        said = f"watching {self._root} {by} every {spoken(round(pause))}: {self._how.why}"
+        if not self._unreadable:
+            return said
+        more = len(self._unreadable) - 1
+        what = f"{min(self._unreadable)}{f' and {more:,} more' if more else ''}"
+        return f"{said}; what is in {what} is not noticed, because it cannot be read"
 
     # --- how to watch --------------------------------------------------------------------
 
@@ -621,7 +643,11 @@ class _Watch:
     async def _walk_hinted(self) -> None:
         folders, self._folders = self._folders, set()
         for folder in folders:
-            unreadable, _ = await self._walk(folder, hinted=True)
+            try:
+                unreadable, _ = await self._walk(folder, hinted=True)
+            except FolderAway:
+                self._scan_wanted = True  # which will tell
+                return
             self._tell_unreadable(unreadable)
 
     async def _walk(self, folder: str, *, hinted: bool) -> tuple[list[str], int]:
