@@ -31,6 +31,26 @@ def test_another_look_that_is_the_same_delays_nothing():
     assert settling.settle([FILE.text], [FILE], 12.0) == [(FILE, True, False)]
 
 
+def test_what_is_seen_to_change_while_it_is_looked_at_has_only_begun_to_wait():
+    settling = Settling(2.0)
+    settling.saw(FILE, 10.0, hinted=True)
+    assert settling.due(12.0, 10) == [FILE.text]
+    settling.saw(GROWN, 12.1, hinted=True)  # by a scan, and the look has seen the same
+    assert settling.settle([FILE.text], [GROWN], 12.2) == []
+    assert settling.next_due == 14.1
+    assert settling.due(14.1, 10) == [FILE.text]
+    assert settling.settle([FILE.text], [GROWN], 14.1) == [(GROWN, True, False)]
+
+
+def test_a_look_from_before_a_change_that_somebody_saw_begins_anew():
+    settling = Settling(2.0)
+    settling.saw(FILE, 10.0, hinted=True)
+    assert settling.due(12.0, 10) == [FILE.text]
+    settling.saw(GROWN, 12.1, hinted=False)
+    assert settling.settle([FILE.text], [FILE], 12.2) == []
+    assert settling.next_due == 14.2
+
+
 def test_change_begins_anew():
     settling = Settling(2.0)
     settling.saw(FILE, 10.0, hinted=True)

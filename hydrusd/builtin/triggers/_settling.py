@@ -54,6 +54,8 @@ class Settling:
         # queue for each of the two waits there are puts them in order by itself.
         self._queues: dict[float, deque[tuple[tuple[float, int], str]]] = {}
         self._count = itertools.count()
+        # Those that are being looked at, with the turn by which they are.
+        self._looked_at: dict[str, tuple[float, int]] = {}
 
     def __len__(self) -> int:
         return len(self._candidates)
@@ -104,7 +106,8 @@ class Settling:
         while len(paths) < limit and (queue := self._first()) is not None:
             if queue[0][0][0] > now:
                 break
-            _, place = queue.popleft()
+            turn, place = queue.popleft()
+            self._looked_at[place] = turn
             paths.append(self._candidates[place].source.text)
         return paths
 
@@ -119,8 +122,15 @@ class Settling:
         by_path = {source.text: source for source in looks}
         settled = []
         for path in paths:
-            candidate = self._candidates.pop(os.path.normcase(path))
-            source = by_path.get(path)
+            place = os.path.normcase(path)
+            candidate, source = self._candidates[place], by_path.get(path)
+            if candidate.turn != self._looked_at.pop(place):
+                # Somebody else saw it change while it was looked at: it has only begun to wait,
+                # even if this look has shown it as it is now.
+                if source is not None:
+                    self.saw(source, now, hinted=candidate.hinted)
+                continue
+            del self._candidates[place]
             if source is None:
                 continue
             if source == candidate.source:
