@@ -23,29 +23,30 @@ _OPTIONS = (
 )
 
 
-def encode(value: object, *, escapes: bool = True) -> str:
+def encode(value: object) -> str:
     """Give plain data as JSON. Raises TypeError or ValueError for what has no form in JSON.
 
-    Text that is not valid Unicode (lone surrogates) is written with escapes, or as it is.
+    Text that is not valid Unicode (lone surrogates) is written with escapes.
     """
-    try:
-        text = orjson.dumps(value, option=_OPTIONS).decode()
-    except TypeError:
-        return json.dumps(value, ensure_ascii=escapes)
-    if "null" in text and _has_no_number(value):
-        return json.dumps(value, ensure_ascii=escapes)
+    text = _quickly(value)
+    if text is None or ("null" in text and _has_no_number(value)):
+        return json.dumps(value)
     return text
 
 
 def glance(value: object) -> str:
-    """Give plain data as JSON, to look through it: a number that is none may stand as ``null``.
-
-    Raises as `encode` does, of which it is the quick part.
+    """Give plain data as JSON, to look through it: a number that is none may stand as ``null``,
+    and text that is not valid Unicode as it is. Raises as `encode` does.
     """
+    text = _quickly(value)
+    return json.dumps(value, ensure_ascii=False) if text is None else text
+
+
+def _quickly(value: object) -> str | None:
     try:
         return orjson.dumps(value, option=_OPTIONS).decode()
     except TypeError:
-        return json.dumps(value, ensure_ascii=False)
+        return None
 
 
 def decode(text: str | bytes) -> Any:

@@ -26,10 +26,10 @@ from typing import NamedTuple, cast
 
 import anyio
 import structlog
-from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from hydrusd.clock import Clock, first_of
+from hydrusd.engine.asking_disks import in_own_thread, unanswered
 from hydrusd.engine.compiling import CompiledRule, CompiledStep
 from hydrusd.engine.late_sidecars import outcome_without_running
 from hydrusd.engine.limits import HOUR_SECONDS, Limits, Pause
@@ -1126,13 +1126,11 @@ class Lane:
         if source is None or not action.needs_source:
             return ""
         with anyio.move_on_after(ANSWER_SECONDS):
-            # A thread that does not come back must not be missed by others.
-            limiter = anyio.CapacityLimiter(1)
-            await to_thread.run_sync(source.state, limiter=limiter, abandon_on_cancel=True)
+            await in_own_thread(source.state)
             if action.needs_client:
                 return ""
             return "a disk does not answer, or a large file is on its way"
-        return f"{source.root} does not answer; is its disk or server there?"
+        return unanswered(source.root)
 
     async def _keep(self, current: _Set, receipts: Mapping[JobId, Data]) -> None:
         """Store what steps are about to change; found by the next try, should this one die."""

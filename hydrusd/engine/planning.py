@@ -12,17 +12,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import anyio
 import structlog
-from anyio import CapacityLimiter, to_thread
 
 from hydrusd.clock import Clock
+from hydrusd.engine.asking_disks import in_own_thread, unanswered
 from hydrusd.engine.compiling import CompiledRule, CompiledStep
 from hydrusd.engine.intake import Intake
 from hydrusd.engine.made_files import MadeFiles
@@ -73,8 +73,6 @@ ANSWER_SECONDS = 10.0
 _ENDS = frozenset({OutcomeKind.SKIPPED, OutcomeKind.DEAD})
 _THERE = "already in Hydrus"
 _STEPS = re.compile(r"\bsteps\.(\w+)")
-
-T = TypeVar("T")
 
 log = structlog.get_logger("hydrusd.planning")
 
@@ -252,10 +250,10 @@ class Planner:
             path = Path.cwd() / subject
             if path.parent not in self._silent:
                 with anyio.move_on_after(ANSWER_SECONDS):
-                    if why := await _in_own_thread(partial(source.trigger.overlooks, path)):
+                    if why := await in_own_thread(partial(source.trigger.overlooks, path)):
                         whys[subject] = why
                     continue
-                self._silent[path.parent] = _unanswered(path.parent)
+                self._silent[path.parent] = unanswered(path.parent)
             whys[subject] = self._silent[path.parent]
         return whys
 
@@ -272,9 +270,9 @@ class Planner:
         """Say which of the folders that these are in does not answer; nothing where all do."""
         for source in sources:
             with anyio.move_on_after(ANSWER_SECONDS):
-                await _in_own_thread(source.state)
+                await in_own_thread(source.state)
                 continue
-            self._silent[source.root] = _unanswered(source.root)
+            self._silent[source.root] = unanswered(source.root)
             return self._silent[source.root]
         return ""
 
@@ -497,7 +495,7 @@ class Planner:
                 with anyio.move_on_after(ANSWER_SECONDS):
                     away |= await self._away_now([each])
                     continue
-                self._mute[each.parent] = _unanswered(each)
+                self._mute[each.parent] = unanswered(each)
             away[each] = self._mute[each.parent]
         return away
 
@@ -662,16 +660,6 @@ def _as_job(rule: CompiledRule, job: PlannedJob, position: int) -> Job:
         boot=None,
         steps=tuple(job.records),
     )
-
-
-async def _in_own_thread(look: Callable[[], T]) -> T:
-    """Look at a disk. A thread that does not come back must not be missed by others."""
-    limiter = CapacityLimiter(1)
-    return await to_thread.run_sync(look, limiter=limiter, abandon_on_cancel=True)
-
-
-def _unanswered(folder: Path) -> str:
-    return f"{folder} does not answer; is its disk or server there?"
 
 
 def _is_about(event: Event, subject: str) -> bool:

@@ -26,7 +26,7 @@ from hydrusd.errors import (
     VersionTooOld,
     found_no_room,
 )
-from hydrusd.exact_json import encode, glance
+from hydrusd.exact_json import glance
 from hydrusd.model import Outcome, OutcomeKind, ParkScope
 from hydrusd.plugin.calling import Misbehaviour
 from hydrusd.redaction import redact, redact_strings
@@ -120,14 +120,14 @@ def sound(outcome: object) -> Outcome:
         detail = outcome.detail
         if not detail.isascii():
             detail = detail.encode("utf-8", "backslashreplace").decode()
-        left = encode([detail, outcome.values, outcome.receipt], escapes=False)
+        left = glance([detail, outcome.values, outcome.receipt])
         delay = outcome.delay_seconds
         if delay is not None and not (math.isfinite(delay) and delay >= 0):
             raise ValueError(f"a delay of {delay} s")
         if outcome.kind is OutcomeKind.LATER and delay is None:
             raise ValueError("a step that goes on later has to say when")
         for firing in outcome.fires:
-            encode([firing.rule, firing.data])
+            glance([firing.rule, firing.data])
     except (AttributeError, RecursionError, TypeError, ValueError) as error:
         return Outcome.retry(f"the action gave an outcome that cannot be kept: {error}")
     if redact(left) == left:

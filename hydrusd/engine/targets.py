@@ -19,8 +19,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from anyio import CapacityLimiter, to_thread
-
+from hydrusd.engine.asking_disks import in_own_thread
 from hydrusd.ledger import LedgerWriter, mounts_written_to, remember_mounts
 from hydrusd.mounts import FolderIdentity, Ground, grounds
 
@@ -61,19 +60,14 @@ class Targets:
         """See on what each folder lies, or would lie once it is made, before it is written to."""
         if self._known is None:
             self._known = await self._ledger(mounts_written_to)
-        look = await self._looked(folders, self._known)
+        look = await in_own_thread(partial(_look, folders, self._known))
         if look.away:  # unless somebody has said meanwhile that it is not to be waited for
             self._known = await self._ledger(mounts_written_to)
-            look = await self._looked(folders, self._known)
+            look = await in_own_thread(partial(_look, folders, self._known))
         if look.new and remember:
             await self._ledger(remember_mounts, look.new)
             self._known = {**self._known, **look.new}
         return look
-
-    async def _looked(self, folders: Collection[Path], known: Mapping[str, str]) -> Look:
-        # A thread that does not come back, from a dead server, must not be missed by others.
-        looking, limiter = partial(_look, folders, known), CapacityLimiter(1)
-        return await to_thread.run_sync(looking, limiter=limiter, abandon_on_cancel=True)
 
 
 def _look(folders: Collection[Path], known: Mapping[str, str]) -> Look:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
-from hydrusd.ledger._ledger import Ledger
-from hydrusd.ledger._sqlite import insert_or_update
+from hydrusd.ledger._ledger import Ledger, Memory
 from hydrusd.ledger._tables import trigger_memory
 
 _MOUNTS = "mounts written to"
@@ -26,18 +25,12 @@ def mounts_written_to(ledger: Ledger) -> dict[str, str]:
 
 def remember_mounts(ledger: Ledger, mounts: Mapping[str, str]) -> None:
     """Keep these, too: mount point → what there is to keep about the folder there."""
-    rows = [
-        {"trigger": _MOUNTS, "identity": json.dumps(point), "name": _FOLDER, "value": folder}
-        for point, folder in mounts.items()
-    ]
-    with ledger.engine.begin() as connection:
-        insert_or_update(connection, trigger_memory, rows)
+    for point, folder in mounts.items():
+        ledger.remember(_MOUNTS, Memory(json.dumps(point), {_FOLDER: folder}))
 
 
 def forget_mount(ledger: Ledger, point: str) -> bool:
     """Forget a mount point; say whether it was known."""
-    statement = delete(trigger_memory).where(
-        trigger_memory.c.trigger == _MOUNTS, trigger_memory.c.identity == json.dumps(point)
-    )
-    with ledger.engine.begin() as connection:
-        return connection.execute(statement).rowcount > 0
+    known = point in mounts_written_to(ledger)
+    ledger.remember(_MOUNTS, Memory(json.dumps(point), {_FOLDER: None}))
+    return known

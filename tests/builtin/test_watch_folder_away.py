@@ -9,7 +9,7 @@ import shutil
 
 import pytest
 from mounting import CAN_MOUNT, Disk, FuseServer, mounted
-from watched import Context, how, names_in, until_noticed, watching
+from watched import Context, Listing, how, names_in, until_noticed, watching
 
 from hydrusd.builtin.triggers import watch_folder
 from hydrusd.plugin import FileSource, FolderIdentity, OutcomeKind, SourceState, source_outcome
@@ -183,32 +183,17 @@ async def test_disk_pulled_out_between_notice_and_second_look(disk, folder):
 ERRORS = [errno.EIO, errno.EINVAL, errno.ESTALE, errno.ENOTCONN, errno.EACCES]
 
 
-class Failing:
-    """A listing that can be opened, and fails when it is read."""
-
-    def __init__(self, entries, path, error):
-        self._entries, self._path, self._error = entries, path, error
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self._entries.close()
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        raise OSError(self._error, os.strerror(self._error), str(self._path))
-
-
 @contextlib.contextmanager
 def failing(monkeypatch, folder, error):
+    """Have the listing of a folder fail as it is read; it can be opened."""
     scandir = os.scandir
+
+    def fail(entries):
+        raise OSError(error, os.strerror(error), str(folder))
 
     def listing(path):
         entries = scandir(path)
-        return Failing(entries, path, error) if os.fspath(path) == str(folder) else entries
+        return Listing(entries, fail) if os.fspath(path) == str(folder) else entries
 
     with monkeypatch.context() as broken:
         broken.setattr(os, "scandir", listing)

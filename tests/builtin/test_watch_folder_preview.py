@@ -9,7 +9,7 @@ import time
 import anyio
 import pytest
 from mounting import CAN_MOUNT, FuseServer
-from watched import Context
+from watched import Context, Listing
 
 from hydrusd.builtin.triggers import _asking
 from hydrusd.builtin.triggers.watch_folder import WatchFolder
@@ -27,34 +27,16 @@ def root(tmp_path, monkeypatch):
     return root
 
 
-class Disk:
-    """Gives the entries of folders one by one, and each only after ``wait`` has returned."""
+def give_slowly(monkeypatch, wait):
+    """Have each entry of a folder given only after ``wait`` has returned."""
+    scandir = os.scandir
 
-    def __init__(self, monkeypatch, wait):
-        self._scandir, self._wait = os.scandir, wait
-        monkeypatch.setattr(os, "scandir", self.scandir)
-
-    def scandir(self, path):
-        return Entries(self._scandir(path), self._wait)
-
-
-class Entries:
-    def __init__(self, entries, wait):
-        self._entries, self._wait = entries, wait
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self._entries.close()
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        entry = next(self._entries)
-        self._wait(entry)
+    def give(entries):
+        entry = next(entries)
+        wait(entry)
         return entry
+
+    monkeypatch.setattr(os, "scandir", lambda path: Listing(scandir(path), give))
 
 
 async def previewed(root):
@@ -65,7 +47,7 @@ async def previewed(root):
 async def test_a_slow_folder_may_take_much_longer_than_one_answer(root, monkeypatch):
     for n in range(30):
         (root / "below" / f"{n}.jpg").write_bytes(b"x")
-    Disk(monkeypatch, lambda entry: time.sleep(0.05))
+    give_slowly(monkeypatch, lambda entry: time.sleep(0.05))
     began = time.monotonic()
     prospect = await previewed(root)
     assert time.monotonic() - began > SILENT_SECONDS  # or it would show nothing
@@ -77,7 +59,7 @@ async def test_a_slow_folder_may_take_much_longer_than_one_answer(root, monkeypa
 async def test_a_folder_that_falls_silent_in_the_middle_is_given_up(root, monkeypatch, name):
     (root / "a.jpg").write_bytes(b"x")
     answering = threading.Event()
-    Disk(monkeypatch, lambda entry: entry.name != name or answering.wait(30))
+    give_slowly(monkeypatch, lambda entry: entry.name != name or answering.wait(30))
     try:
         prospect = await previewed(root)
     finally:

@@ -52,3 +52,22 @@ async def until_noticed(context, *names):
 def how(context):
     """Give the last thing that was told."""
     return context.told[-1][1]
+
+
+class Listing:
+    """What is in a folder, as ``give`` gives one after the other of the real entries."""
+
+    def __init__(self, entries, give):
+        self._entries, self._give = entries, give
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._entries.close()
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return self._give(self._entries)

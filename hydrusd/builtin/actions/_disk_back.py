@@ -20,7 +20,7 @@ from anyio import to_thread
 
 from hydrusd.builtin.actions._disposing import failure
 from hydrusd.builtin.actions._exporting import Place, digest_of
-from hydrusd.builtin.actions._placing import Move, _claim
+from hydrusd.builtin.actions._placing import Move, _claim, just_make
 from hydrusd.builtin.actions._syncing import synced
 from hydrusd.builtin.actions._taking_back import joined_receipt
 from hydrusd.plugin import (
@@ -391,7 +391,7 @@ async def restore(call: Undoing, path: Path, sha256: str) -> None:
             raise failure(f"{path} cannot be written", error) from error
 
     try:
-        await to_thread.run_sync(lambda: path.parent.mkdir(parents=True, exist_ok=True))
+        await to_thread.run_sync(just_make, path.parent)
         async with place.room(call.job_id, "restored") as part:
             await call.client.save_file(sha256, part)
             await to_thread.run_sync(_synced, part)

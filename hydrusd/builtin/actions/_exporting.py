@@ -26,9 +26,11 @@ from hydrusd.builtin.actions._placing import (
     MOST_NAMES,
     PART_SUFFIX,
     Announce,
+    MakeFolder,
     OnCollision,
     _claim,
     _digest,
+    just_make,
 )
 from hydrusd.builtin.actions._syncing import synced
 from hydrusd.plugin import AnyAction, Call, FileSource, PermanentError, keep_receipts
@@ -57,14 +59,11 @@ class Place:
     name: str
     on_collision: OnCollision
 
-    def prepare(self, source: FileSource | None, call: Call[Any] | None = None) -> None:
+    def prepare(self, source: FileSource | None, make_folder: MakeFolder = just_make) -> None:
         """Make the folder. Raises ``PermanentError`` for a place that cannot be one."""
         self.check(source)
         try:
-            if call is not None:
-                call.make_folder(self.folder)
-            else:
-                self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
         except OSError as error:
             raise failure(f"{self.folder} cannot be made", error) from error
 

@@ -68,6 +68,11 @@ _NO_LINKS = frozenset(
 )
 
 
+def just_make(folder: Path) -> None:
+    """Make a folder, and those above it, where they are not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+
+
 @dataclass(slots=True)
 class Move:
     """One file on its way. ``run`` blocks: call it in one of anyio's worker threads."""
@@ -81,7 +86,7 @@ class Move:
     keeps: bool = False  # the source stays: a copy, not a move
     into_watched: bool = False  # back to where it was noticed
     announce: Announce | None = None  # of a copy, before it gets its name
-    make_folder: MakeFolder | None = None  # with a look whether its disk is still there
+    make_folder: MakeFolder = just_make  # or with a look whether its disk is still there
     _digest: str | None = None
     _copied: bool = False
     _cleared: bool = False
@@ -105,10 +110,7 @@ class Move:
                 return self._moved(arrived, "had been moved to")
             if (outcome := stop(state, self.source)) is not None:
                 return outcome
-            if self.make_folder is not None:
-                self.make_folder(self.folder)
-            else:
-                self.folder.mkdir(parents=True, exist_ok=True)
+            self.make_folder(self.folder)
             return (yield from self._move())
         except _Changed:
             outcome = source_outcome(SourceState.CHANGED, self.source)

@@ -184,7 +184,7 @@ class ExportFile(Action):
 
     async def _export(self, call: Call[Action], row: FileMetadata, written: Written) -> Placed:
         place = self._place(row, _suffix(row))
-        await to_thread.run_sync(place.prepare, call.source, call)
+        await to_thread.run_sync(place.prepare, call.source, call.make_folder)
         try:
             async with place.room(call.job_id, f"{self.what}|{row.hash}") as part:
                 if self.what == "file":

@@ -181,7 +181,8 @@ class WriteSidecar(SetAction):
         taken = ""
         for one in sidecars:
             try:
-                await to_thread.run_sync(one.place.prepare, self._watched(call.source), call)
+                watched, make_folder = self._watched(call.source), call.make_folder
+                await to_thread.run_sync(one.place.prepare, watched, make_folder)
                 made = await to_thread.run_sync(
                     one.place.write, one.content, call.job_id, one.of, written.announce
                 )

@@ -14,7 +14,7 @@ from typing import TypeVar
 import anyio
 from anyio import CapacityLimiter, to_thread
 
-from hydrusd.builtin.triggers._looking import FolderAway, Looker
+from hydrusd.builtin.triggers._looking import Looker, silent
 
 SILENT_SECONDS = 30.0
 """How long a folder may leave one question unanswered before it is given up."""
@@ -50,4 +50,4 @@ class Asking:
                 return await to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=True)
         finally:
             timers[0].cancel()
-        raise FolderAway(f"{self._looker.root} does not answer; is its disk or server there?")
+        raise silent(self._looker.root)

@@ -480,8 +480,16 @@ class Looker:
         return (known and status.st_ino) or None
 
 
+_HINT = "is its disk or server there?"
+
+
+def silent(root: Path) -> FolderAway:
+    """Say of a watched folder that it does not answer."""
+    return FolderAway(f"{root} does not answer; {_HINT}")
+
+
 def _unreadable(root: Path, error: OSError) -> FolderAway:
-    hint = "is its disk or server there?"
+    hint = _HINT
     if isinstance(error, PermissionError):
         hint = "allow the user that runs hydrusd to read it, or correct `path`"
     return FolderAway(f"{root} cannot be read ({error.strerror}); {hint}")

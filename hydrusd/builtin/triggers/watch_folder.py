@@ -24,7 +24,7 @@ from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, model_v
 from hydrusd.builtin.sidecars import FORMATS
 from hydrusd.builtin.triggers._asking import Asking
 from hydrusd.builtin.triggers._globs import Selection, problem_of, samples_of
-from hydrusd.builtin.triggers._looking import FolderAway, Looker, Survey
+from hydrusd.builtin.triggers._looking import FolderAway, Looker, Survey, silent
 from hydrusd.builtin.triggers._methods import Method, doubt_about, spoken
 from hydrusd.builtin.triggers._settling import EMPTY_SECONDS, Settled, Settling
 from hydrusd.builtin.triggers._sidecars import InThread, SidecarNames, Units, names_of
@@ -206,9 +206,6 @@ class WatchFolder(Trigger):
         with anyio.move_on_after(LOOK_TIMEOUT_SECONDS):
             try:
                 await to_thread.run_sync(looker.identity, limiter=limiter, abandon_on_cancel=True)
-            except FolderAway as away:
-                return [Fault(str(away), path=path)]
-            try:
                 seen = await to_thread.run_sync(
                     _seen, looker, limiter=limiter, abandon_on_cancel=True
                 )
@@ -457,6 +454,13 @@ def _told(trigger: WatchFolder, seen: _Seen, how: _How) -> Iterable[Fault]:
     yield Fault(message, "", ("path",), "warning" if how.failed else "note")
 
 
+def _rarely(seconds: float, took: float) -> float:
+    """Give a pause of so many seconds, or a longer one after a scan that took a while: scans take
+    a tenth of the time at most.
+    """
+    return max(seconds, min(9 * took, RAREST_SECONDS))
+
+
 class _Watch:
     """One run of the trigger. Forgets everything when it ends."""
 
@@ -484,7 +488,7 @@ class _Watch:
         self._remembered: FolderIdentity | None = None  # of the one before, perhaps long ago
         self._how = _How("")
         self._away: str | None = None  # why nothing can be noticed
-        self._silence = f"{self._root} does not answer; is its disk or server there?"
+        self._silence = str(silent(self._root))
         self._working = ""  # what was told last while all was well
         self._deaf: str | None = None  # why not all hints come, if it was told
         self._unreadable: set[str] = set()
@@ -565,7 +569,7 @@ class _Watch:
             unreadable, groups = await self._walk("", hinted=excused or not self._how.complete)
         except FolderAway as away:
             self._tell_away(away)
-            return max(AWAY_SECONDS, min(9 * (self._clock.monotonic() - began), RAREST_SECONDS))
+            return _rarely(AWAY_SECONDS, self._clock.monotonic() - began)
         finally:
             self._scanning = False
             self._tell_counts()
@@ -608,7 +612,7 @@ class _Watch:
             seconds = max(SCAN_SECONDS, min(1999 * took, RAREST_SECONDS))
         else:
             seconds = UNRELIABLE_SECONDS
-        return max(seconds, min(9 * took, RAREST_SECONDS))
+        return _rarely(seconds, took)
 
     def _told(self, pause: float) -> str:
         by = "by the system's hints, and by a scan" if self._how.listens else "by a scan"
